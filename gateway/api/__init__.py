@@ -1,0 +1,1 @@
+"""The front door: aiohttp in, domain values inside."""

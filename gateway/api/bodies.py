@@ -1,0 +1,100 @@
+"""JSON to values: what leaves here is checked, and no dict goes further."""
+
+import asyncio
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from gateway.errors import (
+    GatewayError,
+    InvalidBody,
+    InvalidDuration,
+    InvalidState,
+    NumberRequired,
+    StateRequired,
+)
+from gateway.model import MAX_DURATION_S, STATE_OF_WORD, Chat, State
+
+T = TypeVar("T")
+
+
+class BodyTooSlow(GatewayError):
+    """The body did not arrive within its time."""
+
+    status = 408
+    message = "Request body did not arrive in time"
+
+
+class PresenceCommand(msgspec.Struct, frozen=True):
+    """A checked presence command; `asked` is the state as it was written, lower-cased."""
+
+    chat: Chat
+    state: State
+    asked: str
+    duration_s: int
+
+
+class _PresenceFields(msgspec.Struct, frozen=True):
+    number: str | None = None
+    state: str | None = None
+    duration: int | float | None = None
+
+
+_presence_fields = msgspec.json.Decoder(_PresenceFields)
+
+
+async def read(request: web.Request, timeout_s: float) -> bytes:
+    """Read the whole body, bounded in size by the server and in time by `timeout_s`.
+
+    Raises:
+        BodyTooSlow: it did not arrive in time.
+        InvalidBody: its transfer or content encoding is broken.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await request.read()
+    except TimeoutError:
+        raise BodyTooSlow from None
+    except (HttpProcessingError, web.RequestPayloadError):
+        raise InvalidBody from None
+
+
+def presence(body: bytes) -> PresenceCommand:
+    """Read the body of `POST /api/chat/presence/{instance}`; its checks run in the contract's order.
+
+    Raises:
+        BadRequest: with the message of contract section 4.
+    """
+    fields = _decode(_presence_fields, body)
+    duration = _whole(fields.duration or 0)
+    if not fields.number:
+        raise NumberRequired
+    if not fields.state:
+        raise StateRequired
+    asked = fields.state.lower()
+    state = STATE_OF_WORD.get(asked)
+    if state is None:
+        raise InvalidState
+    chat = Chat.parse(fields.number)
+    if state is State.PAUSED:
+        duration = 0
+    elif duration < 0:
+        raise InvalidDuration
+    return PresenceCommand(chat, state, asked, min(duration, MAX_DURATION_S))
+
+
+def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    try:
+        # As text first: the decoder does not look at the bytes of fields it skips.
+        return decoder.decode(body.decode())
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise InvalidBody from None
+
+
+def _whole(number: float) -> int:
+    """JSON has one kind of number: `5.0` is as whole as `5`."""
+    if number != int(number):
+        raise InvalidBody
+    return int(number)

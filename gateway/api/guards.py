@@ -1,0 +1,186 @@
+"""Who may pass: the token, then the quota, then the instance. A handler's signature is its policy.
+
+`for_instance` hands a handler the `Caller` and the `Instance`: where it holds them, the token was checked, the quota
+spent and the instance found to be the caller's.
+"""
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from gateway import tokens
+from gateway.errors import (
+    InstanceNotFound,
+    InstanceTokenMismatch,
+    InvalidToken,
+    MissingToken,
+    RateLimited,
+    StoreUnavailable,
+)
+from gateway.model import Instance, Principal, Quota
+from gateway.store.admission import Admission, Guessing, LimitClass, RedisAdmission
+from gateway.store.directory import RedisDirectory
+
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+"""An instance's name (contract section 5)."""
+
+QUOTA: web.RequestKey[Quota] = web.RequestKey("quota", Quota)
+ACCOUNT: web.RequestKey[str] = web.RequestKey("account", str)
+AUTH_RESULT: web.RequestKey[str] = web.RequestKey("auth_result", str)
+
+_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An admitted caller; `store_is_down` where only memory vouches for them."""
+
+    principal: Principal
+    quota: Quota
+    store_is_down: bool = False
+
+
+InstanceHandler = Callable[[web.Request, Caller, Instance], Awaitable[web.StreamResponse]]
+
+
+class Gate:
+    """Admits requests. One object for the process."""
+
+    def __init__(
+        self,
+        hasher: tokens.TokenHasher,
+        admission: RedisAdmission,
+        directory: RedisDirectory,
+        *,
+        trusted_proxies: int = 0,
+    ) -> None:
+        """Trust the last `trusted_proxies` entries of `X-Forwarded-For` to name the client's address."""
+        self._hasher = hasher
+        self._admission = admission
+        self._directory = directory
+        self._trusted_proxies = trusted_proxies
+        self._known = _Memory()
+
+    def for_instance(self, handler: InstanceHandler, *, limit_class: LimitClass = "global") -> "Handler":
+        """Guard a route whose path names an instance that the caller must own."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            caller, instance = await self._enter(request, limit_class)
+            return await handler(request, caller, instance)
+
+        return guarded
+
+    async def _enter(self, request: web.Request, limit_class: LimitClass) -> tuple[Caller, Instance]:
+        token_hash = self._token_hash(request)
+        name = request.match_info["instance"]
+        name = name if NAME.fullmatch(name) else ""
+        try:
+            admission = await self._admission.admit(
+                token_hash, instance_name=name, limit_class=limit_class, address=self.address(request)
+            )
+            self._note(request, admission)
+            instance = await self._instance(admission)
+        except StoreUnavailable:
+            known = self._known.recall(token_hash, name)
+            if known is None:
+                raise
+            self._note(request, known.admission)
+            return _caller(known.admission, store_is_down=True), known.instance
+        self._known.remember(token_hash, name, admission, instance)
+        return _caller(admission), instance
+
+    def _token_hash(self, request: web.Request) -> str:
+        token = token_of(request)
+        if token is None:
+            request[AUTH_RESULT] = "missing"
+            raise MissingToken
+        if not tokens.is_plausible(token):
+            request[AUTH_RESULT] = "malformed"
+            raise InvalidToken
+        request[AUTH_RESULT] = "unknown"
+        return self._hasher(token)
+
+    def _note(self, request: web.Request, admission: Admission) -> None:
+        """Leave what the answer's headers and the log line need."""
+        request[AUTH_RESULT] = "ok"
+        request[QUOTA] = admission.quota
+        request[ACCOUNT] = admission.principal.account_id
+        if admission.is_limited:
+            raise RateLimited(retry_after_s=max(1, admission.quota.reset_s - int(time.time())))
+
+    async def _instance(self, admission: Admission) -> Instance:
+        """Find the caller's instance, or refuse in a way that tells nothing about anybody else's."""
+        own = admission.principal.instance_id
+        if own is not None and own != admission.instance_id:
+            raise InstanceTokenMismatch
+        instance = await self._directory.instance(admission.instance_id, admission.instance_version)
+        if instance is None:
+            raise InstanceNotFound
+        return instance
+
+    def address(self, request: web.Request) -> str:
+        """Return the client's address; what a client writes into `X-Forwarded-For` itself is not believed."""
+        peer = request.remote or ""
+        if not self._trusted_proxies:
+            return peer
+        hops = [hop.strip() for hop in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")]
+        chain = [hop for hop in hops if hop] + [peer]
+        return chain[max(0, len(chain) - 1 - self._trusted_proxies)][:64]
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def token_of(request: web.Request) -> str | None:
+    """Return the caller's token from the first of the three places that holds one (contract section 2)."""
+    header = request.headers.get("token")
+    if header:
+        return header
+    bearer = _BEARER.fullmatch(request.headers.get("Authorization", ""))
+    if bearer:
+        return bearer[1]
+    return request.query.get("token") or None
+
+
+def _caller(admission: Admission, *, store_is_down: bool = False) -> Caller:
+    return Caller(admission.principal, admission.quota, store_is_down)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    admission: Admission
+    instance: Instance
+    until_s: float
+
+
+class _Memory:
+    """Callers that Redis admitted a moment ago, so that a `pause` still gets through while Redis is away."""
+
+    _SECONDS = 60.0
+    _MOST = 10_000
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+
+    def remember(self, token_hash: str, name: str, admission: Admission, instance: Instance) -> None:
+        self._known[token_hash, name] = _Known(admission, instance, time.monotonic() + self._SECONDS)
+        self._known.move_to_end((token_hash, name))
+        if len(self._known) > self._MOST:
+            self._known.popitem(last=False)
+
+    def recall(self, token_hash: str, name: str) -> _Known | None:
+        """Return the caller, one request poorer; None once their remembered quota is spent."""
+        known = self._known.get((token_hash, name))
+        if known is None or known.until_s < time.monotonic() or known.admission.quota.remaining < 1:
+            return None
+        quota = replace(known.admission.quota, remaining=known.admission.quota.remaining - 1)
+        known = replace(known, admission=replace(known.admission, quota=quota))
+        self._known[token_hash, name] = known
+        return known
+
+
+__all__ = ["ACCOUNT", "AUTH_RESULT", "QUOTA", "Caller", "Gate", "Guessing", "Handler", "token_of"]

@@ -1,0 +1,95 @@
+"""Around every request: its id, the errors' envelope, the limit's headers, one log line, the metrics."""
+
+import re
+import secrets
+import time
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway import envelope
+from gateway.api.guards import ACCOUNT, AUTH_RESULT, QUOTA
+from gateway.errors import GatewayError, StoreUnavailable
+from gateway.metrics import AUTH, HTTP_DURATION, HTTP_REQUESTS, RATE_LIMIT_DECISIONS, REDIS_ERRORS
+from gateway.model import Quota
+
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+LOG_FIELDS: web.RequestKey[dict[str, object]] = web.RequestKey("log_fields", dict)
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_MESSAGE_OF_STATUS = {
+    404: "Not found",
+    405: "Method not allowed",
+    413: "Request body too large",
+    417: "Expectation failed",
+}
+
+_log = structlog.get_logger()
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every request in the envelope, and leave one line and a few counts behind."""
+    began = time.perf_counter()
+    given = request.headers.get("X-Request-Id", "")
+    request[REQUEST_ID] = request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    request[LOG_FIELDS] = {}
+    response = await _answer(request, handler)
+    response.headers["X-Request-Id"] = request_id
+    quota = request.get(QUOTA)
+    if quota is not None:
+        _add_quota(response, quota)
+    _record(request, response.status, time.perf_counter() - began)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except GatewayError as error:
+        if isinstance(error, StoreUnavailable):
+            REDIS_ERRORS.inc()
+        request[LOG_FIELDS]["error"] = type(error).__name__
+        return envelope.refusal(error)
+    except web.HTTPException as error:
+        response = envelope.failure(error.status, _MESSAGE_OF_STATUS.get(error.status, error.reason))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:  # noqa: BLE001 - the last line of defence: logged whole, told to nobody
+        _log.exception("request_failed", request_id=request[REQUEST_ID])
+        return envelope.refusal(GatewayError())
+
+
+def _add_quota(response: web.StreamResponse, quota: Quota) -> None:
+    response.headers["X-RateLimit-Limit"] = str(quota.limit)
+    response.headers["X-RateLimit-Remaining"] = str(quota.remaining)
+    response.headers["X-RateLimit-Reset"] = str(quota.reset_s)
+
+
+def _record(request: web.Request, status: int, seconds: float) -> None:
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "unknown"
+    method = request.method if request.method in _METHODS else "other"
+    HTTP_REQUESTS.labels(method, route, status).inc()
+    HTTP_DURATION.labels(route).observe(seconds)
+    auth = request.get(AUTH_RESULT)
+    if auth is not None:
+        AUTH.labels(auth).inc()
+    if auth == "ok":
+        RATE_LIMIT_DECISIONS.labels("refused" if status == _TOO_MANY else "admitted").inc()
+    _log.info(
+        "request",
+        method=method,
+        route=route,
+        status=status,
+        ms=round(seconds * 1000, 1),
+        request_id=request[REQUEST_ID],
+        account=request.get(ACCOUNT),
+        **request[LOG_FIELDS],
+    )
+
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_TOO_MANY = 429

@@ -1,0 +1,49 @@
+"""Upstream credentials at rest: Fernet under the newest key, readable under every key still listed."""
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+
+class CredentialUnreadable(Exception):
+    """No listed key opens a stored credential: was an encryption key removed too early?"""
+
+
+class Cipher:
+    """Encrypts with the first key, decrypts with any."""
+
+    def __init__(self, keys: list[str]) -> None:
+        """Take keys as `presence-gateway keys generate` prints them, the newest first.
+
+        Raises:
+            ValueError: a key is not 32 url-safe base64-encoded bytes.
+        """
+        self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
+
+    def encrypt(self, clear: str) -> str:
+        """Encrypt a credential; an empty one stays empty.
+
+        Raises:
+            CredentialUnreadable: no key is configured.
+        """
+        if not clear:
+            return ""
+        if self._fernet is None:
+            raise CredentialUnreadable
+        return self._fernet.encrypt(clear.encode()).decode()
+
+    def decrypt(self, sealed: str) -> str:
+        """Decrypt a credential.
+
+        Raises:
+            CredentialUnreadable: no key opens it.
+        """
+        if not sealed:
+            return ""
+        try:
+            return self._open(sealed)
+        except InvalidToken as error:
+            raise CredentialUnreadable from error
+
+    def _open(self, sealed: str) -> str:
+        if self._fernet is None:
+            raise CredentialUnreadable
+        return self._fernet.decrypt(sealed.encode()).decode()

@@ -1,0 +1,187 @@
+"""The exception tree; each error knows its HTTP status and its exact message.
+
+GatewayError
+├── Unauthorized (401)
+│   ├── MissingToken
+│   ├── InvalidToken
+│   └── InvalidAccountToken
+├── InstanceTokenMismatch (403)
+├── RateLimited (429)
+├── BadRequest (400)
+│   ├── InvalidBody
+│   ├── NumberRequired
+│   ├── StateRequired
+│   ├── InvalidState
+│   ├── InvalidNumber
+│   └── InvalidDuration
+├── InstanceNotFound (404)
+├── Conflict (409)
+├── StateUnsupported (501)
+├── UpstreamRejected (502)
+├── InstanceNotConnected (503)
+├── UpstreamSilent (504)
+└── Unavailable (503)
+    ├── StoreUnavailable
+    └── UpstreamUnavailable
+"""
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Anything the gateway refuses; the API turns it into the envelope of contract section 1."""
+
+    status: ClassVar[int] = 500
+    message: str = "Internal server error"
+    retry_after_s: int | None = None
+
+    def __init__(self, message: str | None = None, *, retry_after_s: int | None = None) -> None:
+        """Override the class's message or its advice on when to try again (whole seconds)."""
+        if message is not None:
+            self.message = message
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
+        super().__init__(self.message)
+
+
+class Unauthorized(GatewayError):
+    """The caller did not prove who they are."""
+
+    status = 401
+
+
+class MissingToken(Unauthorized):
+    """None of the three places held a token."""
+
+    message = "Missing token in header, Authorization header, or query parameter"
+
+
+class InvalidToken(Unauthorized):
+    """The token is malformed, unknown, revoked or expired, or its account is suspended."""
+
+    message = "Invalid token"
+
+
+class InvalidAccountToken(Unauthorized):
+    """An instance token where only an account token will do."""
+
+    message = "Invalid account token"
+
+
+class InstanceTokenMismatch(GatewayError):
+    """An instance token on any instance but its own, whether that one exists or not."""
+
+    status = 403
+    message = "Instance token does not match the requested instance"
+
+
+class RateLimited(GatewayError):
+    """The token's minute is spent, or an address guessed too many tokens."""
+
+    status = 429
+    message = "Rate limit exceeded. Try again later."
+
+
+class BadRequest(GatewayError):
+    """The request's body cannot be obeyed as it is."""
+
+    status = 400
+
+
+class InvalidBody(BadRequest):
+    """The body is not a JSON object, or a field has the wrong type."""
+
+    message = "Invalid request body"
+
+
+class NumberRequired(BadRequest):
+    """`number` is missing or empty."""
+
+    message = "Number is required"
+
+
+class StateRequired(BadRequest):
+    """`state` is missing or empty."""
+
+    message = "State is required. Use 'typing', 'recording', or 'pause'"
+
+
+class InvalidState(BadRequest):
+    """`state` is none of the documented words."""
+
+    message = "Invalid state. Use 'typing', 'recording', or 'pause'"
+
+
+class InvalidNumber(BadRequest):
+    """`number` is neither a phone number nor a JID, or WhatsApp does not know it."""
+
+    message = "Invalid number"
+
+
+class InvalidDuration(BadRequest):
+    """`duration` is negative."""
+
+    message = "Invalid duration. Use an integer from 0 to 60"
+
+
+class InstanceNotFound(GatewayError):
+    """The account has no instance of that name; whether another account has one is never told."""
+
+    status = 404
+    message = "Instance not found"
+
+
+class Conflict(GatewayError):
+    """The name, or the token, is taken."""
+
+    status = 409
+    message = "Instance already exists"
+
+
+class StateUnsupported(GatewayError):
+    """The instance's upstream has no such indicator."""
+
+    status = 501
+
+    def __init__(self, state: str) -> None:
+        """Name the state as the caller wrote it, lower-cased."""
+        super().__init__(f"Presence '{state}' is not supported by this instance's upstream")
+
+
+class UpstreamRejected(GatewayError):
+    """The upstream answered with an error that is the operator's business, not the caller's."""
+
+    status = 502
+    message = "Upstream rejected the request"
+
+
+class InstanceNotConnected(GatewayError):
+    """The WhatsApp session behind the instance is closed, logged out or not started."""
+
+    status = 503
+    message = "Instance is not connected to WhatsApp"
+
+
+class UpstreamSilent(GatewayError):
+    """The upstream may or may not have acted; whatever it showed will be paused."""
+
+    status = 504
+    message = "Upstream did not answer in time"
+
+
+class Unavailable(GatewayError):
+    """Nothing was done and nothing is owed; the same request may work soon."""
+
+    status = 503
+    message = "Service temporarily unavailable"
+    retry_after_s = 1
+
+
+class StoreUnavailable(Unavailable):
+    """Redis did not answer, so no promise can be made."""
+
+
+class UpstreamUnavailable(Unavailable):
+    """The upstream could not be reached at all, or its circuit is open."""
+
+    retry_after_s = 2

@@ -1,0 +1,59 @@
+"""What operators and probes ask: liveness, readiness, metrics. The same on gateways and workers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway import SERVICE, VERSION, envelope
+from gateway.metrics import BUILD_INFO, EVENT_LOOP_LAG, REGISTRY
+
+_READY_S = 1.0
+_LAG_EVERY_S = 0.5
+
+
+async def health(request: web.Request) -> web.Response:  # noqa: ARG001
+    """`GET /health` of the public API."""
+    return envelope.success({"status": "ok", "version": VERSION, "service": SERVICE})
+
+
+def create_ops(is_ready: Callable[[], Awaitable[bool]]) -> web.Application:
+    """Build the operator's app: `/livez` says that the loop turns, `/readyz` asks `is_ready`, `/metrics` counts."""
+
+    async def livez(request: web.Request) -> web.Response:  # noqa: ARG001
+        return web.json_response({"status": "alive"})
+
+    async def readyz(request: web.Request) -> web.Response:  # noqa: ARG001
+        try:
+            async with asyncio.timeout(_READY_S):
+                ready = await is_ready()
+        except TimeoutError:
+            ready = False
+        return web.json_response({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
+
+    async def metrics(request: web.Request) -> web.Response:  # noqa: ARG001
+        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    app.cleanup_ctx.append(_watch_loop)
+    BUILD_INFO.labels(VERSION).set(1)
+    return app
+
+
+async def _watch_loop(app: web.Application) -> AsyncIterator[None]:  # noqa: ARG001
+    """Measure how late a timer runs: a blocked loop is late with everything else too."""
+
+    async def watch() -> None:
+        while True:
+            due = time.monotonic() + _LAG_EVERY_S
+            await asyncio.sleep(_LAG_EVERY_S)
+            EVENT_LOOP_LAG.set(max(0.0, time.monotonic() - due))
+
+    task = asyncio.create_task(watch())
+    yield
+    task.cancel()

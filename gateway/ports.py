@@ -1,0 +1,148 @@
+"""What the domain needs of the world, as Protocols whose docstrings state the promises."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gateway.model import Chat, Instance, Outcome, State, Target
+
+
+@dataclass(frozen=True, slots=True)
+class ChatKey:
+    """One chat of one instance: what a promise is kept for."""
+
+    instance_id: str
+    chat: Chat
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The lease on a chat: its owner alone may call the upstream, until `deadline_s` of the local monotonic clock."""
+
+    key: ChatKey
+    owner: str
+    op: State
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another call to this chat is under way, for `lease_ms` more at the most; `ticket` keeps our place."""
+
+    ticket: str
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """A newer command for this chat arrived while we waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a wake-up must tell the upstream now.
+
+    Attributes:
+        grant: the lease under which to tell it; `grant.op` is a refresh, or the pause.
+        overdue_ms: how long ago the pause was due; 0 for a refresh.
+        tries: how often this pause failed before.
+        is_echo: the indicator was paused already, and this repeats it.
+        trace: the `traceparent` of the command that made the promise, or ''.
+        instance_version: '' where the instance has gone.
+    """
+
+    grant: Grant
+    overdue_ms: int
+    tries: int
+    is_echo: bool
+    trace: str
+    instance_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """The wake-up came `wait_ms` before its time: this machine's clock is ahead of Redis'."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What `settle` recorded.
+
+    Attributes:
+        lost_lease: the call took longer than its lease, and the record was repaired.
+        late_ms: how late a delivered pause reached the upstream, or None where none was delivered.
+    """
+
+    lost_lease: bool
+    late_ms: int | None
+
+
+class Indicators(Protocol):
+    """The chats' records. Every method is one atomic step, durable when it returns.
+
+    Raises (all methods):
+        StoreUnavailable: Redis did not answer; the step may or may not have happened.
+    """
+
+    async def promise(
+        self, key: ChatKey, op: State, duration_ms: int, *, owner: str, ticket: str | None, trace: str
+    ) -> Grant | Busy | Overtaken:
+        """Take the lease and arm a provisional pause.
+
+        When a `Grant` returns, the chat will be paused even if this process dies now: no earlier than `duration_ms`
+        from now, no later than that and one lease. Calling again with the same `owner` is safe.
+        """
+        ...
+
+    async def settle_command(
+        self,
+        grant: Grant,
+        result: Literal["ok", "failed", "unknown"],
+        duration_ms: int,
+        *,
+        age_ms: int,
+        refresh_ms: int,
+    ) -> Settled:
+        """Record what became of a command's call, `age_ms` after its answer, and arm what comes next."""
+        ...
+
+    async def settle_wake(
+        self,
+        grant: Grant,
+        result: Literal["ok", "failed", "unknown"],
+        *,
+        age_ms: int,
+        refresh_ms: int,
+        retry_ms: int | None,
+    ) -> Settled:
+        """Record what became of a refresh or a pause; a failed pause is armed again in `retry_ms`, or given up."""
+        ...
+
+    async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
+        """Take the lease for a wake-up; None where a newer command, or another worker, has taken over."""
+        ...
+
+
+class Upstreams(Protocol):
+    """The WhatsApp HTTP APIs."""
+
+    async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
+        """Tell the upstream once. Never raises for anything that an upstream does; answers within `timeout_s`."""
+        ...
+
+    def refresh_s(self, target: Target) -> float:
+        """How often a held indicator must be re-sent to this kind of upstream, in seconds."""
+        ...
+
+
+class Directory(Protocol):
+    """Who exists."""
+
+    async def instance(self, instance_id: str, version: str) -> Instance | None:
+        """Return the instance as of `version`, or None where it has gone.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        ...

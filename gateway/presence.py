@@ -1,0 +1,264 @@
+"""The heart: show an indicator, hold it while its duration runs, and end it, whatever dies in between.
+
+A command (`show`) makes its promise before it tells the upstream anything, and records afterwards what became of it.
+A wake-up (`wake`), in whichever process it arrives, asks the chat's record what is due now: a refresh, the pause, or
+nothing because a newer command came. Only the owner of the chat's lease calls the upstream, so calls never overlap
+and nothing older acts on anything newer. `docs/durability.md` goes through it line by line.
+"""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.errors import (
+    GatewayError,
+    InstanceNotConnected,
+    InvalidNumber,
+    StateUnsupported,
+    StoreUnavailable,
+    UpstreamRejected,
+    UpstreamSilent,
+    UpstreamUnavailable,
+)
+from gateway.model import Chat, Instance, Outcome, State
+from gateway.ports import Busy, ChatKey, Claim, Directory, Early, Grant, Indicators, Overtaken, Settled, Upstreams
+
+BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
+"""Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""
+
+NOT_CONNECTED_S = 15.0
+"""The slower pace while the upstream says that its session is down: it cannot show anything either."""
+
+_LEAST_TO_CALL_S = 0.5
+"""With less of the lease left than this we do not call: the answer would come when the chat is somebody else's."""
+
+_WAIT_S = (0.005, 0.01, 0.02, 0.04, 0.05)
+"""Waits between two looks at a lease that is taken; a healthy call gives it back within milliseconds."""
+
+_SETTLE_AGAIN_S = 0.25
+_SETTLE_TRIES = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What became of a command that was obeyed, for the door to count."""
+
+    outcome: Literal["shown", "overtaken"]
+    lost_lease: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """What a wake-up did, for the door to count and log."""
+
+    did: Literal["nothing", "refreshed", "refresh_failed", "paused", "pause_failed", "abandoned"]
+    trigger: Literal["due", "retry", "echo"] = "due"
+    outcome: Outcome | None = None
+    late_ms: int | None = None
+    lost_lease: bool = False
+    trace: str = ""
+
+
+class Presence:
+    """Commands come from the front door, wake-ups from the back; both keep one promise."""
+
+    def __init__(
+        self,
+        indicators: Indicators,
+        upstreams: Upstreams,
+        directory: Directory,
+        *,
+        upstream_timeout_s: float,
+        give_up_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),  # noqa: S311 - spreads load, guards nothing
+    ) -> None:
+        self._indicators = indicators
+        self._upstreams = upstreams
+        self._directory = directory
+        self._upstream_timeout_s = upstream_timeout_s
+        self._give_up_s = give_up_s
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._jitter = jitter
+        self._unsettled: set[asyncio.Task[None]] = set()
+
+    async def show(
+        self, instance: Instance, chat: Chat, state: State, duration_s: int, *, asked: str = "", trace: str = ""
+    ) -> Shown:
+        """Obey a caller's command; returns as soon as the upstream has answered.
+
+        Args:
+            instance: whose WhatsApp number.
+            chat: the recipient.
+            state: what to show; `PAUSED` ends what shows.
+            duration_s: until the automatic pause, 0 for none.
+            asked: the state as the caller wrote it, for messages.
+            trace: a W3C `traceparent` to carry along, or ''.
+
+        Raises:
+            GatewayError: as contract section 4 lists; nothing is owed then, except after `UpstreamSilent`.
+        """
+        grant = await self._promise(ChatKey(instance.id, chat), state, duration_s * 1000, trace)
+        if isinstance(grant, Overtaken):
+            return Shown("overtaken")
+        outcome = await self._tell(instance, grant)
+        # Dying here is safe: the provisional pause is armed.
+        settled = await self._settle_command(instance, grant, outcome, duration_s * 1000)
+        if outcome is not Outcome.OK:
+            raise _error(outcome, asked or state.value)
+        return Shown("shown", lost_lease=settled.lost_lease)
+
+    async def pause_unpromised(self, instance: Instance, chat: Chat) -> None:
+        """Send a bare pause while Redis is away: it owes nothing, and a pause too many harms nobody.
+
+        Raises:
+            GatewayError: the upstream did not take it.
+        """
+        outcome = await self._upstreams.tell(instance.target, chat, State.PAUSED, timeout_s=self._upstream_timeout_s)
+        if outcome is not Outcome.OK:
+            raise _error(outcome, State.PAUSED.value)
+
+    async def wake(self, key: ChatKey, generation: str) -> Woken:
+        """Do what the chat's record says is due; at the latest the sweeper comes back for what fails here.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; the record still owes what it owed.
+        """
+        claim = await self._claim(key, generation)
+        if claim is None:
+            return Woken("nothing")
+        instance = await self._directory.instance(key.instance_id, claim.instance_version)
+        if instance is None:
+            # Nobody is left to tell. Giving up closes the record.
+            await self._indicators.settle_wake(claim.grant, "failed", age_ms=0, refresh_ms=0, retry_ms=None)
+            return Woken("abandoned", trace=claim.trace)
+        outcome = await self._tell(instance, claim.grant)
+        return await self._settle_wake(instance, claim, outcome)
+
+    async def drain(self) -> None:
+        """Wait for records that could not be settled at once because Redis was away."""
+        while self._unsettled:
+            await asyncio.wait(self._unsettled)
+
+    async def _promise(self, key: ChatKey, op: State, duration_ms: int, trace: str) -> Grant | Overtaken:
+        """Promise before acting, and wait while another call to this chat is under way."""
+        owner, ticket, looks = secrets.token_hex(8), None, 0
+        while True:
+            answer = await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
+            if not isinstance(answer, Busy):
+                return answer
+            ticket = answer.ticket
+            await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
+            looks += 1
+
+    async def _tell(self, instance: Instance, grant: Grant) -> Outcome:
+        """Call the upstream within the lease, or not at all."""
+        left_s = grant.deadline_s - self._monotonic()
+        if left_s < _LEAST_TO_CALL_S:
+            return Outcome.UNAVAILABLE
+        return await self._upstreams.tell(
+            instance.target, grant.key.chat, grant.op, timeout_s=min(self._upstream_timeout_s, left_s)
+        )
+
+    async def _settle_command(self, instance: Instance, grant: Grant, outcome: Outcome, duration_ms: int) -> Settled:
+        answered_s = self._monotonic()
+
+        async def settle() -> Settled:
+            return await self._indicators.settle_command(
+                grant,
+                outcome.settled,
+                duration_ms,
+                age_ms=_ms(self._monotonic() - answered_s),
+                refresh_ms=_ms(self._upstreams.refresh_s(instance.target)),
+            )
+
+        try:
+            return await settle()
+        except StoreUnavailable:
+            # The upstream has acted and the provisional pause is on disk, so the caller's answer stands;
+            # the exact time is recorded as soon as Redis is back.
+            task = asyncio.create_task(self._settle_again(settle))
+            self._unsettled.add(task)
+            task.add_done_callback(self._unsettled.discard)
+            return Settled(lost_lease=False, late_ms=None)
+
+    async def _settle_again(self, settle: Callable[[], Awaitable[Settled]]) -> None:
+        for _ in range(_SETTLE_TRIES):
+            await self._sleep(_SETTLE_AGAIN_S)
+            try:
+                await settle()
+            except StoreUnavailable:
+                continue
+            return
+
+    async def _claim(self, key: ChatKey, generation: str) -> Claim | None:
+        while True:
+            claim = await self._indicators.claim(key, generation, owner=secrets.token_hex(8))
+            if not isinstance(claim, Early):
+                return claim
+            await self._sleep(min(claim.wait_ms / 1000, 1.0))
+
+    async def _settle_wake(self, instance: Instance, claim: Claim, outcome: Outcome) -> Woken:
+        answered_s = self._monotonic()
+        is_pause = claim.grant.op is State.PAUSED
+        retry_ms = self._retry_ms(claim, outcome) if is_pause else None
+        settled = await self._indicators.settle_wake(
+            claim.grant,
+            outcome.settled,
+            age_ms=_ms(self._monotonic() - answered_s),
+            refresh_ms=_ms(self._upstreams.refresh_s(instance.target)),
+            retry_ms=retry_ms,
+        )
+        return Woken(
+            _did(outcome, is_pause=is_pause, gave_up=retry_ms is None),
+            trigger="echo" if claim.is_echo else "retry" if claim.tries else "due",
+            outcome=outcome,
+            late_ms=settled.late_ms,
+            lost_lease=settled.lost_lease,
+            trace=claim.trace,
+        )
+
+    def _retry_ms(self, claim: Claim, outcome: Outcome) -> int | None:
+        """When to try a failed pause again; None where it has failed for so long that nobody waits for it."""
+        if claim.overdue_ms >= self._give_up_s * 1000:
+            return None
+        if outcome is Outcome.NOT_CONNECTED:
+            return _ms(NOT_CONNECTED_S * self._jitter())
+        return _ms(BACK_OFF_S[min(claim.tries, len(BACK_OFF_S) - 1)] * self._jitter())
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _did(
+    outcome: Outcome, *, is_pause: bool, gave_up: bool
+) -> Literal["refreshed", "refresh_failed", "paused", "pause_failed", "abandoned"]:
+    if not is_pause:
+        return "refreshed" if outcome is Outcome.OK else "refresh_failed"
+    if outcome is Outcome.OK:
+        return "paused"
+    return "abandoned" if gave_up else "pause_failed"
+
+
+def _error(outcome: Outcome, state: str) -> GatewayError:
+    """Say what an upstream's failure means to the caller (contract section 4): the one place that decides."""
+    match outcome:
+        case Outcome.UNSUPPORTED:
+            return StateUnsupported(state)
+        case Outcome.NOT_CONNECTED:
+            return InstanceNotConnected()
+        case Outcome.UNKNOWN_NUMBER:
+            return InvalidNumber()
+        case Outcome.UNAVAILABLE:
+            return UpstreamUnavailable()
+        case Outcome.UNKNOWN:
+            return UpstreamSilent()
+        case _:
+            return UpstreamRejected()

@@ -1,0 +1,229 @@
+"""One frozen `Settings`, read once from `config/gateway.toml` and the environment; nothing else reads either.
+
+A setting `[limits] per_minute` is overridden by `PRESENCE_LIMITS__PER_MINUTE`. Every error is reported at once.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+ENV_PREFIX = "PRESENCE_"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; `problems` holds one sentence for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Keep every problem; the operator mends them in one go."""
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Http(Struct, frozen=True):
+    """The front door."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    max_body_bytes: Positive = 4096
+    body_timeout_s: Seconds = 5.0
+    keepalive_timeout_s: Seconds = 75.0
+    max_head_bytes: Positive = 8190
+    drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0
+    drain_timeout_s: Seconds = 15.0
+    trusted_proxies: Count = 0
+
+
+class Admin(Struct, frozen=True):
+    """The operator's port: health, metrics and `/admin/`."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9090
+
+
+class Redis(Struct, frozen=True):
+    """Where everything lives."""
+
+    url: str = ""
+    connect_timeout_s: Seconds = 1.0
+    timeout_s: Seconds = 2.0
+    max_connections: Positive = 64
+
+
+class Limits(Struct, frozen=True):
+    """Requests a minute."""
+
+    per_minute: Positive = 100
+    creation_per_minute: Positive = 20
+    global_per_minute: Count = 0
+    failures_per_minute: Positive = 300
+    instances_per_account: Positive = 100
+
+
+class Upstream(Struct, frozen=True):
+    """The service's default upstream, and how upstreams are called."""
+
+    kind: str = ""
+    url: str = ""
+    credential: str = ""
+    timeout_s: Seconds = 4.5
+    connections: Positive = 512
+    connections_per_origin: Positive = 128
+
+
+class Presence(Struct, frozen=True):
+    """The promise."""
+
+    lease_slack_s: Seconds = 1.0
+    refresh_s: Seconds = 4.0
+    echo_s: Seconds = 10.0
+    give_up_s: Seconds = 600.0
+
+
+class Worker(Struct, frozen=True):
+    """The back door."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9091
+    max_jobs: Positive = 256
+    poll_s: Seconds = 0.02
+    drain_timeout_s: Seconds = 10.0
+
+
+class Secrets(Struct, frozen=True):
+    """Keys, in clear here and nowhere else; normally from the environment or `file`."""
+
+    file: str = ""
+    pepper: str = ""
+    encryption_keys: str = ""
+    admin_key: str = ""
+
+
+class Log(Struct, frozen=True):
+    """What is printed."""
+
+    level: str = "info"
+    format: str = "auto"
+
+
+class Settings(Struct, frozen=True):
+    """Every setting; `config/gateway.toml` says what each is for."""
+
+    http: Http = field(default_factory=Http)
+    admin: Admin = field(default_factory=Admin)
+    redis: Redis = field(default_factory=Redis)
+    limits: Limits = field(default_factory=Limits)
+    upstream: Upstream = field(default_factory=Upstream)
+    presence: Presence = field(default_factory=Presence)
+    worker: Worker = field(default_factory=Worker)
+    secrets: Secrets = field(default_factory=Secrets)
+    log: Log = field(default_factory=Log)
+
+    @property
+    def lease_s(self) -> float:
+        """How long one upstream call may own a chat: the call's timeout and some slack."""
+        return self.upstream.timeout_s + self.presence.lease_slack_s
+
+
+_SECTIONS = {section.name: section.type for section in msgspec.structs.fields(Settings)}
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the file, then the environment over it.
+
+    Args:
+        path: a TOML file; by default the one `PRESENCE_CONFIG` names, else `config/gateway.toml` where it exists.
+        environ: by default the process's own.
+
+    Raises:
+        SettingsError: with every problem found, not just the first.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    raw = _from_file(path, environ, problems)
+    _overlay(raw, environ, problems)
+    _read_secrets_file(raw, problems)
+    sections = {name: _section(name, raw.get(name, {}), problems) for name in _SECTIONS}
+    if not problems:
+        settings = Settings(**sections)
+        problems = _cross_check(settings)
+        if not problems:
+            return settings
+    raise SettingsError(problems)
+
+
+def _from_file(path: Path | None, environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    named = path or (Path(environ["PRESENCE_CONFIG"]) if environ.get("PRESENCE_CONFIG") else None)
+    file = named or Path("config/gateway.toml")
+    if named is None and not file.exists():
+        return {}
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"{file}: {error.strerror}")
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: {error}")
+        return {}
+    problems += [f"{file}: unknown section [{name}]" for name in raw if name not in _SECTIONS]
+    return {name: dict(raw[name]) for name in raw if name in _SECTIONS and isinstance(raw[name], dict)}
+
+
+def _overlay(raw: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
+    for variable, value in environ.items():
+        if not variable.startswith(ENV_PREFIX) or "__" not in variable:
+            continue
+        section, _, key = variable.removeprefix(ENV_PREFIX).lower().partition("__")
+        if section in _SECTIONS:
+            raw.setdefault(section, {})[key] = value
+        else:
+            problems.append(f"{variable}: there is no section [{section}]")
+
+
+def _read_secrets_file(raw: dict[str, Any], problems: list[str]) -> None:
+    """Fill in what the environment left open; a file keeps keys out of process listings."""
+    secrets = raw.get("secrets", {})
+    if not secrets.get("file"):
+        return
+    try:
+        stored = tomllib.loads(Path(secrets["file"]).read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"[secrets] file: {error}")
+        return
+    raw["secrets"] = {**stored, **secrets}
+
+
+def _section(name: str, given: dict[str, Any], problems: list[str]) -> Any:
+    section = _SECTIONS[name]
+    fields = {item.name: item for item in msgspec.structs.fields(section)}
+    values = {}
+    for key, value in given.items():
+        where = f"[{name}] {key} ({ENV_PREFIX}{name.upper()}__{key.upper()})"
+        if key not in fields:
+            problems.append(f"{where}: there is no such setting; known are {', '.join(fields)}")
+            continue
+        try:
+            values[key] = msgspec.convert(value, fields[key].type, strict=False)
+        except msgspec.ValidationError as error:
+            problems.append(f"{where}: {error}")
+    return section(**values)
+
+
+def _cross_check(settings: Settings) -> list[str]:
+    problems = []
+    if settings.log.level not in {"debug", "info", "warning", "error"}:
+        problems.append("[log] level: use debug, info, warning or error")
+    if settings.log.format not in {"auto", "json", "console"}:
+        problems.append("[log] format: use auto, json or console")
+    if settings.upstream.kind and not settings.upstream.url:
+        problems.append("[upstream] url: needed where [upstream] kind is set")
+    return problems

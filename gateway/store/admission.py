@@ -1,0 +1,100 @@
+"""Admission in one round trip: token to principal, the sliding-log limit, and the instance that is meant."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from redis.asyncio import Redis
+
+from gateway.errors import InvalidToken, RateLimited
+from gateway.model import Principal, Quota
+from gateway.store import keys
+from gateway.store.redis import Script
+
+LimitClass = Literal["global", "creation"]
+
+_SETTING_OF_CLASS: dict[LimitClass, str] = {"global": "per_minute", "creation": "creation_per_minute"}
+
+
+class Guessing(RateLimited):
+    """This address sent too many unknown tokens; nobody is named, so there is no quota to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An authenticated request: who, what is left, and the instance they named ('' where they have none such)."""
+
+    principal: Principal
+    quota: Quota
+    is_limited: bool
+    instance_id: str
+    instance_version: str
+
+
+class RedisAdmission:
+    """Decides with Redis' own clock, so that every process and machine shares one count.
+
+    The log is exact: a stamp for every admitted request, dropped when it has left the last 60 seconds. A refusal
+    leaves no stamp, so it pushes nothing further away.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        per_minute: int,
+        creation_per_minute: int,
+        global_per_minute: int = 0,
+        failures_per_minute: int = 300,
+        clock_us: Callable[[], int] | None = None,
+    ) -> None:
+        self._admit = Script(redis, "admit")
+        self._limits: dict[LimitClass, int] = {"global": per_minute, "creation": creation_per_minute}
+        self._global_per_minute = global_per_minute
+        self._failures_per_minute = failures_per_minute
+        self._clock_us = clock_us
+
+    async def admit(
+        self, token_hash: str, *, instance_name: str = "", limit_class: LimitClass = "global", address: str = ""
+    ) -> Admission:
+        """Authenticate and count one request.
+
+        Args:
+            token_hash: the HMAC of the caller's token.
+            instance_name: the instance of the path, or ''.
+            limit_class: which limit counts.
+            address: the client's address, on which unknown tokens are counted.
+
+        Raises:
+            InvalidToken: unknown, revoked or expired, or the account is suspended.
+            Guessing: the same, from an address that sent too many of them.
+            StoreUnavailable: Redis did not answer.
+        """
+        verdict, *rest = await self._admit(
+            (
+                keys.token(token_hash),
+                keys.window(token_hash, limit_class),
+                keys.failures(address),
+                keys.window("all", limit_class),
+            ),
+            (
+                "" if self._clock_us is None else self._clock_us(),
+                instance_name,
+                self._limits[limit_class],
+                _SETTING_OF_CLASS[limit_class],
+                self._global_per_minute if limit_class == "global" else 0,
+                self._failures_per_minute,
+            ),
+        )
+        if verdict == b"unknown":
+            raise InvalidToken
+        if verdict == b"guessing":
+            raise Guessing(retry_after_s=60)
+        limit, remaining, reset_s, kind, account_id, own, instance_id, version = rest
+        return Admission(
+            Principal("account" if kind == b"account" else "instance", account_id.decode(), own.decode() or None),
+            Quota(int(limit), int(remaining), int(reset_s)),
+            verdict == b"limited",
+            instance_id.decode(),
+            version.decode(),
+        )

@@ -1,0 +1,147 @@
+"""The chats' records in Redis: promise, settle, claim, sweep. Each is one script and one round trip."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+
+from gateway.model import Chat, State
+from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Settled
+from gateway.store import keys
+from gateway.store.redis import Script
+
+_LIFE_MS = 5000
+"""The shortest time after which some phone drops an indicator that is not re-sent."""
+
+_OVERDUE_MS = 2000
+_SWEEP_AT_MOST = 500
+
+
+class RedisIndicators:
+    """`ports.Indicators` on Redis.
+
+    `clock_us` replaces Redis' own clock in tests that run in virtual time.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        lease_s: float,
+        echo_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        clock_us: Callable[[], int] | None = None,
+    ) -> None:
+        self._promise = Script(redis, "record", "promise")
+        self._settle = Script(redis, "record", "settle")
+        self._claim = Script(redis, "record", "claim")
+        self._sweep = Script(redis, "record", "sweep")
+        self._lease_ms = round(lease_s * 1000)
+        self._echo_ms = round(echo_s * 1000)
+        self._monotonic = monotonic
+        self._clock_us = clock_us
+
+    async def promise(
+        self, key: ChatKey, op: State, duration_ms: int, *, owner: str, ticket: str | None, trace: str
+    ) -> Grant | Busy | Overtaken:
+        """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
+        deadline_s = self._deadline_s()
+        verdict, place, *rest = await self._promise(
+            _keys(key),
+            (self._now(), owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace),
+        )
+        if verdict == b"go":
+            return Grant(key, owner, op, deadline_s)
+        if verdict == b"busy":
+            return Busy(place.decode(), int(rest[0]))
+        return Overtaken()
+
+    async def settle_command(
+        self,
+        grant: Grant,
+        result: Literal["ok", "failed", "unknown"],
+        duration_ms: int,
+        *,
+        age_ms: int,
+        refresh_ms: int,
+    ) -> Settled:
+        """Record what became of a command's call (see `ports.Indicators.settle_command`)."""
+        return await self._settled(grant, result, duration_ms, age_ms, refresh_ms, -1)
+
+    async def settle_wake(
+        self,
+        grant: Grant,
+        result: Literal["ok", "failed", "unknown"],
+        *,
+        age_ms: int,
+        refresh_ms: int,
+        retry_ms: int | None,
+    ) -> Settled:
+        """Record what became of a refresh or a pause (see `ports.Indicators.settle_wake`)."""
+        return await self._settled(grant, result, -1, age_ms, refresh_ms, -1 if retry_ms is None else retry_ms)
+
+    async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
+        """Take the lease for a wake-up (see `ports.Indicators.claim`)."""
+        deadline_s = self._deadline_s()
+        verdict, *rest = await self._claim(
+            (*_keys(key), keys.instance(key.instance_id)),
+            (self._now(), owner, generation, self._lease_ms, self._echo_ms),
+        )
+        if verdict == b"early":
+            return Early(int(rest[0]))
+        if verdict != b"go":
+            return None
+        op, state, overdue_ms, tries, trace, version = rest
+        return Claim(
+            Grant(key, owner, State(op.decode()), deadline_s),
+            overdue_ms=int(overdue_ms),
+            tries=int(tries),
+            is_echo=state == b"",
+            trace=trace.decode(),
+            instance_version=version.decode(),
+        )
+
+    async def sweep(self) -> int:
+        """Arm again what is overdue although nobody works on it; returns how many records that were.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        return int(await self._sweep(("", keys.OWED, keys.QUEUE), (self._now(), _OVERDUE_MS, _SWEEP_AT_MOST)))
+
+    async def _settled(
+        self, grant: Grant, result: str, duration_ms: int, age_ms: int, refresh_ms: int, retry_ms: int
+    ) -> Settled:
+        verdict, late_ms = await self._settle(
+            _keys(grant.key),
+            (
+                self._now(),
+                grant.owner,
+                grant.op,
+                result,
+                duration_ms,
+                age_ms,
+                refresh_ms,
+                _LIFE_MS,
+                self._echo_ms,
+                retry_ms,
+            ),
+        )
+        return Settled(lost_lease=verdict == b"lost", late_ms=int(late_ms) if int(late_ms) >= 0 else None)
+
+    def _deadline_s(self) -> float:
+        """When a lease that we ask for now surely ends; counted from before the request, so never too late."""
+        return self._monotonic() + self._lease_ms / 1000
+
+    def _now(self) -> Any:
+        return "" if self._clock_us is None else self._clock_us()
+
+
+def _keys(key: ChatKey) -> tuple[str, str, str]:
+    return keys.record(key.instance_id, key.chat.jid), keys.OWED, keys.QUEUE
+
+
+def parse_key(instance_id: str, jid: str) -> ChatKey:
+    """Rebuild a key from a job's arguments; what the gateway wrote is canonical already."""
+    return ChatKey(instance_id, Chat(jid))

@@ -1,0 +1,60 @@
+"""Every key in Redis, so that two modules never guess one."""
+
+from typing import Final
+
+PREFIX: Final = "pg:"
+"""Short, because every owed pause carries it."""
+
+QUEUE: Final = "pg:queue"
+"""arq's queue: a sorted set of job ids by due time, in Unix milliseconds."""
+
+OWED: Final = "pg:owed"
+"""Every record that waits for a wake-up, by the wake-up's time in Unix milliseconds; the sweeper reads it."""
+
+ACCOUNTS: Final = "pg:accounts"
+"""Hash: account name -> account id."""
+
+
+def record(instance_id: str, jid: str) -> str:
+    """Return the key of a chat's record."""
+    return f"{PREFIX}c:{instance_id}:{jid}"
+
+
+def account(account_id: str) -> str:
+    """Return the key of an account's hash."""
+    return f"{PREFIX}account:{account_id}"
+
+
+def instances(account_id: str) -> str:
+    """Return the key of an account's hash of instance name -> instance id."""
+    return f"{PREFIX}account:{account_id}:instances"
+
+
+def account_tokens(account_id: str) -> str:
+    """Return the key of an account's hash of token id -> token hash."""
+    return f"{PREFIX}account:{account_id}:tokens"
+
+
+def instance(instance_id: str) -> str:
+    """Return the key of an instance's hash."""
+    return f"{PREFIX}instance:{instance_id}"
+
+
+def token(token_hash: str) -> str:
+    """Return the key of a token's hash; the token itself is never in Redis."""
+    return f"{PREFIX}token:{token_hash}"
+
+
+def token_ids() -> str:
+    """Return the key of the hash of token id -> token hash, over all accounts."""
+    return f"{PREFIX}tokens"
+
+
+def window(token_hash: str, limit_class: str) -> str:
+    """Return the key of a token's sliding log."""
+    return f"{PREFIX}w:{limit_class}:{token_hash}"
+
+
+def failures(address: str) -> str:
+    """Return the key of a client address's sliding log of unknown tokens."""
+    return f"{PREFIX}w:fail:{address}"

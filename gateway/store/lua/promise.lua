@@ -1,0 +1,29 @@
+-- Promise first: take the chat's lease and arm a provisional pause, before the upstream is told anything.
+-- KEYS record, owed, queue
+-- ARGV clock (us or ''), owner, ticket ('0' on arrival), op, duration, lease, echo, trace
+-- Returns {'go', ticket} | {'busy', ticket, ms until the lease ends} | {'overtaken', ticket}
+local now_us = clock(ARGV[1])
+local now, owner, ticket, op = math.floor(now_us / 1000), ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local duration, lease, echo = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local rec = load()
+
+if ticket == 0 then
+  ticket = math.max(rec.ticket + 1, now_us)
+  rec.ticket = ticket
+  redis.call('HSET', KEY, 'ticket', whole(ticket))
+elseif rec.ticket > ticket then
+  return {'overtaken', whole(ticket)}
+end
+
+if rec.owner ~= '' and rec.owner ~= owner then
+  if rec.lease > now then return {'busy', whole(ticket), rec.lease - now} end
+  adopt(rec, echo)
+end
+
+-- If we die on any later line of the command, this wake-up pauses the chat. It is never early: the upstream is told
+-- within the lease, and the duration counts from its answer.
+rec.owner, rec.op, rec.lease, rec.ends = owner, op, now + lease, now + duration
+rec.trace = ARGV[8]
+arm(rec, now + lease + duration, now_us)
+save(rec)
+return {'go', whole(ticket)}

@@ -1,0 +1,117 @@
+-- A chat's record and its arming, shared by promise, settle, claim and sweep. Instants and spans are milliseconds.
+--
+-- The record (a hash) is the truth; an arq job is only a wake-up. Fields:
+--   gen     the current arming; a job of any other generation does nothing
+--   ticket  the newest command that arrived; a smaller one that still waits was overtaken
+--   state   what the upstream was last told ('' nothing)        since   when that began to show
+--   until   when its pause is owed (0: none)                    sent    when the upstream was last told
+--   doubt   until when something sent earlier may still take effect, so that a pause needs an echo
+--   tries   pauses that failed so far
+--   owner   who may call the upstream now     lease   until when     op   what they are telling it
+--   ends    only while a command is under way: when its own pause would be due
+--   trace   the traceparent of the command that made the promise
+local KEY, OWED, QUEUE = KEYS[1], KEYS[2], KEYS[3]
+local JOB_TTL = 86400000 -- arq drops a job whose blob has gone; a day outlives any downtime we promise for
+local TOMBSTONE = 30000  -- longer than any command waits for the lease, so that it still learns it was overtaken
+local LINGER = 30000     -- an indicator without an end: the phone drops it long before
+
+local NUMBERS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends'}
+
+-- Redis' own clock, unless a test brings one (microseconds).
+local function clock(given)
+  if given ~= '' then return tonumber(given) end
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+
+local function whole(n) return string.format('%.0f', n) end
+
+local function load()
+  local flat, rec = redis.call('HGETALL', KEY), {state = '', owner = '', op = '', trace = ''}
+  for i = 1, #flat, 2 do rec[flat[i]] = flat[i + 1] end
+  for _, name in ipairs(NUMBERS) do rec[name] = tonumber(rec[name] or 0) end
+  return rec
+end
+
+local function save(rec)
+  local flat, gone = {}, {}
+  for _, name in ipairs(NUMBERS) do
+    if rec[name] == 0 then gone[#gone + 1] = name
+    else flat[#flat + 1] = name; flat[#flat + 1] = whole(rec[name]) end
+  end
+  for _, name in ipairs({'state', 'owner', 'op', 'trace'}) do
+    if rec[name] == '' then gone[#gone + 1] = name
+    else flat[#flat + 1] = name; flat[#flat + 1] = rec[name] end
+  end
+  if #gone > 0 then redis.call('HDEL', KEY, unpack(gone)) end
+  redis.call('HSET', KEY, unpack(flat))
+end
+
+local function job_id(gen) return string.sub(KEY, 6) .. ':' .. whole(gen) end -- without 'pg:c:'
+
+-- A generation is a time in microseconds, so that none is ever used twice, even after the record has gone.
+local function next_gen(rec, now_us)
+  redis.call('ZREM', QUEUE, job_id(rec.gen))
+  redis.call('DEL', 'arq:job:' .. job_id(rec.gen))
+  rec.gen = math.max(rec.gen + 1, now_us)
+end
+
+-- Wake up at `at`. The older wake-up is outdated by its generation; removing it only saves room.
+local function arm(rec, at, now_us)
+  next_gen(rec, now_us)
+  local id = job_id(rec.gen)
+  -- The generation travels as text: cjson would round it to 14 digits.
+  local instance, jid = string.match(KEY, '^pg:c:([^:]+):(.+)$')
+  local job = cjson.encode({t = 1, f = 'wake', a = {instance, jid, whole(rec.gen)}, k = cjson.decode('{}'),
+    et = 0})
+  redis.call('SET', 'arq:job:' .. id, job, 'PX', whole(math.max(at - now_us / 1000, 0) + JOB_TTL))
+  redis.call('ZADD', QUEUE, whole(at), id)
+  redis.call('ZADD', OWED, whole(at), KEY)
+  redis.call('PERSIST', KEY)
+end
+
+local function rest(rec, now_us, ttl)
+  next_gen(rec, now_us)
+  redis.call('ZREM', OWED, KEY)
+  save(rec)
+  redis.call('PEXPIRE', KEY, ttl)
+end
+
+-- Nothing shows and nothing is owed, except an echo while something sent earlier may still take effect.
+local function close(rec, now_us)
+  rec.state, rec['until'], rec.since, rec.sent, rec.tries = '', 0, 0, 0, 0
+  if rec.doubt > now_us / 1000 then
+    rec['until'] = rec.doubt
+    arm(rec, rec['until'], now_us)
+    save(rec)
+  else
+    rec.doubt, rec.trace = 0, ''
+    rest(rec, now_us, TOMBSTONE)
+  end
+end
+
+-- Arm whatever the record still needs: the next refresh, the pause, or nothing.
+local function schedule(rec, now_us, refresh, life)
+  local now = math.floor(now_us / 1000)
+  if rec['until'] > 0 then
+    local at = rec['until']
+    if rec.state ~= '' and at - rec.sent > life then at = math.min(at, rec.sent + refresh) end
+    arm(rec, math.max(at, now), now_us)
+    save(rec)
+  elseif rec.state ~= '' then
+    rest(rec, now_us, LINGER)
+  else
+    close(rec, now_us)
+  end
+end
+
+-- The owner's lease ran out before it said what became of its call: it died, or will find its lease lost.
+-- Whatever it was telling the upstream may take effect now or later; a command's own promise stands.
+local function adopt(rec, echo)
+  if rec.op ~= 'paused' then rec.doubt = math.max(rec.doubt, rec.lease + echo) end
+  if rec.ends > 0 then
+    if rec.op ~= 'paused' then rec.state = rec.op end
+    rec['until'] = rec.ends
+  end
+  rec.owner, rec.op, rec.lease, rec.ends = '', '', 0, 0
+end

@@ -1,0 +1,77 @@
+-- Record what became of an upstream call, give the lease back, and arm what comes next.
+-- KEYS record, owed, queue
+-- ARGV clock (us or ''), owner, op, result (ok|failed|unknown), duration (-1 for a wake-up),
+--      age (since the answer), refresh, life, echo, retry (until the next pause; -1 gives up)
+-- Returns {'settled'|'lost', ms that a delivered pause was late or -1}
+local now_us = clock(ARGV[1])
+local now, owner, op, result = math.floor(now_us / 1000), ARGV[2], ARGV[3], ARGV[4]
+local duration, answered = tonumber(ARGV[5]), now - tonumber(ARGV[6])
+local refresh, life, echo, retry = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local rec = load()
+
+-- We were stopped for longer than our lease, and our call reached the upstream among newer ones.
+local function repair()
+  if result == 'failed' then return end
+  if op == 'paused' then
+    -- It may have undone a newer indicator: show that again at once.
+    if rec.state ~= '' then rec.sent = 0; arm(rec, now, now_us); save(rec) end
+  elseif rec['until'] > 0 then
+    rec.doubt = math.max(rec.doubt, now + echo) -- the pause that is owed anyway needs an echo
+    save(rec)
+  elseif rec.state == '' then
+    rec.state, rec.since, rec.sent, rec.doubt = op, now, now, math.max(rec.doubt, now + echo)
+    rec['until'] = now
+    if rec.owner == '' then arm(rec, now, now_us) end
+    save(rec)
+  end
+end
+
+local function shown()
+  if rec.state ~= op or (rec['until'] > 0 and rec['until'] <= now) then rec.since = answered end
+  rec.state, rec.sent, rec.tries = op, answered, 0
+  rec['until'] = duration > 0 and answered + duration or 0
+  schedule(rec, now_us, refresh, life)
+end
+
+local function command()
+  if result == 'ok' and op == 'paused' then return close(rec, now_us) end
+  if result == 'ok' then return shown() end
+  if result == 'unknown' then
+    -- Nobody knows whether it shows: pause at once, and once more when nothing late can come any more.
+    if op ~= 'paused' then
+      rec.state, rec.since, rec.doubt = op, now, math.max(rec.doubt, now + echo)
+    end
+    rec['until'], rec.sent = now, now
+  end
+  -- Rejected: the older indicator still shows and still owes its pause.
+  schedule(rec, now_us, refresh, life)
+end
+
+local function wake_up()
+  if op ~= 'paused' then
+    if result == 'unknown' then rec.doubt = math.max(rec.doubt, now + echo) end
+    rec.sent = now
+    schedule(rec, now_us, refresh, life)
+    return -1
+  end
+  local late = answered - rec['until']
+  if result == 'ok' or retry < 0 then
+    close(rec, now_us)
+    return late
+  end
+  rec.tries = rec.tries + 1
+  arm(rec, now + retry, now_us)
+  save(rec)
+  return -1
+end
+
+if rec.owner ~= owner then
+  repair()
+  return {'lost', -1}
+end
+rec.owner, rec.op, rec.lease, rec.ends = '', '', 0, 0
+if duration >= 0 then
+  command()
+  return {'settled', -1}
+end
+return {'settled', wake_up()}

@@ -1,0 +1,97 @@
+"""The connection to Redis and its Lua scripts; the one place where Redis' failures become `StoreUnavailable`."""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+
+from gateway.errors import StoreUnavailable
+
+_LUA = Path(__file__).parent / "lua"
+
+Argument = str | int | float | bytes
+
+
+@asynccontextmanager
+async def open_redis(
+    url: str, *, connect_timeout_s: float, timeout_s: float, max_connections: int
+) -> AsyncIterator[Redis]:
+    """Open a pool in which no call waits longer than its timeouts; it is not connected before its first use."""
+    pool = connection_pool(
+        url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s, max_connections=max_connections
+    )
+    redis: Redis = Redis(connection_pool=pool)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+        await pool.disconnect()
+
+
+def connection_pool(
+    url: str, *, connect_timeout_s: float, timeout_s: float, max_connections: int
+) -> BlockingConnectionPool:
+    """Build a bounded pool that tries once more where a connection had died while idle.
+
+    Every script is safe to run twice: a promise by its owner, a settlement by its lease, an admission by refusing
+    rather one request too many.
+    """
+    tcp: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=max_connections,
+        timeout=timeout_s,
+        socket_connect_timeout=connect_timeout_s,
+        socket_timeout=timeout_s,
+        **tcp,
+        retry=Retry(ConstantBackoff(0.01), 1),
+        retry_on_error=[RedisConnectionError],
+    )
+
+
+@asynccontextmanager
+async def store_errors() -> AsyncIterator[None]:
+    """Turn every failure of Redis inside the block into `StoreUnavailable`."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable from error
+
+
+async def command(redis: Redis, *words: Argument) -> Any:
+    """Run one command, such as `command(redis, "HGET", key, field)`.
+
+    Raises:
+        StoreUnavailable: Redis did not answer.
+    """
+    async with store_errors():
+        return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+class Script:
+    """One Lua script, sent by its hash."""
+
+    def __init__(self, redis: Redis, *parts: str) -> None:
+        """Join the named files of `lua/` into one script."""
+        self._redis = redis
+        self._source = "\n".join((_LUA / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
+        self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        """Run it as one atomic step.
+
+        Raises:
+            StoreUnavailable: Redis could not be reached or refused to run it; it may or may not have run.
+        """
+        async with store_errors():
+            try:
+                return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            except NoScriptError:
+                return await self._redis.execute_command("EVAL", self._source, len(keys), *keys, *args)  # type: ignore[no-untyped-call]

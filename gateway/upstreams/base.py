@@ -1,0 +1,167 @@
+"""What an upstream adapter declares: its capabilities, its calls, and a table that reads its answers.
+
+An adapter does no I/O. It turns (target, chat, state) into a `Call` and leaves sending, timeouts, limits and
+connection errors to `client`. Answers are read by `Rule`s, first match wins; what no rule names is read by status.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from gateway.model import Chat, Outcome, State, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request to an upstream; `path` is appended to the target's URL, every part already quoted."""
+
+    path: str
+    json: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: Literal["GET", "POST"] = "POST"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an upstream answered: its status and the first bytes of its body."""
+
+    status: int
+    body: bytes = b""
+
+    @cached_property
+    def text(self) -> str:
+        """The body, lower-cased for matching: builds of one upstream differ in letter case."""
+        return self.body.decode("utf-8", "replace").lower()
+
+    @cached_property
+    def json(self) -> Any:
+        """The body as JSON with every key lower-cased, or None where it is not JSON."""
+        try:
+            return _lower_keys(msgspec.json.decode(self.body))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def at(self, *path: str | int) -> Any:
+        """The value at `path` (lower-case keys, list indexes) in the JSON body, or None."""
+        value = self.json
+        for step in path:
+            match value:
+                case dict():
+                    value = value.get(step)
+                case list() if isinstance(step, int) and step < len(value):
+                    value = value[step]
+                case _:
+                    return None
+        return value
+
+
+def _lower_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key).lower(): _lower_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_lower_keys(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Read an answer of this status, whose body contains `text` (lower case; empty matches any), as `outcome`."""
+
+    status: int
+    outcome: Outcome
+    text: str = ""
+
+    def matches(self, reply: Reply) -> bool:
+        """Whether this rule reads the reply."""
+        return reply.status == self.status and self.text in reply.text
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an upstream can do, as data.
+
+    Attributes:
+        recording: it has a "recording audio..." indicator.
+        blocks: its call returns only after the indicator's whole delay.
+        own_timer: it pauses by itself after a delay that the call names.
+        available_first: its indicators stay invisible until the account was set `available`.
+        answer_s: the longest that a healthy first answer takes, in seconds.
+        refresh_s: how often a held indicator is re-sent, in seconds.
+        slice_s: where `blocks`: how long one typing or recording call shows, and so by how much later than
+            `answer_s` it answers. It has paused by itself when it answers, so the next one starts after that and
+            never beside it; an error that comes after about `slice_s` says nothing about whether it had shown.
+    """
+
+    recording: bool = True
+    blocks: bool = False
+    own_timer: bool = False
+    available_first: bool = False
+    answer_s: float = 1.0
+    refresh_s: float = 4.0
+    slice_s: float = 0.0
+
+
+class Connection(StrEnum):
+    """The state of an instance's WhatsApp session (contract section 5)."""
+
+    CONNECTED = "connected"
+    CONNECTING = "connecting"
+    DISCONNECTED = "disconnected"
+    LOGGEDOUT = "loggedout"
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Connection":  # noqa: ARG003
+        """Any word we do not know is not known."""
+        return cls.UNKNOWN
+
+
+class Adapter(ABC):
+    """One WhatsApp HTTP API. Stateless: one object serves every instance of its kind."""
+
+    kind: ClassVar[str]
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @abstractmethod
+    def presence(self, target: Target, chat: Chat, state: State) -> Call:
+        """Build the call that shows `state` on `chat`; never asked for a state the capabilities exclude."""
+
+    def available(self, target: Target) -> Call | None:  # noqa: ARG002
+        """Build the call that marks the account available, where `capabilities.available_first` says so."""
+        return None
+
+    def probe(self, target: Target) -> Call | None:  # noqa: ARG002
+        """Build the call that asks whether the session is connected, or None where the upstream cannot tell."""
+        return None
+
+    def connection(self, reply: Reply) -> Connection:  # noqa: ARG002
+        """Read the answer to `probe`."""
+        return Connection.UNKNOWN
+
+    def outcome(self, reply: Reply) -> Outcome:
+        """Read the answer to `presence`: this upstream's rules first, then what the status means everywhere."""
+        for rule in self.rules:
+            if rule.matches(reply):
+                return rule.outcome
+        if 200 <= reply.status < 300:  # noqa: PLR2004
+            return Outcome.OK if self.is_success(reply) else Outcome.GARBLED
+        return _OUTCOME_OF_STATUS.get(reply.status, Outcome.REJECTED)
+
+    def is_success(self, reply: Reply) -> bool:
+        """Whether the body of a 2xx is this upstream's own; anything else came from a proxy or a wrong address."""
+        return isinstance(reply.json, dict)
+
+
+_OUTCOME_OF_STATUS = {
+    401: Outcome.UNAUTHORIZED,
+    403: Outcome.UNAUTHORIZED,
+    # Behind these the request may have been handled: the answer was lost on the way back.
+    408: Outcome.UNKNOWN,
+    504: Outcome.UNKNOWN,
+}

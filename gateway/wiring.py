@@ -1,0 +1,92 @@
+"""The object graph, opened and closed in one place; the front door and the back door live in the same house."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from gateway.cipher import Cipher
+from gateway.errors import StoreUnavailable
+from gateway.model import Target
+from gateway.presence import Presence
+from gateway.settings import Settings
+from gateway.store.admission import RedisAdmission
+from gateway.store.directory import RedisDirectory
+from gateway.store.indicators import RedisIndicators
+from gateway.store.redis import open_redis, store_errors
+from gateway.tokens import TokenHasher
+from gateway.upstreams.client import UpstreamClient, open_client
+from gateway.upstreams.registry import ADAPTERS
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that lives as long as the process."""
+
+    settings: Settings
+    redis: Redis
+    admission: RedisAdmission
+    directory: RedisDirectory
+    indicators: RedisIndicators
+    upstreams: UpstreamClient
+    presence: Presence
+    hasher: TokenHasher
+
+    async def store_answers(self) -> bool:
+        """Whether Redis answers right now."""
+        try:
+            async with store_errors():
+                await self.redis.ping()
+        except StoreUnavailable:
+            return False
+        return True
+
+
+@asynccontextmanager
+async def open_house(settings: Settings) -> AsyncIterator[House]:
+    """Build the graph from `settings`. Nothing connects before it is used, so the order of start-ups is free."""
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(
+            open_redis(
+                settings.redis.url,
+                connect_timeout_s=settings.redis.connect_timeout_s,
+                timeout_s=settings.redis.timeout_s,
+                max_connections=settings.redis.max_connections,
+            )
+        )
+        upstreams = await stack.enter_async_context(
+            open_client(
+                ADAPTERS,
+                connections=settings.upstream.connections,
+                connections_per_origin=settings.upstream.connections_per_origin,
+            )
+        )
+        yield _build(settings, redis, upstreams)
+
+
+def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient) -> House:
+    hasher = TokenHasher(settings.secrets.pepper.encode())
+    directory = RedisDirectory(
+        redis,
+        hasher,
+        Cipher([key for key in settings.secrets.encryption_keys.split(",") if key]),
+        default_upstream=Target(settings.upstream.kind, settings.upstream.url, "", settings.upstream.credential),
+        instances_per_account=settings.limits.instances_per_account,
+    )
+    indicators = RedisIndicators(redis, lease_s=settings.lease_s, echo_s=settings.presence.echo_s)
+    admission = RedisAdmission(
+        redis,
+        per_minute=settings.limits.per_minute,
+        creation_per_minute=settings.limits.creation_per_minute,
+        global_per_minute=settings.limits.global_per_minute,
+        failures_per_minute=settings.limits.failures_per_minute,
+    )
+    presence = Presence(
+        indicators,
+        upstreams,
+        directory,
+        upstream_timeout_s=settings.upstream.timeout_s,
+        give_up_s=settings.presence.give_up_s,
+    )
+    return House(settings, redis, admission, directory, indicators, upstreams, presence, hasher)

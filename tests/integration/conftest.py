@@ -1,0 +1,39 @@
+"""A house on the real Valkey, and a phone that writes down what it was told."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from redis.asyncio import Redis as AsyncRedis
+from world import Phone, Tenant
+
+from gateway.model import Target
+from gateway.settings import Redis, Settings
+from gateway.wiring import House, open_house
+
+
+@pytest.fixture
+async def phone() -> AsyncIterator[Phone]:
+    phone = Phone()
+    app = web.Application()
+    app.router.add_post("/instances/{instance}/presence", phone.tell)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    phone.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield phone
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def house(redis: AsyncRedis, redis_url: str) -> AsyncIterator[House]:
+    async with open_house(Settings(redis=Redis(url=redis_url))) as house:
+        yield house
+
+
+@pytest.fixture
+async def tenant(house: House, phone: Phone) -> Tenant:
+    account = await house.directory.create_account("acme")
+    created = await house.directory.create_instance(account.id, "demo", upstream=Target("sandbox", phone.url, "demo"))
+    return Tenant(account.token, created.token, await house.directory.find_instance(account.id, "demo"))

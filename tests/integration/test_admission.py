@@ -1,0 +1,190 @@
+"""The limiter and the directory's look-up in one script, in virtual time on a real Valkey (contract sections 2, 3)."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+from world import VirtualClock
+
+from gateway.cipher import Cipher
+from gateway.errors import InvalidToken
+from gateway.model import Target
+from gateway.store.admission import Guessing, RedisAdmission
+from gateway.store.directory import RedisDirectory
+from gateway.store.redis import command
+from gateway.tokens import TokenHasher
+
+HASH = TokenHasher(b"pepper")
+
+
+def admission_of(redis: Redis, clock: VirtualClock, **options: int) -> RedisAdmission:
+    limits = {"per_minute": 100, "creation_per_minute": 20} | options
+    return RedisAdmission(redis, clock_us=clock.redis_us, **limits)
+
+
+@pytest.fixture
+def directory(redis: Redis) -> RedisDirectory:
+    return RedisDirectory(
+        redis, HASH, Cipher([]), default_upstream=Target("sandbox", "http://phone", ""), instances_per_account=100
+    )
+
+
+async def test_exactly_the_limit_is_admitted_by_any_number_of_concurrent_callers(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    token = HASH((await directory.create_account("acme")).token)
+    doors = [admission_of(redis, clock) for _ in range(8)]
+    answers = await asyncio.gather(*(door.admit(token) for door in doors for _ in range(25)))
+    admitted = [answer for answer in answers if not answer.is_limited]
+    assert len(admitted) == 100
+    assert sorted(answer.quota.remaining for answer in admitted) == list(range(100))
+
+
+async def test_who_waits_until_reset_gets_through_and_who_comes_before_does_not_push_it(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    token = HASH((await directory.create_account("acme")).token)
+    door = admission_of(redis, clock, per_minute=3)
+    for _ in range(3):
+        await door.admit(token)
+        clock.tick(1000)
+    refused = await door.admit(token)
+    assert refused.is_limited
+    assert refused.quota.remaining == 0
+    clock.tick(30_000)
+    again = await door.admit(token)
+    assert again.is_limited
+    assert again.quota.reset_s == refused.quota.reset_s
+    clock.ms = again.quota.reset_s * 1000
+    assert not (await door.admit(token)).is_limited
+
+
+async def test_a_lowered_limit_names_a_reset_that_gets_through(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    token = HASH((await directory.create_account("acme")).token)
+    for _ in range(10):
+        await admission_of(redis, clock, per_minute=10).admit(token)
+        clock.tick(1000)
+    lowered = admission_of(redis, clock, per_minute=4)
+    refused = await lowered.admit(token)
+    clock.ms = refused.quota.reset_s * 1000
+    assert not (await lowered.admit(token)).is_limited
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(gaps=st.lists(st.integers(0, 20_000), min_size=1, max_size=80), limit=st.integers(1, 6))
+async def test_no_minute_ever_holds_more_than_the_limit(
+    redis: Redis, clock: VirtualClock, gaps: list[int], limit: int
+) -> None:
+    await redis.flushall()
+    await command(redis, "HSET", "pg:token:t", "kind", "account", "account", "a")
+    await command(redis, "HSET", "pg:account:a", "status", "active")
+    door = admission_of(redis, clock, per_minute=limit)
+    admitted: list[int] = []
+    for gap in gaps:
+        clock.tick(gap)
+        answer = await door.admit("t")
+        fits = sum(clock.ms - stamp <= 60_000 for stamp in admitted) < limit
+        assert answer.is_limited != fits
+        if not answer.is_limited:
+            admitted.append(clock.ms)
+    for start in admitted:
+        assert sum(start <= stamp <= start + 60_000 for stamp in admitted) <= limit
+
+
+async def test_classes_of_limits_and_tokens_have_their_own_buckets(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    first = await directory.create_account("acme")
+    second = HASH((await directory.issue_token(first.id)).token)
+    door = admission_of(redis, clock, per_minute=1, creation_per_minute=1)
+    for token in (HASH(first.token), second):
+        assert not (await door.admit(token)).is_limited
+        assert not (await door.admit(token, limit_class="creation")).is_limited
+        assert (await door.admit(token)).is_limited
+
+
+async def test_an_account_may_have_a_limit_of_its_own(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    token = HASH((await directory.create_account("acme", per_minute=7)).token)
+    assert (await admission_of(redis, clock).admit(token)).quota.limit == 7
+
+
+async def test_a_cap_over_all_tokens_holds_and_names_a_reset_that_gets_through(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    tokens = [HASH((await directory.create_account(name)).token) for name in ("one", "two")]
+    door = admission_of(redis, clock, global_per_minute=2)
+    for token in tokens:
+        assert not (await door.admit(token)).is_limited
+        clock.tick(500)
+    refused = await door.admit(tokens[0])
+    assert refused.is_limited
+    clock.ms = refused.quota.reset_s * 1000
+    assert not (await door.admit(tokens[0])).is_limited
+
+
+async def test_unknown_tokens_are_counted_by_address_and_valid_ones_are_not_stopped(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    door = admission_of(redis, clock, failures_per_minute=3)
+    for _ in range(3):
+        with pytest.raises(InvalidToken):
+            await door.admit("nobody", address="10.0.0.1")
+    with pytest.raises(Guessing):
+        await door.admit("nobody", address="10.0.0.1")
+    with pytest.raises(InvalidToken):
+        await door.admit("nobody", address="10.0.0.2")
+    valid = HASH((await directory.create_account("acme")).token)
+    assert not (await door.admit(valid, address="10.0.0.1")).is_limited
+
+
+async def test_a_revoked_token_is_unknown_with_the_next_request(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    account = await directory.create_account("acme")
+    issued = await directory.issue_token(account.id, name="bot")
+    door = admission_of(redis, clock)
+    await door.admit(HASH(issued.token))
+    await directory.revoke_token(issued.id)
+    with pytest.raises(InvalidToken):
+        await door.admit(HASH(issued.token))
+    await door.admit(HASH(account.token))
+
+
+async def test_the_instance_is_found_by_its_name_within_the_callers_account_only(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    mine, other = await directory.create_account("mine"), await directory.create_account("other")
+    created = await directory.create_instance(mine.id, "demo")
+    door = admission_of(redis, clock)
+
+    async def instance_for(token: str) -> str:
+        return (await door.admit(HASH(token), instance_name="demo")).instance_id
+
+    assert await instance_for(mine.token) == created.id
+    assert await instance_for(created.token) == created.id
+    assert await instance_for(other.token) == ""
+
+
+async def test_nothing_in_redis_is_a_token_or_a_credential_in_clear(redis: Redis) -> None:
+    from cryptography.fernet import Fernet
+
+    directory = RedisDirectory(
+        redis,
+        HASH,
+        Cipher([Fernet.generate_key().decode()]),
+        default_upstream=Target("", "", ""),
+        instances_per_account=100,
+    )
+    account = await directory.create_account("acme")
+    upstream = Target("sandbox", "http://phone", "s", "the-upstream-credential")
+    instance = await directory.create_instance(account.id, "demo", upstream=upstream, token="a-token-of-my-own")
+    dump = b"".join([key + (await redis.dump(key) or b"") for key in await redis.keys("*")])
+    for secret in (account.token, instance.token, "the-upstream-credential"):
+        assert secret.encode() not in dump
+    assert (await directory.find_instance(account.id, "demo")).target == upstream

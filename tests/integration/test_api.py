@@ -1,0 +1,114 @@
+"""The front door in process: what only the inside can provoke. `tests/acceptance` holds it to the contract."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from world import Phone, Tenant
+
+from gateway.api.app import create_app
+from gateway.errors import StoreUnavailable
+from gateway.model import State
+from gateway.wiring import House
+
+Client = TestClient[web.Request, web.Application]
+PATH = "/api/chat/presence/demo"
+TYPING = {"number": "5511999999999", "state": "typing"}
+
+
+@pytest.fixture
+async def client(house: House, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
+    return await aiohttp_client(create_app(house))
+
+
+async def refuse(*args: Any, **options: Any) -> Any:
+    raise StoreUnavailable
+
+
+async def test_every_route_but_health_refuses_a_caller_without_a_token(client: Client) -> None:
+    assert client.app
+    routes = {
+        (route.method, route.resource.canonical)
+        for route in client.app.router.routes()
+        if route.resource and route.resource.canonical != "/health"
+    }
+    assert ("POST", "/api/chat/presence/{instance}") in routes
+    for method, path in routes:
+        answer = await client.request(method, path.replace("{instance}", "demo"))
+        assert answer.status == 401, (method, path)
+
+
+async def test_a_pause_of_a_known_caller_gets_through_while_redis_is_away(
+    client: Client, house: House, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"token": tenant.account_token}
+    first = await client.post(PATH, json=TYPING, headers=headers)
+    monkeypatch.setattr(house.admission, "_admit", refuse)
+    monkeypatch.setattr(house.indicators, "_promise", refuse)
+    refused = await client.post(PATH, json=TYPING | {"duration": 5}, headers=headers)
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    paused = await client.post(PATH, json=TYPING | {"state": "pause"}, headers=headers)
+    assert paused.status == 200
+    assert phone.states() == [State.TYPING, State.PAUSED]
+    left = [int(answer.headers["X-RateLimit-Remaining"]) for answer in (first, refused, paused)]
+    assert left == [99, 98, 97]
+
+
+async def test_an_unknown_caller_gets_nothing_while_redis_is_away(
+    client: Client, house: House, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.admission, "_admit", refuse)
+    answer = await client.post(PATH, json=TYPING | {"state": "pause"}, headers={"token": tenant.account_token})
+    assert answer.status == 503
+    assert await answer.json() == {"success": False, "error": {"message": "Service temporarily unavailable"}}
+    assert phone.told == []
+
+
+async def test_a_fault_of_ours_is_a_500_in_the_envelope_and_tells_nothing(
+    client: Client, house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def explode(*args: Any, **options: Any) -> Any:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(house.presence, "show", explode)
+    answer = await client.post(PATH, json=TYPING, headers={"token": tenant.account_token})
+    assert answer.status == 500
+    assert await answer.json() == {"success": False, "error": {"message": "Internal server error"}}
+    assert "X-RateLimit-Remaining" in answer.headers
+
+
+async def test_a_moved_instance_is_seen_with_the_next_request(
+    client: Client, house: House, tenant: Tenant, phone: Phone
+) -> None:
+    from gateway.model import Target
+
+    headers = {"token": tenant.account_token}
+    await house.directory.move_instance(tenant.instance.id, Target("sandbox", "http://127.0.0.1:1", "demo"))
+    assert (await client.post(PATH, json=TYPING, headers=headers)).status == 503
+    await house.directory.move_instance(tenant.instance.id, Target("sandbox", phone.url, "demo"))
+    assert (await client.post(PATH, json=TYPING, headers=headers)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "trusted", "address"),
+    [
+        ("6.6.6.6", 0, "127.0.0.1"),
+        ("6.6.6.6, 10.1.1.1", 1, "10.1.1.1"),
+        ("6.6.6.6, 10.1.1.1", 2, "6.6.6.6"),
+        ("", 1, "127.0.0.1"),
+    ],
+)
+def test_only_what_trusted_proxies_wrote_names_the_client(forwarded: str, trusted: int, address: str) -> None:
+    from unittest.mock import Mock
+
+    from aiohttp.test_utils import make_mocked_request
+
+    from gateway.api.guards import Gate
+
+    transport = Mock()
+    transport.get_extra_info.return_value = ("127.0.0.1", 1)
+    request = make_mocked_request("POST", PATH, headers={"X-Forwarded-For": forwarded}, transport=transport)
+    gate = Gate(Mock(), Mock(), Mock(), trusted_proxies=trusted)
+    assert gate.address(request) == address

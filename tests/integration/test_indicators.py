@@ -1,0 +1,389 @@
+"""The record's four scripts in virtual time on a real Valkey: every rule of design section 4 by itself."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+from redis.asyncio import Redis
+from world import VirtualClock
+
+from gateway.model import Chat, State
+from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Settled
+from gateway.store import keys
+from gateway.store.indicators import RedisIndicators
+
+KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
+OTHER_TENANT = ChatKey("i2", KEY.chat)
+TYPING, RECORDING, PAUSED = State.TYPING, State.RECORDING, State.PAUSED
+LEASE_MS = 5500
+
+Result = Literal["ok", "failed", "unknown"]
+
+
+@dataclass
+class Chats:
+    """Short words for the scripts, and a look at the queue as arq sees it."""
+
+    redis: Redis
+    clock: VirtualClock
+    indicators: RedisIndicators
+    owners: int = 0
+
+    async def promise(
+        self, op: State, seconds: float = 0, *, key: ChatKey = KEY, owner: str = "", ticket: str | None = None
+    ) -> Grant | Busy | Overtaken:
+        self.owners += 1
+        owner = owner or f"o{self.owners}"
+        return await self.indicators.promise(
+            key, op, round(seconds * 1000), owner=owner, ticket=ticket, trace="00-trace"
+        )
+
+    async def granted(self, op: State, seconds: float = 0, *, key: ChatKey = KEY) -> Grant:
+        grant = await self.promise(op, seconds, key=key)
+        assert isinstance(grant, Grant)
+        return grant
+
+    async def settle(self, grant: Grant, result: Result = "ok", seconds: float = 0, age_ms: int = 0) -> Settled:
+        return await self.indicators.settle_command(
+            grant,
+            result,
+            round(seconds * 1000),
+            age_ms=age_ms,
+            refresh_ms=4000,
+        )
+
+    async def command(self, op: State, seconds: float = 0, result: Result = "ok", *, key: ChatKey = KEY) -> None:
+        await self.settle(await self.granted(op, seconds, key=key), result, seconds)
+
+    async def queued(self) -> dict[str, int]:
+        jobs: list[tuple[bytes, float]] = await self.redis.zrange(keys.QUEUE, 0, -1, withscores=True)
+        return {job.decode(): round(score) - self.clock.ms for job, score in jobs}
+
+    async def next_wake_ms(self) -> int | None:
+        queued = await self.queued()
+        assert len(queued) <= 1
+        return next(iter(queued.values()), None)
+
+    async def generation(self) -> str:
+        (job,) = await self.queued()
+        return job.rpartition(":")[2]
+
+    async def claim(self, *, key: ChatKey = KEY, generation: str | None = None) -> Claim | Early | None:
+        self.owners += 1
+        generation = generation or await self.generation()
+        return await self.indicators.claim(key, generation, owner=f"o{self.owners}")
+
+    async def wake(self, result: Result = "ok", retry_ms: int | None = 300) -> tuple[State, Settled]:
+        """Let time pass until the next wake-up and do what it asks for."""
+        wait = await self.next_wake_ms()
+        assert wait is not None
+        self.clock.tick(max(wait, 0))
+        claim = await self.claim()
+        assert isinstance(claim, Claim)
+        settled = await self.indicators.settle_wake(
+            claim.grant,
+            result,
+            age_ms=0,
+            refresh_ms=4000,
+            retry_ms=retry_ms,
+        )
+        return claim.grant.op, settled
+
+    async def owed(self) -> int:
+        return int(await self.redis.zcard(keys.OWED))
+
+
+@pytest.fixture
+async def chats(redis: Redis, clock: VirtualClock) -> Chats:
+    indicators = RedisIndicators(
+        redis, lease_s=LEASE_MS / 1000, echo_s=10, monotonic=clock.monotonic, clock_us=clock.redis_us
+    )
+    return Chats(redis, clock, indicators)
+
+
+async def test_a_promise_is_armed_before_the_upstream_is_told(chats: Chats) -> None:
+    await chats.granted(TYPING, 5)
+    assert await chats.next_wake_ms() == LEASE_MS + 5000
+
+
+async def test_a_settled_indicator_is_paused_at_its_time_counted_from_the_answer(chats: Chats) -> None:
+    grant = await chats.granted(TYPING, 5)
+    chats.clock.tick(200)
+    await chats.settle(grant, seconds=5, age_ms=50)
+    assert await chats.next_wake_ms() == 4950
+    op, settled = await chats.wake()
+    assert (op, settled.late_ms) == (PAUSED, 0)
+    assert await chats.queued() == {}
+    assert await chats.owed() == 0
+
+
+async def test_a_long_indicator_is_refreshed_every_four_seconds_and_paused_once(chats: Chats) -> None:
+    began = chats.clock.ms
+    await chats.command(TYPING, 60)
+    told = []
+    while await chats.next_wake_ms() is not None:
+        op, _ = await chats.wake()
+        told.append((chats.clock.ms - began, op))
+    assert told == [*((second * 1000, TYPING) for second in range(4, 57, 4)), (60_000, PAUSED)]
+
+
+async def test_a_new_typing_replaces_the_earlier_pause(chats: Chats) -> None:
+    await chats.command(TYPING, 3)
+    first = await chats.generation()
+    chats.clock.tick(1000)
+    await chats.command(TYPING, 5)
+    assert await chats.claim(generation=first) is None
+    assert await chats.wake() == (PAUSED, Settled(lost_lease=False, late_ms=0))
+    assert chats.clock.ms == VirtualClock().ms + 6000
+    assert await chats.queued() == {}
+
+
+@pytest.mark.parametrize(("op", "seconds"), [(PAUSED, 0), (TYPING, 0), (RECORDING, 0)])
+async def test_a_pause_or_an_indicator_without_end_cancels_the_earlier_pause(
+    chats: Chats, op: State, seconds: int
+) -> None:
+    await chats.command(TYPING, 10)
+    first = await chats.generation()
+    await chats.command(op, seconds)
+    assert await chats.queued() == {}
+    assert await chats.owed() == 0
+    chats.clock.tick(10_000)
+    assert await chats.claim(generation=first) is None
+
+
+async def test_another_tenants_same_number_is_another_chat(chats: Chats) -> None:
+    await chats.command(TYPING, 10)
+    await chats.command(TYPING, 20, key=OTHER_TENANT)
+    await chats.command(PAUSED, key=OTHER_TENANT)
+    assert await chats.next_wake_ms() == 4000
+
+
+async def test_one_call_at_a_time_and_the_others_wait_with_their_ticket(chats: Chats) -> None:
+    grant = await chats.granted(TYPING, 5)
+    chats.clock.tick(100)
+    waiting = await chats.promise(PAUSED, owner="second")
+    assert isinstance(waiting, Busy)
+    assert waiting.lease_ms == LEASE_MS - 100
+    await chats.settle(grant, seconds=5)
+    assert isinstance(await chats.promise(PAUSED, owner="second", ticket=waiting.ticket), Grant)
+
+
+async def test_the_last_that_arrived_wins_even_after_the_winner_has_gone(chats: Chats) -> None:
+    grant = await chats.granted(TYPING, 5)
+    older, newer = await chats.promise(RECORDING, 5, owner="b"), await chats.promise(PAUSED, owner="c")
+    assert isinstance(older, Busy)
+    assert isinstance(newer, Busy)
+    await chats.settle(grant, seconds=5)
+    winner = await chats.promise(PAUSED, owner="c", ticket=newer.ticket)
+    assert isinstance(winner, Grant)
+    await chats.settle(winner)
+    chats.clock.tick(6000)
+    assert isinstance(await chats.promise(RECORDING, 5, owner="b", ticket=older.ticket), Overtaken)
+
+
+async def test_a_promise_whose_reply_was_lost_may_be_asked_for_again_by_its_owner(chats: Chats) -> None:
+    await chats.promise(TYPING, 5, owner="me")
+    assert isinstance(await chats.promise(TYPING, 5, owner="me"), Grant)
+    assert len(await chats.queued()) == 1
+
+
+@pytest.mark.parametrize("seconds", [5, 0])
+async def test_a_rejected_command_owes_nothing(chats: Chats, seconds: int) -> None:
+    await chats.command(TYPING, seconds, "failed")
+    assert await chats.queued() == {}
+    assert await chats.owed() == 0
+
+
+async def test_a_rejected_refresh_keeps_the_older_pause(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    chats.clock.tick(2000)
+    await chats.command(RECORDING, 60, "failed")
+    assert await chats.next_wake_ms() == 3000
+    assert (await chats.wake())[0] is PAUSED
+
+
+async def test_a_rejected_pause_keeps_the_older_pause(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    await chats.command(PAUSED, result="failed")
+    assert await chats.next_wake_ms() == 5000
+
+
+@pytest.mark.parametrize("seconds", [5, 0])
+async def test_an_unknown_outcome_is_paused_at_once_and_once_more_later(chats: Chats, seconds: int) -> None:
+    await chats.command(TYPING, seconds, "unknown")
+    assert await chats.next_wake_ms() == 0
+    assert (await chats.wake())[0] is PAUSED
+    assert await chats.next_wake_ms() == 10_000
+    assert (await chats.wake())[0] is PAUSED
+    assert await chats.queued() == {}
+
+
+async def test_a_pause_after_an_unknown_typing_is_echoed_too(chats: Chats) -> None:
+    await chats.command(TYPING, 5, "unknown")
+    chats.clock.tick(3000)
+    await chats.command(PAUSED)
+    assert await chats.next_wake_ms() == 7000
+
+
+async def test_a_pause_of_unknown_outcome_comes_anyway(chats: Chats) -> None:
+    await chats.command(PAUSED, result="unknown")
+    assert await chats.next_wake_ms() == 0
+    assert (await chats.wake())[0] is PAUSED
+    assert await chats.queued() == {}
+
+
+async def test_a_gateway_that_died_before_settling_is_paused_and_echoed(chats: Chats) -> None:
+    await chats.granted(TYPING, 5)
+    assert (await chats.wake())[0] is PAUSED
+    assert await chats.next_wake_ms() == LEASE_MS + 10_000 - (LEASE_MS + 5000)
+    assert (await chats.wake())[0] is PAUSED
+    assert await chats.queued() == {}
+
+
+async def test_a_command_takes_over_a_dead_ones_lease_and_remembers_the_doubt(chats: Chats) -> None:
+    await chats.granted(TYPING, 60)
+    chats.clock.tick(LEASE_MS)
+    await chats.command(PAUSED)
+    assert await chats.next_wake_ms() == 10_000
+
+
+async def test_a_failed_pause_is_tried_again_and_its_lateness_counts_from_its_time(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    await chats.wake("failed", retry_ms=300)
+    assert await chats.next_wake_ms() == 300
+    await chats.wake("unknown", retry_ms=600)
+    assert (await chats.wake())[1].late_ms == 900
+
+
+async def test_a_pause_that_is_given_up_leaves_nothing_behind(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    await chats.wake("failed", retry_ms=None)
+    assert await chats.queued() == {}
+    assert await chats.owed() == 0
+
+
+async def test_a_refresh_of_unknown_outcome_gives_the_pause_an_echo(chats: Chats) -> None:
+    await chats.command(TYPING, 7)
+    assert (await chats.wake("unknown"))[0] is TYPING
+    assert (await chats.wake())[0] is PAUSED
+    assert await chats.next_wake_ms() == 7000
+
+
+async def test_a_failed_refresh_is_tried_again_at_its_next_time(chats: Chats) -> None:
+    await chats.command(TYPING, 20)
+    await chats.wake("failed")
+    assert await chats.next_wake_ms() == 4000
+
+
+async def test_a_wake_up_before_its_time_is_told_how_long_to_wait(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    assert await chats.claim() == Early(5000)
+
+
+async def test_two_workers_never_work_on_one_wake_up(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    chats.clock.tick(5000)
+    generation = await chats.generation()
+    assert isinstance(await chats.claim(generation=generation), Claim)
+    assert await chats.claim(generation=generation) is None
+
+
+async def test_a_call_that_outlived_its_lease_is_paused_where_nothing_should_show(chats: Chats) -> None:
+    late = await chats.granted(TYPING, 5)
+    chats.clock.tick(LEASE_MS)
+    await chats.command(PAUSED)
+    assert (await chats.wake())[0] is PAUSED  # the echo
+    chats.clock.tick(20_000)
+    assert (await chats.settle(late, seconds=5)).lost_lease
+    assert (await chats.wake())[0] is PAUSED
+    assert (await chats.wake())[0] is PAUSED
+    assert await chats.queued() == {}
+
+
+async def test_a_call_that_outlived_its_lease_does_not_end_a_newer_indicator(chats: Chats) -> None:
+    late = await chats.granted(TYPING, 5)
+    chats.clock.tick(LEASE_MS)
+    await chats.command(RECORDING, 30)
+    chats.clock.tick(1000)
+    assert (await chats.settle(late, seconds=5)).lost_lease
+    assert await chats.next_wake_ms() == 3000
+    assert (await chats.wake())[0] is RECORDING
+
+
+async def test_a_pause_that_outlived_its_lease_makes_the_newer_indicator_show_again(chats: Chats) -> None:
+    late = await chats.granted(PAUSED)
+    chats.clock.tick(LEASE_MS)
+    await chats.command(TYPING, 30)
+    chats.clock.tick(500)
+    await chats.settle(late)
+    assert await chats.next_wake_ms() == 0
+    assert (await chats.wake())[0] is TYPING
+    assert await chats.next_wake_ms() == 4000
+
+
+async def test_the_same_happens_to_an_indicator_without_end(chats: Chats) -> None:
+    late = await chats.granted(PAUSED)
+    chats.clock.tick(LEASE_MS)
+    await chats.command(RECORDING)
+    await chats.settle(late)
+    assert (await chats.wake())[0] is RECORDING
+    assert await chats.queued() == {}
+
+
+@pytest.mark.parametrize("loss", ["member", "blob", "started"])
+async def test_the_sweeper_arms_again_whatever_the_queue_lost(chats: Chats, loss: str) -> None:
+    await chats.command(TYPING, 5)
+    (job,) = await chats.queued()
+    if loss == "member":
+        await chats.redis.zrem(keys.QUEUE, job)
+    elif loss == "blob":
+        await chats.redis.delete(f"arq:job:{job}")
+    else:
+        await chats.redis.set(f"arq:in-progress:{job}", "1")
+    chats.clock.tick(6999)
+    assert await chats.indicators.sweep() == 0
+    chats.clock.tick(1)
+    assert await chats.indicators.sweep() == 1
+    (again,) = await chats.queued()
+    assert again != job
+    assert (await chats.wake())[0] is PAUSED
+
+
+async def test_the_sweeper_leaves_a_backlog_and_a_call_under_way_alone(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    chats.clock.tick(9000)
+    assert await chats.indicators.sweep() == 0
+    (job,) = await chats.queued()
+    assert isinstance(await chats.claim(), Claim)
+    await chats.redis.set(f"arq:in-progress:{job}", "1")
+    assert await chats.indicators.sweep() == 0
+    chats.clock.tick(LEASE_MS)
+    assert await chats.indicators.sweep() == 1
+
+
+async def test_a_worker_that_died_while_refreshing_leaves_the_pause_owed(chats: Chats) -> None:
+    await chats.command(TYPING, 9)
+    chats.clock.tick(4000)
+    await chats.claim()
+    (job,) = await chats.queued()
+    await chats.redis.set(f"arq:in-progress:{job}", "1")
+    chats.clock.tick(LEASE_MS)
+    assert await chats.indicators.sweep() == 1
+    assert (await chats.wake())[0] is PAUSED
+    assert await chats.next_wake_ms() == 10_000
+
+
+async def test_nothing_about_a_chat_outlives_its_indicator(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    await chats.wake()
+    await chats.command(TYPING, 0, key=OTHER_TENANT)
+    assert await chats.redis.keys("arq:*") == []
+    for key in await chats.redis.keys("pg:c:*"):
+        assert 0 < await chats.redis.pttl(key) <= 30_000
+
+
+async def test_a_waiting_pause_never_expires_with_its_record(chats: Chats) -> None:
+    await chats.command(TYPING, 0)
+    await chats.command(TYPING, 5)
+    (record,) = await chats.redis.keys("pg:c:*")
+    assert await chats.redis.pttl(record) == -1

@@ -1,0 +1,250 @@
+"""The heart without I/O: what is promised before what is told, and what each outcome means to the caller."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from gateway.errors import (
+    GatewayError,
+    InstanceNotConnected,
+    InvalidNumber,
+    StateUnsupported,
+    StoreUnavailable,
+    UpstreamRejected,
+    UpstreamSilent,
+    UpstreamUnavailable,
+)
+from gateway.model import Chat, Instance, Outcome, State, Target
+from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Settled
+from gateway.presence import Presence, Shown, Woken
+
+CHAT = Chat("5511999999999@s.whatsapp.net")
+INSTANCE = Instance("i1", "a1", "demo", Target("sandbox", "http://phone", "demo"))
+KEY = ChatKey("i1", CHAT)
+
+
+@dataclass
+class World:
+    """Scripted collaborators that write down the order in which they were asked."""
+
+    outcome: Outcome = Outcome.OK
+    promises: list[Busy | Overtaken | Exception] = field(default_factory=list)
+    claims: list[Claim | Early | None] = field(default_factory=list)
+    settle_failures: int = 0
+    instance_exists: bool = True
+    lease_s: float = 5.5
+    now_s: float = 0.0
+    stalls_s: float = 0.0
+    events: list[str] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+
+    async def promise(
+        self, key: ChatKey, op: State, duration_ms: int, *, owner: str, ticket: str | None, trace: str
+    ) -> Grant | Busy | Overtaken:
+        self.events.append(f"promise {op} {duration_ms} ticket={ticket}")
+        self.owners.append(owner)
+        if self.promises:
+            answer = self.promises.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        grant = Grant(key, owner, op, self.now_s + self.lease_s)
+        self.now_s += self.stalls_s
+        return grant
+
+    async def settle_command(
+        self,
+        grant: Grant,
+        result: Literal["ok", "failed", "unknown"],
+        duration_ms: int,
+        *,
+        age_ms: int,
+        refresh_ms: int,
+    ) -> Settled:
+        if self.settle_failures:
+            self.settle_failures -= 1
+            raise StoreUnavailable
+        self.events.append(f"settle {result} {duration_ms} age={age_ms}")
+        return Settled(lost_lease=False, late_ms=None)
+
+    async def settle_wake(
+        self,
+        grant: Grant,
+        result: Literal["ok", "failed", "unknown"],
+        *,
+        age_ms: int,
+        refresh_ms: int,
+        retry_ms: int | None,
+    ) -> Settled:
+        self.events.append(f"settle {result} retry={retry_ms}")
+        return Settled(lost_lease=False, late_ms=7 if result == "ok" and grant.op is State.PAUSED else None)
+
+    async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
+        self.events.append(f"claim {generation}")
+        return self.claims.pop(0)
+
+    async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
+        self.events.append(f"tell {state} within {timeout_s:g}")
+        return self.outcome
+
+    def refresh_s(self, target: Target) -> float:
+        return 4.0
+
+    async def instance(self, instance_id: str, version: str) -> Instance | None:
+        return INSTANCE if self.instance_exists else None
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now_s += seconds
+
+    def presence(self) -> Presence:
+        return Presence(
+            self,
+            self,
+            self,
+            upstream_timeout_s=4.5,
+            give_up_s=600,
+            monotonic=lambda: self.now_s,
+            sleep=self.sleep,
+            jitter=lambda: 1.0,
+        )
+
+
+def claim_of(op: State, *, tries: int = 0, overdue_ms: int = 3, is_echo: bool = False) -> Claim:
+    grant = Grant(KEY, "me", op, 5.5)
+    return Claim(grant, overdue_ms=overdue_ms, tries=tries, is_echo=is_echo, trace="", instance_version="1")
+
+
+async def test_the_promise_is_made_before_the_upstream_is_told_and_settled_after() -> None:
+    world = World()
+    assert await world.presence().show(INSTANCE, CHAT, State.TYPING, 5) == Shown("shown")
+    assert world.events == ["promise typing 5000 ticket=None", "tell typing within 4.5", "settle ok 5000 age=0"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "settled"),
+    [
+        (Outcome.REJECTED, UpstreamRejected, "failed"),
+        (Outcome.UNAUTHORIZED, UpstreamRejected, "failed"),
+        (Outcome.GARBLED, UpstreamRejected, "unknown"),
+        (Outcome.NOT_CONNECTED, InstanceNotConnected, "failed"),
+        (Outcome.UNKNOWN_NUMBER, InvalidNumber, "failed"),
+        (Outcome.UNSUPPORTED, StateUnsupported, "failed"),
+        (Outcome.UNAVAILABLE, UpstreamUnavailable, "failed"),
+        (Outcome.UNKNOWN, UpstreamSilent, "unknown"),
+    ],
+)
+async def test_each_outcome_is_settled_before_its_error_is_raised(
+    outcome: Outcome, error: type[GatewayError], settled: str
+) -> None:
+    world = World(outcome=outcome)
+    with pytest.raises(error):
+        await world.presence().show(INSTANCE, CHAT, State.RECORDING, 5)
+    assert world.events[-1] == f"settle {settled} 5000 age=0"
+
+
+async def test_the_unsupported_error_names_the_state_as_the_caller_wrote_it() -> None:
+    with pytest.raises(StateUnsupported, match=r"^Presence 'paused' is not supported by this instance's upstream$"):
+        await World(outcome=Outcome.UNSUPPORTED).presence().show(INSTANCE, CHAT, State.PAUSED, 0, asked="paused")
+
+
+async def test_a_command_waits_for_the_lease_with_its_ticket_and_one_owner() -> None:
+    world = World(promises=[Busy("17", 900), Busy("17", 890)])
+    await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+    assert world.events[:3] == [
+        "promise typing 5000 ticket=None",
+        "promise typing 5000 ticket=17",
+        "promise typing 5000 ticket=17",
+    ]
+    assert len(set(world.owners)) == 1
+    assert world.slept == [0.005, 0.01]
+
+
+async def test_an_overtaken_command_tells_the_upstream_nothing() -> None:
+    world = World(promises=[Busy("17", 900), Overtaken()])
+    assert await world.presence().show(INSTANCE, CHAT, State.TYPING, 5) == Shown("overtaken")
+    assert not [event for event in world.events if event.startswith("tell")]
+
+
+async def test_without_a_promise_the_upstream_is_told_nothing() -> None:
+    world = World(promises=[StoreUnavailable()])
+    with pytest.raises(StoreUnavailable):
+        await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+    assert not [event for event in world.events if event.startswith("tell")]
+
+
+async def test_a_process_stopped_until_its_lease_is_nearly_spent_does_not_call() -> None:
+    world = World(stalls_s=5.2)
+    with pytest.raises(UpstreamUnavailable):
+        await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+    assert world.events[1:] == ["settle failed 5000 age=0"]
+
+
+async def test_a_call_never_outlives_its_lease() -> None:
+    world = World(stalls_s=3.0)
+    await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+    assert "tell typing within 2.5" in world.events
+
+
+async def test_an_acted_command_stands_while_redis_is_away_and_is_settled_when_it_is_back() -> None:
+    world = World(settle_failures=3)
+    presence = world.presence()
+    assert await presence.show(INSTANCE, CHAT, State.TYPING, 5) == Shown("shown")
+    await presence.drain()
+    # The duration counts from the answer, however late it is recorded.
+    assert world.events[-1] == "settle ok 5000 age=750"
+
+
+async def test_a_due_pause_is_told_and_its_lateness_returned() -> None:
+    world = World(claims=[claim_of(State.PAUSED)])
+    assert await world.presence().wake(KEY, "9") == Woken("paused", "due", Outcome.OK, late_ms=7)
+    assert world.events == ["claim 9", "tell paused within 4.5", "settle ok retry=300"]
+
+
+async def test_an_outdated_wake_up_does_nothing() -> None:
+    world = World(claims=[None])
+    assert await world.presence().wake(KEY, "9") == Woken("nothing")
+    assert world.events == ["claim 9"]
+
+
+async def test_a_refresh_tells_the_state_again() -> None:
+    world = World(claims=[claim_of(State.TYPING)])
+    assert (await world.presence().wake(KEY, "9")).did == "refreshed"
+    assert world.events[1:] == ["tell typing within 4.5", "settle ok retry=None"]
+
+
+@pytest.mark.parametrize(("tries", "retry_ms"), [(0, 300), (1, 600), (2, 1200), (3, 2400), (4, 5000), (50, 5000)])
+async def test_a_failed_pause_backs_off(tries: int, retry_ms: int) -> None:
+    world = World(outcome=Outcome.REJECTED, claims=[claim_of(State.PAUSED, tries=tries)])
+    assert (await world.presence().wake(KEY, "9")).did == "pause_failed"
+    assert world.events[-1] == f"settle failed retry={retry_ms}"
+
+
+async def test_a_pause_waits_longer_while_the_session_is_down() -> None:
+    world = World(outcome=Outcome.NOT_CONNECTED, claims=[claim_of(State.PAUSED)])
+    await world.presence().wake(KEY, "9")
+    assert world.events[-1] == "settle failed retry=15000"
+
+
+async def test_a_pause_is_abandoned_loudly_after_its_time() -> None:
+    world = World(outcome=Outcome.REJECTED, claims=[claim_of(State.PAUSED, overdue_ms=600_000)])
+    assert (await world.presence().wake(KEY, "9")).did == "abandoned"
+    assert world.events[-1] == "settle failed retry=None"
+
+
+async def test_a_wake_up_for_a_vanished_instance_closes_the_record() -> None:
+    world = World(instance_exists=False, claims=[claim_of(State.PAUSED)])
+    assert (await world.presence().wake(KEY, "9")).did == "abandoned"
+
+
+async def test_a_wake_up_before_its_time_waits() -> None:
+    world = World(claims=[Early(40), claim_of(State.PAUSED)])
+    assert (await world.presence().wake(KEY, "9")).did == "paused"
+    assert world.slept == [0.04]
+
+
+async def test_an_echo_says_so() -> None:
+    world = World(claims=[claim_of(State.PAUSED, is_echo=True)])
+    assert (await world.presence().wake(KEY, "9")).trigger == "echo"

@@ -1,0 +1,64 @@
+"""What tests share: a clock they move, a phone that remembers, a tenant, and waiting with a deadline."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from gateway.model import Instance, State
+
+
+@dataclass
+class VirtualClock:
+    """Redis' clock and this process's, moved by the test."""
+
+    ms: int = 1_800_000_000_000
+
+    def redis_us(self) -> int:
+        return self.ms * 1000
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    def tick(self, ms: int) -> None:
+        self.ms += ms
+
+
+@dataclass
+class Phone:
+    """An upstream of the sandbox's kind: what it was told, when, and how it answers."""
+
+    url: str = ""
+    told: list[tuple[float, State, str]] = field(default_factory=list)
+    status: int = 200
+    hangs: bool = False
+
+    async def tell(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.status == 200:
+            self.told.append((time.time(), State(body["state"]), body["chat"]))
+        return web.json_response({"ok": True}, status=self.status)
+
+    def states(self) -> list[State]:
+        return [state for _, state, _ in self.told]
+
+
+async def until(condition: Callable[[], bool], *, within_s: float) -> None:
+    """Wait for something that must happen, and fail when it does not."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An account with one instance, and both tokens."""
+
+    account_token: str
+    instance_token: str
+    instance: Instance

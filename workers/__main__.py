@@ -1,0 +1,22 @@
+"""`python -m workers` runs one worker."""
+
+import sys
+
+import uvloop
+
+from gateway import logs, settings
+from workers.worker import run
+
+
+def main() -> None:
+    """Read the settings and work until told to stop."""
+    try:
+        loaded = settings.load()
+    except settings.SettingsError as error:
+        sys.exit(f"presence-gateway: the settings are wrong\n{error}")
+    logs.set_up(level=loaded.log.level, fmt=loaded.log.format)
+    uvloop.run(run(loaded))
+
+
+if __name__ == "__main__":
+    main()

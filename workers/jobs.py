@@ -1,0 +1,51 @@
+"""The one job: a wake-up for a chat. Its body never raises, since arq drops a job that does."""
+
+from typing import Any
+
+import structlog
+
+from gateway.errors import StoreUnavailable
+from gateway.logs import chat_label
+from gateway.metrics import LOST_LEASES, PAUSE_LATENESS, PAUSES, REDIS_ERRORS, REFRESHES
+from gateway.presence import Presence, Woken
+from gateway.store.indicators import parse_key
+
+_log = structlog.get_logger()
+
+
+async def wake(ctx: dict[str, Any], instance_id: str, jid: str, generation: str) -> None:
+    """Do what is due on a chat; whatever goes wrong, its record still says so and the sweeper comes back."""
+    presence: Presence = ctx["presence"]
+    try:
+        woken = await presence.wake(parse_key(instance_id, jid), generation)
+    except StoreUnavailable:
+        REDIS_ERRORS.inc()
+        return
+    except Exception:  # noqa: BLE001 - see the docstring; it is logged whole
+        _log.exception("wake_failed", instance=instance_id, chat=chat_label(jid))
+        return
+    _record(woken, instance_id, jid)
+
+
+def _record(woken: Woken, instance_id: str, jid: str) -> None:
+    if woken.did == "nothing":
+        return
+    if woken.did in {"refreshed", "refresh_failed"}:
+        REFRESHES.labels(woken.outcome).inc()
+    else:
+        PAUSES.labels(woken.did).inc()
+    if woken.late_ms is not None:
+        PAUSE_LATENESS.labels(woken.trigger).observe(woken.late_ms / 1000)
+    if woken.lost_lease:
+        LOST_LEASES.inc()
+    line = _log.error if woken.did == "abandoned" else _log.info
+    line(
+        "wake",
+        did=woken.did,
+        trigger=woken.trigger,
+        outcome=woken.outcome,
+        late_ms=woken.late_ms,
+        instance=instance_id,
+        chat=chat_label(jid),
+        trace=woken.trace or None,
+    )

@@ -1,0 +1,145 @@
+"""arq's worker with every knob set for a reason; `run` keeps one alive through restarts of Redis."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import structlog
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from gateway.metrics import WORKER_LAST_POLL
+from gateway.ops import create_ops
+from gateway.server import listening
+from gateway.settings import Settings
+from gateway.store import keys
+from gateway.store.redis import connection_pool
+from gateway.wiring import House, open_house
+from workers.jobs import wake
+from workers.sweep import sweep_for_ever
+
+_REBUILD_S = 0.1
+_SILENT_S = 5.0
+
+_log = structlog.get_logger()
+
+
+class PresenceWorker(Worker):
+    """arq's worker, which also tells when it last looked at its queue."""
+
+    last_poll_s = 0.0
+
+    async def _poll_iteration(self) -> None:
+        await super()._poll_iteration()
+        self.last_poll_s = time.monotonic()
+        WORKER_LAST_POLL.set_to_current_time()
+
+
+def create_worker(settings: Settings, house: House) -> PresenceWorker:
+    """Build a worker on a pool of its own."""
+    pool = connection_pool(
+        settings.redis.url,
+        connect_timeout_s=settings.redis.connect_timeout_s,
+        # arq's own pool has no timeout: a half-open connection would hang it for ever.
+        timeout_s=settings.redis.timeout_s,
+        max_connections=settings.redis.max_connections,
+    )
+    worker = PresenceWorker(
+        functions=[func(wake, name="wake")],
+        redis_pool=ArqRedis(pool),
+        queue_name=keys.QUEUE,
+        # A pause is at most this late for having been queued.
+        poll_delay=settings.worker.poll_s,
+        max_jobs=settings.worker.max_jobs,
+        # Longer than any wake-up takes: arq drops a job that runs into its timeout.
+        job_timeout=settings.lease_s * 2 + 5,
+        # Every start counts, crashes and deploys too; the record decides when a pause is given up.
+        max_tries=1_000_000,
+        # An id would stay taken while its result is kept.
+        keep_result=0,
+        health_check_interval=5,
+        job_serializer=lambda job: json.dumps(job).encode(),
+        job_deserializer=json.loads,
+        handle_signals=False,
+        log_results=False,
+        ctx={"presence": house.presence},
+    )
+    # A job of a worker that died is held back for this long; the sweeper arms its record anew well before.
+    worker.in_progress_timeout_s = settings.lease_s * 2 + 10
+    return worker
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; what was begun is finished first."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_house(settings) as house:
+        watch = _Watch()
+        async with _ops(settings, house, watch, stop):
+            sweeper = asyncio.create_task(sweep_for_ever(house.indicators, house.redis))
+            _log.info("worker_started", max_jobs=settings.worker.max_jobs)
+            while not stop.is_set():
+                watch.worker = create_worker(settings, house)
+                await work(watch.worker, stop, settings.worker.drain_timeout_s)
+            sweeper.cancel()
+            _log.info("worker_stopped")
+
+
+class _Watch:
+    """The worker of the moment, for the probes."""
+
+    worker: PresenceWorker | None = None
+
+    @property
+    def is_polling(self) -> bool:
+        return self.worker is not None and time.monotonic() - self.worker.last_poll_s < _SILENT_S
+
+
+async def work(worker: PresenceWorker, stop: asyncio.Event, drain_s: float) -> None:
+    """Run one worker until it fails or we are told to stop.
+
+    Any error of Redis ends arq's loop, and a loop that is entered again leaks a slot each time until it runs
+    nothing. So a failed worker is thrown away and a new one built.
+    """
+    polling = asyncio.create_task(worker.main())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    polling.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        error = (await asyncio.gather(polling, return_exceptions=True))[0]
+        if isinstance(error, Exception):
+            _log.warning("worker_lost_redis", error=type(error).__name__)
+            if not isinstance(error, (RedisError, OSError)):
+                _log.error("worker_failed", exc_info=error)
+    if worker.tasks:
+        _, late = await asyncio.wait(set(worker.tasks.values()), timeout=drain_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+    await worker.pool.aclose(close_connection_pool=True)
+    if not stop.is_set():
+        await asyncio.sleep(_REBUILD_S)
+
+
+@contextlib.asynccontextmanager
+async def _ops(settings: Settings, house: House, watch: _Watch, stop: asyncio.Event) -> AsyncIterator[None]:
+    async def is_ready() -> bool:
+        return not stop.is_set() and watch.is_polling and await house.store_answers()
+
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(
+                listening(create_ops(is_ready), settings.worker.host, settings.worker.port)
+            )
+        except OSError:
+            # A second worker on one machine: pauses matter more than its metrics' address.
+            port = await stack.enter_async_context(listening(create_ops(is_ready), settings.worker.host, 0))
+            _log.warning("worker_port_in_use", wanted=settings.worker.port, got=port)
+        _log.info("worker_ops", port=port)
+        yield
