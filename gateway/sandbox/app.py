@@ -1,0 +1,189 @@
+"""The sandbox's HTTP server: all its routes on one screen, and `create_sandbox()`."""
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from gateway.model import State
+from gateway.sandbox.faults import Fault, Faults, Kind, play, refuse
+from gateway.sandbox.phone import Phone
+
+PHONE = web.AppKey("phone", Phone)
+FAULTS = web.AppKey("faults", Faults)
+HEARTBEAT_S = web.AppKey("heartbeat_s", float)
+
+MAX_BODY = 4096
+"""Bytes; a presence needs a hundred."""
+
+_PAGE = Path(__file__).parent / "page"
+_PAGE_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+# Proxies must pass each event on as it comes.
+_STREAM_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_RETRY = b"retry: 1000\n\n"
+_HEARTBEAT = b": heartbeat\n\n"
+_OK = b'{"ok":true}'
+
+_Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Query = TypeVar("_Query", bound=msgspec.Struct)
+
+
+def create_sandbox(clock: Callable[[], float] = time.time, heartbeat_s: float = 10.0) -> web.Application:
+    """Build the server; `clock` gives Unix seconds, `heartbeat_s` keeps a silent event stream alive.
+
+    Run it without an access log (`web.AppRunner(app, access_log=None)`) where many calls are expected.
+    """
+    app = web.Application(middlewares=[_errors_as_json], client_max_size=MAX_BODY)
+    app[PHONE] = Phone(clock)
+    app[FAULTS] = Faults()
+    app[HEARTBEAT_S] = heartbeat_s
+    app.add_routes(
+        [
+            web.post("/instances/{instance}/presence", tell),
+            web.get("/instances/{instance}", probe),
+            web.get("/calls", calls),
+            web.get("/events", events),
+            web.get("/faults", list_faults),
+            web.post("/faults", order_fault),
+            web.delete("/faults", clear_faults),
+            web.get("/", _page("index.html", "text/html")),
+            web.get("/phone.css", _page("phone.css", "text/css")),
+            web.get("/phone.js", _page("phone.js", "text/javascript")),
+        ],
+    )
+    app.on_shutdown.append(_release)
+    return app
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """The body of a presence; `chat` is a JID."""
+
+    chat: Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[^@\s]+@[a-z.]+$")]
+    state: State
+
+
+class CallsQuery(msgspec.Struct, frozen=True):
+    """Which calls are asked for: those numbered above `since`."""
+
+    since: Annotated[int, msgspec.Meta(ge=0)] = 0
+    instance: str | None = None
+
+
+class EventsQuery(msgspec.Struct, frozen=True):
+    """Whose calls are listened to; None is everybody's."""
+
+    instance: str | None = None
+
+
+_PRESENCE = msgspec.json.Decoder(Presence)
+_FAULT = msgspec.json.Decoder(Fault)
+
+
+async def tell(request: web.Request) -> web.StreamResponse:
+    """Tell the phone a presence, unless a fault strikes."""
+    presence = _PRESENCE.decode(await request.read())
+    instance = request.match_info["instance"]
+    fault = request.app[FAULTS].strike(instance, presence.state)
+    if fault is not None:
+        return await play(fault, request, partial(request.app[PHONE].tell, instance, presence.chat, presence.state))
+    request.app[PHONE].tell(instance, presence.chat, presence.state)
+    return web.Response(body=_OK, content_type="application/json")
+
+
+async def probe(request: web.Request) -> web.Response:
+    """Say whether the instance's session is connected; every name is an instance."""
+    instance = request.match_info["instance"]
+    connected = request.app[FAULTS].is_connected(instance)
+    return _json({"instance": instance, "state": "connected" if connected else "disconnected"})
+
+
+async def calls(request: web.Request) -> web.Response:
+    """List what was told."""
+    query = _query(request, CallsQuery)
+    return _json({"calls": request.app[PHONE].since(query.since, query.instance)})
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """Stream what is told: a snapshot, then every call, as server-sent events."""
+    phone, instance = request.app[PHONE], _query(request, EventsQuery).instance
+    stream = web.StreamResponse(headers=_STREAM_HEADERS)
+    await stream.prepare(request)
+    # A listener that cannot keep up is cut off, or its events would pile up here.
+    with phone.listen(instance, overrun=partial(_cut_off, request)) as listener, suppress(ConnectionError):
+        await stream.write(_RETRY + _event("snapshot", phone.snapshot(instance)))
+        while not listener.closed:
+            heard = await listener.take(quiet_s=request.app[HEARTBEAT_S])
+            await stream.write(b"".join(_event("call", told) for told in heard) or _HEARTBEAT)
+    return stream
+
+
+async def list_faults(request: web.Request) -> web.Response:
+    """List the faults in force, and every kind with a line on what it does."""
+    return _json({"faults": request.app[FAULTS].listed(), "kinds": {kind: kind.about for kind in Kind}})
+
+
+async def order_fault(request: web.Request) -> web.Response:
+    """Put a fault in force."""
+    request.app[FAULTS].order(_FAULT.decode(await request.read()))
+    return _json({"ok": True, "faults": request.app[FAULTS].listed()})
+
+
+async def clear_faults(request: web.Request) -> web.Response:
+    """End every fault."""
+    request.app[FAULTS].clear()
+    return _json({"ok": True, "faults": []})
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return refuse(error.status, error.reason)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return refuse(400, str(error))
+
+
+async def _release(app: web.Application) -> None:
+    """Let nothing that hangs or listens hold up the server's end."""
+    app[FAULTS].close()
+    app[PHONE].hang_up()
+
+
+def _page(name: str, content_type: str) -> _Handler:
+    body = (_PAGE / name).read_bytes()
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=_PAGE_HEADERS)
+
+    return page
+
+
+def _query(request: web.Request, shape: type[_Query]) -> _Query:
+    return msgspec.convert(dict(request.query), shape, strict=False)
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+def _event(name: str, data: msgspec.Struct) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(data))
+
+
+def _cut_off(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,61 @@
+"""A real browser: Debian's or anyone's Chromium, driven by Playwright; a page that complains fails its test."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+NewPage: TypeAlias = Callable[..., Awaitable[Page]]
+
+# Headless in a container, silent on the network.
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A headless Chromium of this test's own."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.fail("The browser tests need Chromium on the PATH: apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the page's console and scripts complained of; a test removes what it provoked."""
+    return []
+
+
+@pytest.fixture
+async def new_page(browser: Browser, complaints: list[str]) -> AsyncIterator[NewPage]:
+    """Opens empty pages; errors, warnings and policy violations on any of them fail the test."""
+
+    async def open_page(**context: Any) -> Page:
+        page = await (await browser.new_context(**context)).new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield open_page
+    for context in browser.contexts:
+        await context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+async def page(new_page: NewPage) -> Page:
+    """One empty page as Chromium opens it by default."""
+    return await new_page()
