@@ -138,6 +138,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     UNAUTHORIZED = "unauthorized"
     NOT_CONNECTED = "not_connected"
+    NOT_READY = "not_ready"
     UNKNOWN_NUMBER = "unknown_number"
     UNSUPPORTED = "unsupported"
     UNAVAILABLE = "unavailable"
@@ -149,4 +150,8 @@ class Outcome(StrEnum):
         """Whether the upstream acted: yes, surely not, or nobody knows."""
         if self is Outcome.OK:
             return "ok"
-        return "unknown" if self in {Outcome.UNKNOWN, Outcome.GARBLED} else "failed"
+        return "unknown" if self in _MAY_HAVE_ACTED else "failed"
+
+
+# `NOT_READY`: its session is down, and it may still act when that comes up.
+_MAY_HAVE_ACTED = {Outcome.UNKNOWN, Outcome.GARBLED, Outcome.NOT_READY}

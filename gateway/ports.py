@@ -16,12 +16,21 @@ class ChatKey:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The lease on a chat: its owner alone may call the upstream, until `deadline_s` of the local monotonic clock."""
+    """The lease on a chat: its owner alone may call the upstream.
+
+    Attributes:
+        key: the chat.
+        owner: a name that nobody else has.
+        op: what the upstream is to be told.
+        deadline_s: when the lease ends, on the local monotonic clock.
+        told_ms_ago: when the upstream was last told to show something, or None where that is long ago.
+    """
 
     key: ChatKey
     owner: str
     op: State
     deadline_s: float
+    told_ms_ago: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,38 @@ class Early:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How an indicator is held on one kind of upstream, in seconds.
+
+    Attributes:
+        refresh_s: from one telling to the next.
+        life_s: how long a telling surely shows; a pause due within it needs no further one.
+        one_at_a_time: a telling lasts until the next, and must not be overlapped by another.
+    """
+
+    refresh_s: float
+    life_s: float
+    one_at_a_time: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of one telling.
+
+    Attributes:
+        result: whether the upstream acted.
+        pace: how the indicator is held from here.
+        answered_ms_ago: how long ago the upstream answered; a duration counts from then.
+        told_ms_ago: how long ago it was told; None where the telling before this one is still under way.
+    """
+
+    result: Literal["ok", "failed", "unknown"]
+    pace: Pace
+    answered_ms_ago: int
+    told_ms_ago: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """What `settle` recorded.
 
@@ -95,27 +136,11 @@ class Indicators(Protocol):
         """
         ...
 
-    async def settle_command(
-        self,
-        grant: Grant,
-        result: Literal["ok", "failed", "unknown"],
-        duration_ms: int,
-        *,
-        age_ms: int,
-        refresh_ms: int,
-    ) -> Settled:
-        """Record what became of a command's call, `age_ms` after its answer, and arm what comes next."""
+    async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
+        """Record what became of a command's call, and arm what comes next."""
         ...
 
-    async def settle_wake(
-        self,
-        grant: Grant,
-        result: Literal["ok", "failed", "unknown"],
-        *,
-        age_ms: int,
-        refresh_ms: int,
-        retry_ms: int | None,
-    ) -> Settled:
+    async def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Settled:
         """Record what became of a refresh or a pause; a failed pause is armed again in `retry_ms`, or given up."""
         ...
 
@@ -131,8 +156,8 @@ class Upstreams(Protocol):
         """Tell the upstream once. Never raises for anything that an upstream does; answers within `timeout_s`."""
         ...
 
-    def refresh_s(self, target: Target) -> float:
-        """How often a held indicator must be re-sent to this kind of upstream, in seconds."""
+    def pace(self, target: Target) -> Pace:
+        """Return how a held indicator is re-sent to this kind of upstream."""
         ...
 
 

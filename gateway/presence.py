@@ -25,7 +25,20 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.model import Chat, Instance, Outcome, State
-from gateway.ports import Busy, ChatKey, Claim, Directory, Early, Grant, Indicators, Overtaken, Settled, Upstreams
+from gateway.ports import (
+    Busy,
+    ChatKey,
+    Claim,
+    Directory,
+    Early,
+    Grant,
+    Indicators,
+    Overtaken,
+    Pace,
+    Report,
+    Settled,
+    Upstreams,
+)
 
 BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 """Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""
@@ -107,11 +120,11 @@ class Presence:
         grant = await self._promise(ChatKey(instance.id, chat), state, duration_s * 1000, trace)
         if isinstance(grant, Overtaken):
             return Shown("overtaken")
-        outcome = await self._tell(instance, grant)
+        told = await self._tell(instance, grant)
         # Dying here is safe: the provisional pause is armed.
-        settled = await self._settle_command(instance, grant, outcome, duration_s * 1000)
-        if outcome is not Outcome.OK:
-            raise _error(outcome, asked or state.value)
+        settled = await self._settle_command(grant, told, duration_s * 1000)
+        if told.outcome is not Outcome.OK:
+            raise _error(told.outcome, asked or state.value)
         return Shown("shown", lost_lease=settled.lost_lease)
 
     async def pause_unpromised(self, instance: Instance, chat: Chat) -> None:
@@ -136,10 +149,9 @@ class Presence:
         instance = await self._directory.instance(key.instance_id, claim.instance_version)
         if instance is None:
             # Nobody is left to tell. Giving up closes the record.
-            await self._indicators.settle_wake(claim.grant, "failed", age_ms=0, refresh_ms=0, retry_ms=None)
+            await self._indicators.settle_wake(claim.grant, _NOBODY, retry_ms=None)
             return Woken("abandoned", trace=claim.trace)
-        outcome = await self._tell(instance, claim.grant)
-        return await self._settle_wake(instance, claim, outcome)
+        return await self._settle_wake(claim, await self._tell(instance, claim.grant))
 
     async def drain(self) -> None:
         """Wait for records that could not be settled at once because Redis was away."""
@@ -157,26 +169,24 @@ class Presence:
             await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
             looks += 1
 
-    async def _tell(self, instance: Instance, grant: Grant) -> Outcome:
+    async def _tell(self, instance: Instance, grant: Grant) -> "_Told":
         """Call the upstream within the lease, or not at all."""
-        left_s = grant.deadline_s - self._monotonic()
+        pace = self._upstreams.pace(instance.target)
+        began_s = self._monotonic()
+        if _is_still_telling(grant, pace):
+            # Its next refresh says what is wanted now; a second call at once would undo the first.
+            return _Told(Outcome.OK, pace, None, began_s)
+        left_s = grant.deadline_s - began_s
         if left_s < _LEAST_TO_CALL_S:
-            return Outcome.UNAVAILABLE
-        return await self._upstreams.tell(
+            return _Told(Outcome.UNAVAILABLE, pace, began_s, began_s)
+        outcome = await self._upstreams.tell(
             instance.target, grant.key.chat, grant.op, timeout_s=min(self._upstream_timeout_s, left_s)
         )
+        return _Told(outcome, pace, began_s, self._monotonic())
 
-    async def _settle_command(self, instance: Instance, grant: Grant, outcome: Outcome, duration_ms: int) -> Settled:
-        answered_s = self._monotonic()
-
+    async def _settle_command(self, grant: Grant, told: "_Told", duration_ms: int) -> Settled:
         async def settle() -> Settled:
-            return await self._indicators.settle_command(
-                grant,
-                outcome.settled,
-                duration_ms,
-                age_ms=_ms(self._monotonic() - answered_s),
-                refresh_ms=_ms(self._upstreams.refresh_s(instance.target)),
-            )
+            return await self._indicators.settle_command(grant, told.report(self._monotonic()), duration_ms)
 
         try:
             return await settle()
@@ -204,21 +214,14 @@ class Presence:
                 return claim
             await self._sleep(min(claim.wait_ms / 1000, 1.0))
 
-    async def _settle_wake(self, instance: Instance, claim: Claim, outcome: Outcome) -> Woken:
-        answered_s = self._monotonic()
+    async def _settle_wake(self, claim: Claim, told: "_Told") -> Woken:
         is_pause = claim.grant.op is State.PAUSED
-        retry_ms = self._retry_ms(claim, outcome) if is_pause else None
-        settled = await self._indicators.settle_wake(
-            claim.grant,
-            outcome.settled,
-            age_ms=_ms(self._monotonic() - answered_s),
-            refresh_ms=_ms(self._upstreams.refresh_s(instance.target)),
-            retry_ms=retry_ms,
-        )
+        retry_ms = self._retry_ms(claim, told.outcome) if is_pause else None
+        settled = await self._indicators.settle_wake(claim.grant, told.report(self._monotonic()), retry_ms=retry_ms)
         return Woken(
-            _did(outcome, is_pause=is_pause, gave_up=retry_ms is None),
+            _did(told.outcome, is_pause=is_pause, gave_up=retry_ms is None),
             trigger="echo" if claim.is_echo else "retry" if claim.tries else "due",
-            outcome=outcome,
+            outcome=told.outcome,
             late_ms=settled.late_ms,
             lost_lease=settled.lost_lease,
             trace=claim.trace,
@@ -228,9 +231,34 @@ class Presence:
         """When to try a failed pause again; None where it has failed for so long that nobody waits for it."""
         if claim.overdue_ms >= self._give_up_s * 1000:
             return None
-        if outcome is Outcome.NOT_CONNECTED:
+        if outcome in {Outcome.NOT_CONNECTED, Outcome.NOT_READY}:
             return _ms(NOT_CONNECTED_S * self._jitter())
         return _ms(BACK_OFF_S[min(claim.tries, len(BACK_OFF_S) - 1)] * self._jitter())
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One telling: its outcome, and when it began (None: not at all) and was answered, on the monotonic clock."""
+
+    outcome: Outcome
+    pace: Pace
+    began_s: float | None
+    answered_s: float
+
+    def report(self, now_s: float) -> Report:
+        """Say it as of now; the record counts from Redis' clock."""
+        told_ms_ago = None if self.began_s is None else _ms(now_s - self.began_s)
+        return Report(self.outcome.settled, self.pace, _ms(now_s - self.answered_s), told_ms_ago)
+
+
+_NOBODY = Report("failed", Pace(1.0, 1.0), 0, 0)
+
+
+def _is_still_telling(grant: Grant, pace: Pace) -> bool:
+    """Whether an upstream that takes one telling at a time is still busy with the one before."""
+    if not pace.one_at_a_time or grant.op is State.PAUSED or grant.told_ms_ago is None:
+        return False
+    return grant.told_ms_ago < pace.refresh_s * 1000
 
 
 def _ms(seconds: float) -> int:
@@ -252,7 +280,7 @@ def _error(outcome: Outcome, state: str) -> GatewayError:
     match outcome:
         case Outcome.UNSUPPORTED:
             return StateUnsupported(state)
-        case Outcome.NOT_CONNECTED:
+        case Outcome.NOT_CONNECTED | Outcome.NOT_READY:
             return InstanceNotConnected()
         case Outcome.UNKNOWN_NUMBER:
             return InvalidNumber()

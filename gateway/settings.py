@@ -3,6 +3,7 @@
 A setting `[limits] per_minute` is overridden by `PRESENCE_LIMITS__PER_MINUTE`. Every error is reported at once.
 """
 
+import base64
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 ENV_PREFIX = "PRESENCE_"
+
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_FERNET_KEY_BYTES = 32
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0)]
@@ -161,6 +165,19 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     raise SettingsError(problems)
 
 
+def missing(settings: Settings) -> list[str]:
+    """Return what a process cannot join an installation without; no default could know it."""
+    problems = []
+    if not settings.redis.url:
+        problems.append("[redis] url (PRESENCE_REDIS__URL): needed; `presence-gateway dev` brings a Redis of its own")
+    if not settings.secrets.pepper:
+        problems.append(
+            "[secrets] pepper (PRESENCE_SECRETS__PEPPER, or in the file that PRESENCE_SECRETS__FILE names): needed; "
+            "`presence-gateway keys generate` makes one"
+        )
+    return problems
+
+
 def _from_file(path: Path | None, environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
     named = path or (Path(environ["PRESENCE_CONFIG"]) if environ.get("PRESENCE_CONFIG") else None)
     file = named or Path("config/gateway.toml")
@@ -175,7 +192,13 @@ def _from_file(path: Path | None, environ: Mapping[str, str], problems: list[str
         problems.append(f"{file}: {error}")
         return {}
     problems += [f"{file}: unknown section [{name}]" for name in raw if name not in _SECTIONS]
-    return {name: dict(raw[name]) for name in raw if name in _SECTIONS and isinstance(raw[name], dict)}
+    sections = {name: given for name, given in raw.items() if name in _SECTIONS}
+    problems += [f"{file}: [{name}] is a section, not a setting" for name in sections if not _is_table(sections[name])]
+    return {name: dict(given) for name, given in sections.items() if _is_table(given)}
+
+
+def _is_table(given: Any) -> bool:
+    return isinstance(given, dict)
 
 
 def _overlay(raw: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
@@ -199,7 +222,8 @@ def _read_secrets_file(raw: dict[str, Any], problems: list[str]) -> None:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"[secrets] file: {error}")
         return
-    raw["secrets"] = {**stored, **secrets}
+    # A key that is set but empty, as in `config/gateway.toml`, is open too.
+    raw["secrets"] = {**stored, **{key: value for key, value in secrets.items() if value}}
 
 
 def _section(name: str, given: dict[str, Any], problems: list[str]) -> Any:
@@ -226,4 +250,15 @@ def _cross_check(settings: Settings) -> list[str]:
         problems.append("[log] format: use auto, json or console")
     if settings.upstream.kind and not settings.upstream.url:
         problems.append("[upstream] url: needed where [upstream] kind is set")
+    if settings.redis.url and not settings.redis.url.startswith(_REDIS_SCHEMES):
+        problems.append(f"[redis] url: begin it with {', '.join(_REDIS_SCHEMES)}")
+    if not all(_is_fernet_key(key) for key in settings.secrets.encryption_keys.split(",") if key):
+        problems.append("[secrets] encryption_keys: each is 32 bytes in URL-safe base64; `keys generate` makes one")
     return problems
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(key)) == _FERNET_KEY_BYTES
+    except ValueError:
+        return False

@@ -2,17 +2,14 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from redis.asyncio import Redis
 
 from gateway.model import Chat, State
-from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Settled
+from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Report, Settled
 from gateway.store import keys
 from gateway.store.redis import Script
-
-_LIFE_MS = 5000
-"""The shortest time after which some phone drops an indicator that is not re-sent."""
 
 _OVERDUE_MS = 2000
 _SWEEP_AT_MOST = 500
@@ -52,34 +49,19 @@ class RedisIndicators:
             (self._now(), owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace),
         )
         if verdict == b"go":
-            return Grant(key, owner, op, deadline_s)
+            told_ms_ago = int(rest[0])
+            return Grant(key, owner, op, deadline_s, told_ms_ago if told_ms_ago >= 0 else None)
         if verdict == b"busy":
             return Busy(place.decode(), int(rest[0]))
         return Overtaken()
 
-    async def settle_command(
-        self,
-        grant: Grant,
-        result: Literal["ok", "failed", "unknown"],
-        duration_ms: int,
-        *,
-        age_ms: int,
-        refresh_ms: int,
-    ) -> Settled:
+    async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
         """Record what became of a command's call (see `ports.Indicators.settle_command`)."""
-        return await self._settled(grant, result, duration_ms, age_ms, refresh_ms, -1)
+        return await self._settled(grant, report, duration_ms, -1)
 
-    async def settle_wake(
-        self,
-        grant: Grant,
-        result: Literal["ok", "failed", "unknown"],
-        *,
-        age_ms: int,
-        refresh_ms: int,
-        retry_ms: int | None,
-    ) -> Settled:
+    async def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Settled:
         """Record what became of a refresh or a pause (see `ports.Indicators.settle_wake`)."""
-        return await self._settled(grant, result, -1, age_ms, refresh_ms, -1 if retry_ms is None else retry_ms)
+        return await self._settled(grant, report, -1, -1 if retry_ms is None else retry_ms)
 
     async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
         """Take the lease for a wake-up (see `ports.Indicators.claim`)."""
@@ -110,20 +92,19 @@ class RedisIndicators:
         """
         return int(await self._sweep(("", keys.OWED, keys.QUEUE), (self._now(), _OVERDUE_MS, _SWEEP_AT_MOST)))
 
-    async def _settled(
-        self, grant: Grant, result: str, duration_ms: int, age_ms: int, refresh_ms: int, retry_ms: int
-    ) -> Settled:
+    async def _settled(self, grant: Grant, report: Report, duration_ms: int, retry_ms: int) -> Settled:
         verdict, late_ms = await self._settle(
             _keys(grant.key),
             (
                 self._now(),
                 grant.owner,
                 grant.op,
-                result,
+                report.result,
                 duration_ms,
-                age_ms,
-                refresh_ms,
-                _LIFE_MS,
+                report.answered_ms_ago,
+                -1 if report.told_ms_ago is None else report.told_ms_ago,
+                round(report.pace.refresh_s * 1000),
+                round(report.pace.life_s * 1000),
                 self._echo_ms,
                 retry_ms,
             ),

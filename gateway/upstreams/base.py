@@ -28,10 +28,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What an upstream answered: its status and the first bytes of its body."""
+    """What an upstream answered: its status, its body, and its `Retry-After`."""
 
     status: int
     body: bytes = b""
+    retry_after: str = ""
 
     @cached_property
     def text(self) -> str:
@@ -161,6 +162,7 @@ class Adapter(ABC):
 _OUTCOME_OF_STATUS = {
     401: Outcome.UNAUTHORIZED,
     403: Outcome.UNAUTHORIZED,
+    429: Outcome.UNAVAILABLE,
     # Behind these the request may have been handled: the answer was lost on the way back.
     408: Outcome.UNKNOWN,
     504: Outcome.UNKNOWN,

@@ -1,30 +1,47 @@
-"""Speaks HTTP to upstreams: one pooled client, bounded in time and size, every failure read into an `Outcome`."""
+"""Tells upstreams what to show: capabilities, circuit breakers and waiting, the same for every adapter."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import time
+from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
 
+from gateway.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from gateway.model import Chat, Outcome, State, Target
+from gateway.ports import Pace
 from gateway.upstreams.base import Adapter, Call, Connection, Reply
+from gateway.upstreams.breaker import Breaker, Breakers
+from gateway.upstreams.http import open_session, send
 
-_MOST_BYTES = 64 * 1024
-"""No upstream's answer is longer; what is longer is not an answer."""
+_EARLY_S = 0.8
+"""An upstream that blocks says what is wrong well within this; what is silent for longer is showing."""
 
-_CONNECT_S = 2.0
-"""For a free connection and its handshake together: nothing was sent before."""
+_PATIENCE_S = 1.0
+"""After this we ask an upstream with a slow first answer whether its session is connected at all."""
 
-_KEEPALIVE_S = 3.5
-"""Shorter than Node's 5 s, so that we never send on a connection that the upstream is closing right now."""
+_AVAILABLE_S = 600.0
+"""How long an account that was set available is taken to stay so."""
+
+_LIFE_S = 5.0
+"""The shortest time after which some phone drops an indicator that is not re-sent (5 to 25 s are reported)."""
+
+_TOO_MANY = 429
+_LONGEST_HOLD_OFF_S = 60.0
 
 
 class UpstreamClient:
-    """Tells upstreams what to show. One object serves every instance."""
+    """`ports.Upstreams` over HTTP. One object serves every instance of the process."""
 
-    def __init__(self, adapters: Mapping[str, Adapter], session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, adapters: Mapping[str, Adapter], session: aiohttp.ClientSession, breakers: Breakers | None = None
+    ) -> None:
         """Use `session` for every call; its owner closes it."""
         self._adapters = adapters
         self._session = session
+        self._breakers = breakers or Breakers()
+        self._available_until: dict[Hashable, float] = {}
+        self._background: set[asyncio.Task[Reply | Outcome]] = set()
 
     async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
         """Tell the upstream once (see `ports.Upstreams.tell`)."""
@@ -33,8 +50,11 @@ class UpstreamClient:
             return Outcome.REJECTED
         if state is State.RECORDING and not adapter.capabilities.recording:
             return Outcome.UNSUPPORTED
-        reply = await self._send(target, adapter.presence(target, chat, state), timeout_s)
-        return reply if isinstance(reply, Outcome) else adapter.outcome(reply)
+        began = time.perf_counter()
+        outcome = await self._tell_through_breakers(adapter, target, chat, state, timeout_s)
+        UPSTREAM_DURATION.labels(target.kind).observe(time.perf_counter() - began)
+        UPSTREAM_REQUESTS.labels(target.kind, state, outcome).inc()
+        return outcome
 
     async def connection(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Ask the upstream whether the instance's session is connected."""
@@ -42,44 +62,100 @@ class UpstreamClient:
         call = adapter.probe(target) if adapter else None
         if adapter is None or call is None:
             return Connection.UNKNOWN
-        reply = await self._send(target, call, timeout_s)
+        reply = await send(self._session, target, call, timeout_s)
         return Connection.UNKNOWN if isinstance(reply, Outcome) else adapter.connection(reply)
 
-    def refresh_s(self, target: Target) -> float:
-        """How often a held indicator is re-sent to this kind of upstream, in seconds."""
-        return self._adapters[target.kind].capabilities.refresh_s if target.kind in self._adapters else 4.0
+    def pace(self, target: Target) -> Pace:
+        """How a held indicator is re-sent to this kind of upstream (see `ports.Upstreams.pace`)."""
+        adapter = self._adapters.get(target.kind)
+        if adapter is None:
+            return Pace(refresh_s=_LIFE_S, life_s=_LIFE_S)
+        able = adapter.capabilities
+        # An upstream that blocks ends each call with a pause of its own: what it shows lives as long as the call.
+        return Pace(able.refresh_s, able.refresh_s if able.blocks else _LIFE_S, one_at_a_time=able.blocks)
 
-    async def _send(self, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
-        """Send one request. Errors before it left are `UNAVAILABLE`; errors after that leave its effect `UNKNOWN`."""
-        try:
-            async with self._session.request(
-                call.method,
-                target.url.rstrip("/") + call.path,
-                json=call.json,
-                headers=call.headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s)),
-            ) as response:
-                return await _read(response)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+    async def _tell_through_breakers(
+        self, adapter: Adapter, target: Target, chat: Chat, state: State, timeout_s: float
+    ) -> Outcome:
+        origin, session = self._breakers_of(target)
+        now_s = self._breakers.monotonic()
+        admitted = origin.admits(now_s) and session.admits(now_s)
+        if not admitted and state is not State.PAUSED:
             return Outcome.UNAVAILABLE
-        except aiohttp.InvalidURL:
-            return Outcome.REJECTED
-        except aiohttp.ClientResponseError:
-            return Outcome.GARBLED
-        except (TimeoutError, aiohttp.ClientError, OSError):
-            return Outcome.UNKNOWN
+        reply = await self._reply(adapter, target, chat, state, timeout_s)
+        self._record(reply, origin, session)
+        return reply if isinstance(reply, Outcome) else adapter.outcome(reply)
+
+    def _breakers_of(self, target: Target) -> tuple[Breaker, Breaker]:
+        """An origin that cannot be reached is down for all; silence may be one session's own, and stops no other."""
+        origin = (target.url, target.credential)
+        return self._breakers.of(origin), self._breakers.of((*origin, target.session))
+
+    def _record(self, reply: Reply | Outcome, origin: Breaker, session: Breaker) -> None:
+        now_s = self._breakers.monotonic()
+        if isinstance(reply, Reply):
+            origin.succeeded()
+            session.succeeded()
+            if reply.status == _TOO_MANY:
+                session.holds_off(now_s + _hold_off_s(reply.retry_after))
+        elif reply is Outcome.UNAVAILABLE:
+            origin.failed(now_s)
+        elif reply in {Outcome.UNKNOWN, Outcome.GARBLED}:
+            session.failed(now_s)
+
+    async def _reply(
+        self, adapter: Adapter, target: Target, chat: Chat, state: State, timeout_s: float
+    ) -> Reply | Outcome:
+        able = adapter.capabilities
+        if able.available_first and state is not State.PAUSED:
+            refused = await self._make_available(adapter, target, timeout_s)
+            if refused is not None:
+                return refused
+        call = adapter.presence(target, chat, state)
+        if able.blocks and state is not State.PAUSED:
+            return await self._start(target, call, able.slice_s + timeout_s, timeout_s)
+        if able.answer_s > timeout_s:
+            return await self._send_or_probe(target, call, timeout_s)
+        return await send(self._session, target, call, timeout_s)
+
+    async def _make_available(self, adapter: Adapter, target: Target, timeout_s: float) -> Reply | Outcome | None:
+        """Mark the account available where that has not been done lately; None where it is."""
+        key = (target.url, target.credential, target.session)
+        call = adapter.available(target)
+        if call is None or self._available_until.get(key, 0.0) > time.monotonic():
+            return None
+        reply = await send(self._session, target, call, timeout_s)
+        if isinstance(reply, Reply) and adapter.outcome(reply) is Outcome.OK:
+            self._available_until[key] = time.monotonic() + _AVAILABLE_S
+            return None
+        return reply
+
+    async def _start(self, target: Target, call: Call, lasts_s: float, timeout_s: float) -> Reply | Outcome:
+        """Start a call that blocks while it shows, and let it run on; an error comes at once or not at all."""
+        sending = asyncio.create_task(send(self._session, target, call, lasts_s))
+        self._background.add(sending)
+        sending.add_done_callback(self._background.discard)
+        done, _ = await asyncio.wait({sending}, timeout=min(_EARLY_S, timeout_s))
+        return sending.result() if done else Outcome.OK
+
+    async def _send_or_probe(self, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
+        """Send to an upstream that may take longer than we wait, and find out why where it does."""
+        sending = asyncio.create_task(send(self._session, target, call, timeout_s))
+        try:
+            done, _ = await asyncio.wait({sending}, timeout=_PATIENCE_S)
+            if not done and await self.connection(target, timeout_s=_PATIENCE_S) in _DOWN:
+                return Outcome.NOT_READY
+            return await sending
+        finally:
+            sending.cancel()
 
 
-async def _read(response: aiohttp.ClientResponse) -> Reply | Outcome:
-    """Read the body up to the bound; a longer one is dropped together with its connection."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            response.close()
-            return Outcome.GARBLED
-    return Reply(response.status, bytes(body))
+_DOWN = {Connection.DISCONNECTED, Connection.LOGGEDOUT, Connection.CONNECTING}
+
+
+def _hold_off_s(retry_after: str) -> float:
+    seconds = float(retry_after) if retry_after.isdecimal() else 1.0
+    return min(seconds, _LONGEST_HOLD_OFF_S)
 
 
 @asynccontextmanager
@@ -87,13 +163,5 @@ async def open_client(
     adapters: Mapping[str, Adapter], *, connections: int = 512, connections_per_origin: int = 128
 ) -> AsyncIterator[UpstreamClient]:
     """Open the pool of connections, and close it at the end."""
-    connector = aiohttp.TCPConnector(
-        limit=connections, limit_per_host=connections_per_origin, keepalive_timeout=_KEEPALIVE_S
-    )
-    async with aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": "presence-gateway", "Accept-Encoding": "identity"},
-        trust_env=False,
-    ) as session:
+    async with open_session(connections=connections, connections_per_origin=connections_per_origin) as session:
         yield UpstreamClient(adapters, session)

@@ -15,9 +15,9 @@ class Evolution(Adapter):
     """`POST /chat/sendPresence/{instance}` with the global `apikey` or the instance's own."""
 
     kind = "evolution"
-    # A call shows once, for `delay`, then pauses (whatsapp.baileys.service.ts, sendPresence). A slice is as long as a
-    # refresh, because the phone drops what is shown once; above 20 s an old loop shows again after a stop (seen live).
-    capabilities = Capabilities(blocks=True, own_timer=True, slice_s=4.0)
+    # A call shows once, for `delay`, then pauses (whatsapp.baileys.service.ts, sendPresence). The next one starts just
+    # after that, since two at once undo each other; above 20 s an old loop shows again after a stop (seen live).
+    capabilities = Capabilities(blocks=True, own_timer=True, slice_s=4.0, refresh_s=4.1)
     rules = (
         Rule(404, Outcome.NOT_CONNECTED, "instance does not exist"),
         # A closed socket has five texts: this one and four that lead with a TypeError (seen live, 2.3.7).

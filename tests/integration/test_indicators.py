@@ -1,6 +1,6 @@
 """The record's four scripts in virtual time on a real Valkey: every rule of design section 4 by itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from world import VirtualClock
 
 from gateway.model import Chat, State
-from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Settled
+from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
 
@@ -28,6 +28,7 @@ class Chats:
     clock: VirtualClock
     indicators: RedisIndicators
     owners: int = 0
+    pace: Pace = field(default_factory=lambda: Pace(4.0, 5.0))
 
     async def promise(
         self, op: State, seconds: float = 0, *, key: ChatKey = KEY, owner: str = "", ticket: str | None = None
@@ -43,14 +44,11 @@ class Chats:
         assert isinstance(grant, Grant)
         return grant
 
-    async def settle(self, grant: Grant, result: Result = "ok", seconds: float = 0, age_ms: int = 0) -> Settled:
-        return await self.indicators.settle_command(
-            grant,
-            result,
-            round(seconds * 1000),
-            age_ms=age_ms,
-            refresh_ms=4000,
-        )
+    async def settle(
+        self, grant: Grant, result: Result = "ok", seconds: float = 0, age_ms: int = 0, told_ms_ago: int | None = 0
+    ) -> Settled:
+        report = Report(result, self.pace, age_ms, told_ms_ago)
+        return await self.indicators.settle_command(grant, report, round(seconds * 1000))
 
     async def command(self, op: State, seconds: float = 0, result: Result = "ok", *, key: ChatKey = KEY) -> None:
         await self.settle(await self.granted(op, seconds, key=key), result, seconds)
@@ -80,13 +78,7 @@ class Chats:
         self.clock.tick(max(wait, 0))
         claim = await self.claim()
         assert isinstance(claim, Claim)
-        settled = await self.indicators.settle_wake(
-            claim.grant,
-            result,
-            age_ms=0,
-            refresh_ms=4000,
-            retry_ms=retry_ms,
-        )
+        settled = await self.indicators.settle_wake(claim.grant, Report(result, self.pace, 0, 0), retry_ms=retry_ms)
         return claim.grant.op, settled
 
     async def owed(self) -> int:
@@ -387,3 +379,28 @@ async def test_a_waiting_pause_never_expires_with_its_record(chats: Chats) -> No
     await chats.command(TYPING, 5)
     (record,) = await chats.redis.keys("pg:c:*")
     assert await chats.redis.pttl(record) == -1
+
+
+async def test_on_an_upstream_that_blocks_the_next_telling_begins_when_the_last_has_ended(chats: Chats) -> None:
+    chats.pace = Pace(4.1, 4.1, one_at_a_time=True)
+    grant = await chats.granted(TYPING, 60)
+    chats.clock.tick(800)
+    await chats.settle(grant, seconds=60, told_ms_ago=800)
+    assert await chats.next_wake_ms() == 3300
+    again = await chats.granted(RECORDING, 30)
+    assert again.told_ms_ago == 800
+    await chats.settle(again, seconds=30, told_ms_ago=None)
+    assert await chats.next_wake_ms() == 3300
+    assert (await chats.wake())[0] is RECORDING
+
+
+async def test_an_untold_indicator_without_end_is_told_when_the_telling_under_way_has_ended(chats: Chats) -> None:
+    chats.pace = Pace(4.1, 4.1, one_at_a_time=True)
+    await chats.command(TYPING, 3)
+    await chats.command(PAUSED)
+    grant = await chats.granted(RECORDING)
+    assert grant.told_ms_ago == 0
+    await chats.settle(grant, told_ms_ago=None)
+    assert await chats.next_wake_ms() == 4100
+    assert (await chats.wake())[0] is RECORDING
+    assert await chats.queued() == {}

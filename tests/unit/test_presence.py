@@ -1,7 +1,6 @@
 """The heart without I/O: what is promised before what is told, and what each outcome means to the caller."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import pytest
 
@@ -16,7 +15,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.model import Chat, Instance, Outcome, State, Target
-from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Settled
+from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.presence import Presence, Shown, Woken
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
@@ -36,6 +35,8 @@ class World:
     lease_s: float = 5.5
     now_s: float = 0.0
     stalls_s: float = 0.0
+    one_at_a_time: bool = False
+    told_ms_ago: int | None = None
     events: list[str] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
@@ -50,36 +51,21 @@ class World:
             if isinstance(answer, Exception):
                 raise answer
             return answer
-        grant = Grant(key, owner, op, self.now_s + self.lease_s)
+        grant = Grant(key, owner, op, self.now_s + self.lease_s, self.told_ms_ago)
         self.now_s += self.stalls_s
         return grant
 
-    async def settle_command(
-        self,
-        grant: Grant,
-        result: Literal["ok", "failed", "unknown"],
-        duration_ms: int,
-        *,
-        age_ms: int,
-        refresh_ms: int,
-    ) -> Settled:
+    async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
         if self.settle_failures:
             self.settle_failures -= 1
             raise StoreUnavailable
-        self.events.append(f"settle {result} {duration_ms} age={age_ms}")
+        told = "" if report.told_ms_ago is not None else " untold"
+        self.events.append(f"settle {report.result} {duration_ms} age={report.answered_ms_ago}{told}")
         return Settled(lost_lease=False, late_ms=None)
 
-    async def settle_wake(
-        self,
-        grant: Grant,
-        result: Literal["ok", "failed", "unknown"],
-        *,
-        age_ms: int,
-        refresh_ms: int,
-        retry_ms: int | None,
-    ) -> Settled:
-        self.events.append(f"settle {result} retry={retry_ms}")
-        return Settled(lost_lease=False, late_ms=7 if result == "ok" and grant.op is State.PAUSED else None)
+    async def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Settled:
+        self.events.append(f"settle {report.result} retry={retry_ms}")
+        return Settled(lost_lease=False, late_ms=7 if report.result == "ok" and grant.op is State.PAUSED else None)
 
     async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
         self.events.append(f"claim {generation}")
@@ -89,8 +75,8 @@ class World:
         self.events.append(f"tell {state} within {timeout_s:g}")
         return self.outcome
 
-    def refresh_s(self, target: Target) -> float:
-        return 4.0
+    def pace(self, target: Target) -> Pace:
+        return Pace(4.0, 5.0, one_at_a_time=self.one_at_a_time)
 
     async def instance(self, instance_id: str, version: str) -> Instance | None:
         return INSTANCE if self.instance_exists else None
@@ -134,6 +120,7 @@ async def test_the_promise_is_made_before_the_upstream_is_told_and_settled_after
         (Outcome.UNSUPPORTED, StateUnsupported, "failed"),
         (Outcome.UNAVAILABLE, UpstreamUnavailable, "failed"),
         (Outcome.UNKNOWN, UpstreamSilent, "unknown"),
+        (Outcome.NOT_READY, InstanceNotConnected, "unknown"),
     ],
 )
 async def test_each_outcome_is_settled_before_its_error_is_raised(
@@ -248,3 +235,16 @@ async def test_a_wake_up_before_its_time_waits() -> None:
 async def test_an_echo_says_so() -> None:
     world = World(claims=[claim_of(State.PAUSED, is_echo=True)])
     assert (await world.presence().wake(KEY, "9")).trigger == "echo"
+
+
+@pytest.mark.parametrize(
+    ("op", "told_ms_ago", "is_told"),
+    [(State.TYPING, 3999, False), (State.TYPING, 4000, True), (State.TYPING, None, True), (State.PAUSED, 10, True)],
+)
+async def test_an_upstream_that_blocks_never_gets_a_second_call_before_the_first_has_ended(
+    op: State, told_ms_ago: int | None, is_told: bool
+) -> None:
+    world = World(one_at_a_time=True, told_ms_ago=told_ms_ago)
+    await world.presence().show(INSTANCE, CHAT, op, 5)
+    assert [event.startswith("tell") for event in world.events[1:]] == ([True, False] if is_told else [False])
+    assert world.events[-1].endswith("untold") is not is_told

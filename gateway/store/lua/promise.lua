@@ -1,7 +1,7 @@
 -- Promise first: take the chat's lease and arm a provisional pause, before the upstream is told anything.
 -- KEYS record, owed, queue
 -- ARGV clock (us or ''), owner, ticket ('0' on arrival), op, duration, lease, echo, trace
--- Returns {'go', ticket} | {'busy', ticket, ms until the lease ends} | {'overtaken', ticket}
+-- Returns {'go', ticket, ms since something was shown or -1} | {'busy', ticket, ms until the lease ends} | {'overtaken', ticket}
 local now_us = clock(ARGV[1])
 local now, owner, ticket, op = math.floor(now_us / 1000), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local duration, lease, echo = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -26,4 +26,4 @@ rec.owner, rec.op, rec.lease, rec.ends = owner, op, now + lease, now + duration
 rec.trace = ARGV[8]
 arm(rec, now + lease + duration, now_us)
 save(rec)
-return {'go', whole(ticket)}
+return {'go', whole(ticket), rec.sent > 0 and now - rec.sent or -1}

@@ -4,7 +4,7 @@
 --   gen     the current arming; a job of any other generation does nothing
 --   ticket  the newest command that arrived; a smaller one that still waits was overtaken
 --   state   what the upstream was last told ('' nothing)        since   when that began to show
---   until   when its pause is owed (0: none)                    sent    when the upstream was last told
+--   until   when its pause is owed (0: none)                    sent    when it was last told to show
 --   doubt   until when something sent earlier may still take effect, so that a pause needs an echo
 --   tries   pauses that failed so far
 --   owner   who may call the upstream now     lease   until when     op   what they are telling it
@@ -79,7 +79,7 @@ end
 
 -- Nothing shows and nothing is owed, except an echo while something sent earlier may still take effect.
 local function close(rec, now_us)
-  rec.state, rec['until'], rec.since, rec.sent, rec.tries = '', 0, 0, 0, 0
+  rec.state, rec['until'], rec.since, rec.tries = '', 0, 0, 0
   if rec.doubt > now_us / 1000 then
     rec['until'] = rec.doubt
     arm(rec, rec['until'], now_us)

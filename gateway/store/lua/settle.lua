@@ -1,12 +1,14 @@
 -- Record what became of an upstream call, give the lease back, and arm what comes next.
 -- KEYS record, owed, queue
 -- ARGV clock (us or ''), owner, op, result (ok|failed|unknown), duration (-1 for a wake-up),
---      age (since the answer), refresh, life, echo, retry (until the next pause; -1 gives up)
+--      answered (how long ago), told (how long ago; -1: the telling before this one is still under way),
+--      refresh, life, echo, retry (until the next pause; -1 gives up)
 -- Returns {'settled'|'lost', ms that a delivered pause was late or -1}
 local now_us = clock(ARGV[1])
 local now, owner, op, result = math.floor(now_us / 1000), ARGV[2], ARGV[3], ARGV[4]
 local duration, answered = tonumber(ARGV[5]), now - tonumber(ARGV[6])
-local refresh, life, echo, retry = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local told, refresh, life = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local echo, retry = tonumber(ARGV[10]), tonumber(ARGV[11])
 local rec = load()
 
 -- We were stopped for longer than our lease, and our call reached the upstream among newer ones.
@@ -28,8 +30,15 @@ end
 
 local function shown()
   if rec.state ~= op or (rec['until'] > 0 and rec['until'] <= now) then rec.since = answered end
-  rec.state, rec.sent, rec.tries = op, answered, 0
+  rec.state, rec.tries = op, 0
   rec['until'] = duration > 0 and answered + duration or 0
+  if told >= 0 then
+    rec.sent = now - told
+  elseif duration == 0 then
+    -- Said when the telling under way has ended; a duration is told by its refreshes.
+    arm(rec, math.max(rec.sent + refresh, now), now_us)
+    return save(rec)
+  end
   schedule(rec, now_us, refresh, life)
 end
 
@@ -50,7 +59,7 @@ end
 local function wake_up()
   if op ~= 'paused' then
     if result == 'unknown' then rec.doubt = math.max(rec.doubt, now + echo) end
-    rec.sent = now
+    rec.sent = result == 'ok' and now - told or now
     schedule(rec, now_us, refresh, life)
     return -1
   end

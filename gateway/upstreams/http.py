@@ -1,0 +1,77 @@
+"""One HTTP request to an upstream, bounded in time and size; what went wrong is an `Outcome`, never an exception."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from gateway.model import Outcome, Target
+from gateway.upstreams.base import Call, Reply
+
+_MOST_BYTES = 64 * 1024
+"""No upstream's answer is longer; what is longer is not an answer."""
+
+_CONNECT_S = 2.0
+"""For a free connection and its handshake together: nothing was sent before."""
+
+_KEEPALIVE_S = 3.5
+"""Shorter than Node's 5 s, so that we never send on a connection that the upstream is closing right now."""
+
+
+async def send(session: aiohttp.ClientSession, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
+    """Send one request and read its answer.
+
+    Returns:
+        The reply, whatever its status; `UNAVAILABLE` where the request surely never left; `GARBLED` where the answer
+        was no HTTP or too long; `UNKNOWN` where nobody knows whether the upstream acted.
+    """
+    try:
+        async with session.request(
+            call.method,
+            target.url.rstrip("/") + call.path,
+            json=call.json,
+            headers=call.headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s)),
+        ) as response:
+            return await _read(response)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        return Outcome.UNAVAILABLE
+    except (aiohttp.InvalidURL, ValueError):
+        # The operator's URL, or a credential that is no header: refused before anything was sent.
+        return Outcome.REJECTED
+    except aiohttp.ClientResponseError:
+        return Outcome.GARBLED
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return Outcome.UNKNOWN
+
+
+async def _read(response: aiohttp.ClientResponse) -> Reply | Outcome:
+    """Read the body up to the bound; a longer one is dropped together with its connection."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            response.close()
+            return Outcome.GARBLED
+        # A flood that arrives faster than we read it would never give the loop back.
+        await asyncio.sleep(0)
+    return Reply(response.status, bytes(body), response.headers.get("Retry-After", ""))
+
+
+@asynccontextmanager
+async def open_session(*, connections: int, connections_per_origin: int) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open the pool of connections; one origin that hangs can never hold more than its share of them."""
+    connector = aiohttp.TCPConnector(
+        limit=connections, limit_per_host=connections_per_origin, keepalive_timeout=_KEEPALIVE_S
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "presence-gateway", "Accept-Encoding": "identity"},
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=_MOST_BYTES,
+    ) as session:
+        yield session
