@@ -34,7 +34,7 @@ lint: $(STAMP) ## Check style, types and the import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/lint-imports
 
 format: $(STAMP) ## Rewrite the code in the house style
 	@$(BIN)/ruff format .

@@ -143,7 +143,7 @@ def start_valkey(folder: Path, *options: str) -> Iterator[Running]:
     valkey = Valkey.of(folder)
     valkey.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     valkey.recover()
-    process = subprocess.Popen([*valkey.command, *options], stdin=subprocess.DEVNULL)  # noqa: S603 - our own binary
+    process = subprocess.Popen([*valkey.command, *options], stdin=subprocess.DEVNULL, umask=0o077)  # noqa: S603 - ours
     try:
         _wait_until_it_answers(valkey, process)
         yield Running(valkey.url, process.pid)

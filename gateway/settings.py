@@ -157,11 +157,11 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     _overlay(raw, environ, problems)
     _read_secrets_file(raw, problems)
     sections = {name: _section(name, raw.get(name, {}), problems) for name in _SECTIONS}
+    # What is wrong by itself counts as its default here, so that what is wrong together is found as well.
+    settings = Settings(**sections)
+    problems += _cross_check(settings)
     if not problems:
-        settings = Settings(**sections)
-        problems = _cross_check(settings)
-        if not problems:
-            return settings
+        return settings
     raise SettingsError(problems)
 
 

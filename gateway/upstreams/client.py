@@ -23,8 +23,8 @@ _PATIENCE_S = 1.0
 _AVAILABLE_S = 600.0
 """How long an account that was set available is taken to stay so."""
 
-_LIFE_S = 5.0
-"""The shortest time after which some phone drops an indicator that is not re-sent (5 to 25 s are reported)."""
+_LIFE_S = 5.5
+"""A pause due within this needs no further telling: phones drop an indicator after 5 to 25 s, and calls take time."""
 
 _TOO_MANY = 429
 _LONGEST_HOLD_OFF_S = 60.0

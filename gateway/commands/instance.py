@@ -1,0 +1,101 @@
+"""`presence-gateway instance`: the WhatsApp numbers of an account."""
+
+from typing import Annotated
+
+import typer
+
+from gateway import tokens
+from gateway.commands.names import Account, NewName
+from gateway.commands.office import with_directory
+from gateway.commands.printing import Json, examples, print_created, print_json, print_table
+from gateway.model import Instance, Target
+from gateway.store.directory import Created, RedisDirectory
+from gateway.upstreams.registry import ADAPTERS
+
+app = typer.Typer(help="Instances: one WhatsApp number of an account, on its upstream.", no_args_is_help=True)
+
+_COLUMNS = ("name", "id", "upstream", "url", "session")
+
+
+def _upstream(kind: str, url: str, session: str, credential: str) -> Target | None:
+    """Read the four options as one upstream, or none."""
+    if not kind:
+        if url or session:
+            raise typer.BadParameter(
+                "is needed where the upstream's URL or session is given", param_hint="--upstream-kind"
+            )
+        return None
+    if kind not in ADAPTERS:
+        raise typer.BadParameter(
+            f"there is no such kind; known are {', '.join(ADAPTERS)}", param_hint="--upstream-kind"
+        )
+    if not url.startswith(("http://", "https://")):
+        raise typer.BadParameter("give the upstream's http:// or https:// address", param_hint="--upstream-url")
+    return Target(kind, url, session, credential)
+
+
+def _own_token(token: str | None) -> str | None:
+    if token is not None and not tokens.is_acceptable(token):
+        raise typer.BadParameter("use 16 to 256 printable characters without spaces, not beginning with pga_ or pgi_")
+    return token
+
+
+@app.command(
+    epilog=examples(
+        "presence-gateway instance create acme sales",
+        "presence-gateway instance create acme sales --upstream-kind waha --upstream-url http://waha.internal:3000",
+        "PRESENCE_UPSTREAM_CREDENTIAL=... keeps the credential out of the shell's history and the process list.",
+    )
+)
+def create(
+    context: typer.Context,
+    account: Account,
+    name: NewName,
+    *,
+    upstream_kind: Annotated[
+        str, typer.Option(help="What holds the session, such as waha; without it the service's default upstream.")
+    ] = "",
+    upstream_url: Annotated[str, typer.Option(help="The upstream's origin.")] = "",
+    upstream_session: Annotated[str, typer.Option(help="What the upstream calls the session.  [default: NAME]")] = "",
+    upstream_credential: Annotated[
+        str, typer.Option(envvar="PRESENCE_UPSTREAM_CREDENTIAL", help="The upstream's key; encrypted at rest.")
+    ] = "",
+    token: Annotated[
+        str | None, typer.Option(callback=_own_token, help="The instance's token, instead of a generated one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an instance and its token, which is shown this once."""
+    upstream = _upstream(upstream_kind, upstream_url, upstream_session, upstream_credential)
+
+    async def make(directory: RedisDirectory) -> Created:
+        account_id = await directory.find_account(account)
+        return await directory.create_instance(account_id, name, upstream=upstream, token=token)
+
+    print_created("Instance", with_directory(context, make), {"account": account}, as_json=as_json)
+
+
+@app.command("list", epilog=examples("presence-gateway instance list acme"))
+def list_instances(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
+    """List an account's instances and where each lives; never their credentials."""
+
+    async def read(directory: RedisDirectory) -> list[Instance]:
+        return await directory.instances(await directory.find_account(account))
+
+    shown = [_shown(instance) for instance in sorted(with_directory(context, read), key=lambda found: found.name)]
+    if as_json:
+        print_json({"instances": shown})
+        return
+    rows = [[instance[column] or "(the service's)" for column in _COLUMNS] for instance in shown]
+    print_table(_COLUMNS, rows, empty=f"No instances yet; make one: presence-gateway instance create {account} NAME")
+
+
+def _shown(instance: Instance) -> dict[str, str]:
+    target = instance.target
+    return {
+        "id": instance.id,
+        "name": instance.name,
+        "upstream": target.kind,
+        "url": target.url,
+        "session": target.session,
+    }

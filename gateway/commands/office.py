@@ -1,0 +1,63 @@
+"""The operator's way into an installation: the one that the settings name, or the runner's on this machine."""
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+import uvloop
+
+from gateway import settings
+from gateway.embedded import Valkey
+from gateway.errors import StoreUnavailable
+from gateway.masking import masked_url
+from gateway.store.directory import RedisDirectory
+from gateway.wiring import open_house
+
+T = TypeVar("T")
+
+
+class CommandFailed(Exception):
+    """A command could not do what it was told; the message is for the operator."""
+
+
+def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awaitable[T]]) -> T:
+    """Do `work` on the installation's directory.
+
+    Raises:
+        SettingsError: a setting is wrong, or missing.
+        CommandFailed: Redis does not answer.
+        GatewayError: the directory refused.
+    """
+    loaded = operator_settings(context.obj)
+
+    async def enter() -> T:
+        async with open_house(loaded) as house:
+            return await work(house.directory)
+
+    try:
+        return uvloop.run(enter())
+    except StoreUnavailable as error:
+        raise CommandFailed(f"Redis does not answer at {masked_url(loaded.redis.url)}: {error.__cause__}") from error
+
+
+def operator_settings(data: Path) -> settings.Settings:
+    """Return the settings; where no Redis is set, those of the runner that works in the folder `data`.
+
+    Raises:
+        SettingsError: a setting is wrong or missing, and no runner works there.
+    """
+    loaded = settings.load()
+    if not loaded.redis.url:
+        valkey = Valkey.of(data)
+        if not valkey.answers():
+            raise CommandFailed(
+                f"no Redis is set (PRESENCE_REDIS__URL) and no `presence-gateway dev` runs on the data folder {data}; "
+                "start one, or name its folder: presence-gateway --data DIR ..."
+            )
+        keys = {"PRESENCE_SECRETS__FILE": str(valkey.folder / "secrets.toml")}
+        loaded = settings.load(environ=keys | os.environ | {"PRESENCE_REDIS__URL": valkey.url})
+    if problems := settings.missing(loaded):
+        raise settings.SettingsError(problems)
+    return loaded

@@ -1,0 +1,57 @@
+"""How commands print: JSON for scripts, tables for people, and a new token where it cannot be missed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.store.directory import Created
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+_PAPER_WIDTH = 300
+"""Columns; what is not a terminal has no edge to wrap at."""
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """Print rows under their columns, or the sentence `empty`."""
+    console = _console()
+    if not rows:
+        console.print(empty)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console.print(table)
+
+
+def print_created(what: str, created: Created, more: Mapping[str, str], *, as_json: bool) -> None:
+    """Print something new and its token."""
+    if as_json:
+        print_json({"id": created.id, "name": created.name, "token": created.token, **more})
+        return
+    console = _console()
+    named = f" [bold]{escape(created.name)}[/]" if created.name else ""
+    console.print(f"{what}{named} is made (id {created.id}). Its token, shown this once:")
+    console.print(f"[bold]{escape(created.token)}[/]", soft_wrap=True)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PAPER_WIDTH)
+
+
+def examples(*lines: str) -> str:
+    """Lay out the examples at the end of a command's help."""
+    return "\n\n".join(["[bold]Examples[/]", *(f"  {escape(line)}" for line in lines)])

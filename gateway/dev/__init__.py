@@ -1,0 +1,1 @@
+"""`presence-gateway dev`: everything on one machine, started, watched and stopped by one process."""

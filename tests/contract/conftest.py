@@ -1,0 +1,14 @@
+"""The real client over real sockets, for every implementation of a port."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.upstreams.client import UpstreamClient, open_client
+from gateway.upstreams.registry import ADAPTERS
+
+
+@pytest.fixture
+async def upstreams() -> AsyncIterator[UpstreamClient]:
+    async with open_client(ADAPTERS) as client:
+        yield client
