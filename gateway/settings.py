@@ -40,7 +40,7 @@ class Http(Struct, frozen=True):
     port: Port = 8080
     max_body_bytes: Positive = 4096
     body_timeout_s: Seconds = 5.0
-    keepalive_timeout_s: Seconds = 75.0
+    keepalive_timeout_s: Seconds = 20.0
     max_head_bytes: Positive = 8190
     drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0
     drain_timeout_s: Seconds = 15.0

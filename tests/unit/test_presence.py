@@ -212,7 +212,7 @@ async def test_a_failed_pause_backs_off(tries: int, retry_ms: int) -> None:
 async def test_a_pause_waits_longer_while_the_session_is_down() -> None:
     world = World(outcome=Outcome.NOT_CONNECTED, claims=[claim_of(State.PAUSED)])
     await world.presence().wake(KEY, "9")
-    assert world.events[-1] == "settle failed retry=15000"
+    assert world.events[-1] == "settle failed retry=5000"
 
 
 async def test_a_pause_is_abandoned_loudly_after_its_time() -> None:
