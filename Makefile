@@ -40,6 +40,9 @@ format: $(STAMP) ## Rewrite the code in the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+bench: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
+	@$(BIN)/python bench/lateness.py $(ARGS)
+
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group dev --group build pyproject.toml -o requirements.lock
 
