@@ -20,6 +20,7 @@ from gateway.errors import (
     InvalidNumber,
     StateUnsupported,
     StoreUnavailable,
+    UpstreamCredentialRefused,
     UpstreamRejected,
     UpstreamSilent,
     UpstreamUnavailable,
@@ -273,18 +274,18 @@ def _did(
     return "abandoned" if gave_up else "pause_failed"
 
 
+_ERROR_OF_OUTCOME: dict[Outcome, type[GatewayError]] = {
+    Outcome.NOT_CONNECTED: InstanceNotConnected,
+    Outcome.NOT_READY: InstanceNotConnected,
+    Outcome.UNKNOWN_NUMBER: InvalidNumber,
+    Outcome.UNAVAILABLE: UpstreamUnavailable,
+    Outcome.UNKNOWN: UpstreamSilent,
+    Outcome.UNAUTHORIZED: UpstreamCredentialRefused,
+    Outcome.GARBLED: UpstreamRejected,
+    Outcome.REJECTED: UpstreamRejected,
+}
+"""What an upstream's failure means to the caller (contract section 4): the one place that decides."""
+
+
 def _error(outcome: Outcome, state: str) -> GatewayError:
-    """Say what an upstream's failure means to the caller (contract section 4): the one place that decides."""
-    match outcome:
-        case Outcome.UNSUPPORTED:
-            return StateUnsupported(state)
-        case Outcome.NOT_CONNECTED | Outcome.NOT_READY:
-            return InstanceNotConnected()
-        case Outcome.UNKNOWN_NUMBER:
-            return InvalidNumber()
-        case Outcome.UNAVAILABLE:
-            return UpstreamUnavailable()
-        case Outcome.UNKNOWN:
-            return UpstreamSilent()
-        case _:
-            return UpstreamRejected()
+    return StateUnsupported(state) if outcome is Outcome.UNSUPPORTED else _ERROR_OF_OUTCOME[outcome]()

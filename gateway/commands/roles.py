@@ -51,9 +51,7 @@ def serve() -> None:
     """
     from gateway.api.serve import serve as serve_api
 
-    loaded = settings.load()
-    if problems := settings.missing(loaded):
-        raise settings.SettingsError(problems)
+    loaded = settings.load_to_join()
     logs.set_up(level=loaded.log.level, fmt=loaded.log.format)
     try:
         uvloop.run(serve_api(loaded))

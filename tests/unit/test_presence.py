@@ -10,6 +10,7 @@ from gateway.errors import (
     InvalidNumber,
     StateUnsupported,
     StoreUnavailable,
+    UpstreamCredentialRefused,
     UpstreamRejected,
     UpstreamSilent,
     UpstreamUnavailable,
@@ -113,7 +114,7 @@ async def test_the_promise_is_made_before_the_upstream_is_told_and_settled_after
     ("outcome", "error", "settled"),
     [
         (Outcome.REJECTED, UpstreamRejected, "failed"),
-        (Outcome.UNAUTHORIZED, UpstreamRejected, "failed"),
+        (Outcome.UNAUTHORIZED, UpstreamCredentialRefused, "failed"),
         (Outcome.GARBLED, UpstreamRejected, "unknown"),
         (Outcome.NOT_CONNECTED, InstanceNotConnected, "failed"),
         (Outcome.UNKNOWN_NUMBER, InvalidNumber, "failed"),
