@@ -9,7 +9,7 @@ ARGS ?=
 .PHONY: help install run test test-fast lint format bench chaos lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12"; exit 1; }
@@ -42,6 +42,9 @@ format: $(STAMP) ## Rewrite the code in the house style
 
 bench: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
 	@$(BIN)/python bench/lateness.py $(ARGS)
+
+bench-isolation: $(STAMP) ## Measure whether an upstream that hangs is felt on another
+	@$(BIN)/python bench/isolation.py $(ARGS)
 
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group dev --group build pyproject.toml -o requirements.lock
