@@ -10,7 +10,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,7 @@ from gateway.errors import (
     InvalidNumber,
     StateUnsupported,
     StoreUnavailable,
+    UpstreamNotAllowed,
     UpstreamRejected,
     UpstreamSilent,
     UpstreamUnavailable,
@@ -277,16 +278,16 @@ def _did(
 
 def _error(outcome: Outcome, state: str) -> GatewayError:
     """Say what an upstream's failure means to the caller (contract section 4): the one place that decides."""
-    match outcome:
-        case Outcome.UNSUPPORTED:
-            return StateUnsupported(state)
-        case Outcome.NOT_CONNECTED | Outcome.NOT_READY:
-            return InstanceNotConnected()
-        case Outcome.UNKNOWN_NUMBER:
-            return InvalidNumber()
-        case Outcome.UNAVAILABLE:
-            return UpstreamUnavailable()
-        case Outcome.UNKNOWN:
-            return UpstreamSilent()
-        case _:
-            return UpstreamRejected()
+    if outcome is Outcome.UNSUPPORTED:
+        return StateUnsupported(state)
+    return _ERROR_OF_OUTCOME.get(outcome, UpstreamRejected)()
+
+
+_ERROR_OF_OUTCOME: Mapping[Outcome, type[GatewayError]] = {
+    Outcome.NOT_CONNECTED: InstanceNotConnected,
+    Outcome.NOT_READY: InstanceNotConnected,
+    Outcome.UNKNOWN_NUMBER: InvalidNumber,
+    Outcome.UNAVAILABLE: UpstreamUnavailable,
+    Outcome.NOT_ALLOWED: UpstreamNotAllowed,
+    Outcome.UNKNOWN: UpstreamSilent,
+}
