@@ -141,7 +141,7 @@ def _write(pipe: Any, row: dict[str, Any]) -> None:
         case "set":
             pipe.sadd(key, *value)
         case "zset":
-            pipe.zadd(key, dict(value))
+            pipe.zadd(key, dict(zip(value[::2], value[1::2], strict=True)))
         case _:
             for stream_id, told in value:
                 pipe.xadd(key, told, id=stream_id)
