@@ -21,6 +21,7 @@ from gateway.errors import (
     StateUnsupported,
     StoreUnavailable,
     UpstreamCredentialRefused,
+    UpstreamNotAllowed,
     UpstreamRejected,
     UpstreamSilent,
     UpstreamUnavailable,
@@ -281,6 +282,7 @@ _ERROR_OF_OUTCOME: dict[Outcome, type[GatewayError]] = {
     Outcome.UNAVAILABLE: UpstreamUnavailable,
     Outcome.UNKNOWN: UpstreamSilent,
     Outcome.UNAUTHORIZED: UpstreamCredentialRefused,
+    Outcome.NOT_ALLOWED: UpstreamNotAllowed,
     Outcome.GARBLED: UpstreamRejected,
     Outcome.REJECTED: UpstreamRejected,
 }

@@ -38,6 +38,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     request[LOG_FIELDS] = {}
     response = await _answer(request, handler)
     response.headers["X-Request-Id"] = request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
     quota = request.get(QUOTA)
     if quota is not None:
         _add_quota(response, quota)

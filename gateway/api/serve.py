@@ -3,6 +3,9 @@
 import asyncio
 import signal
 
+from aiohttp import web
+
+from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.ops import create_ops
 from gateway.server import listening
@@ -34,7 +37,7 @@ async def serve(settings: Settings) -> None:
     drain.on_signals()
     async with (
         open_house(settings) as house,
-        listening(create_ops(lambda: _is_ready(house, drain)), settings.admin.host, settings.admin.port),
+        listening(_create_operators_app(house, drain), settings.admin.host, settings.admin.port),
         listening(
             create_app(house),
             settings.http.host,
@@ -48,6 +51,13 @@ async def serve(settings: Settings) -> None:
         await drain.begun.wait()
         # Not ready yet still serving: the balancer needs a moment to look elsewhere.
         await asyncio.sleep(settings.http.drain_delay_s)
+
+
+def _create_operators_app(house: House, drain: Drain) -> web.Application:
+    """Build everything on the operator's port: probes, metrics, and the operator's API."""
+    app = create_ops(lambda: _is_ready(house, drain))
+    app.add_subapp("/admin/", create_admin(house))
+    return app
 
 
 async def _is_ready(house: House, drain: Drain) -> bool:

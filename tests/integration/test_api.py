@@ -27,12 +27,15 @@ async def refuse(*args: Any, **options: Any) -> Any:
     raise StoreUnavailable
 
 
-async def test_every_route_but_health_refuses_a_caller_without_a_token(client: Client) -> None:
+PUBLIC_ROUTES = {"/health", "/openapi.json", "/docs", "/docs.css"}
+
+
+async def test_every_route_that_is_not_public_refuses_a_caller_without_a_token(client: Client) -> None:
     assert client.app
     routes = {
         (route.method, route.resource.canonical)
         for route in client.app.router.routes()
-        if route.resource and route.resource.canonical != "/health"
+        if route.resource and route.resource.canonical not in PUBLIC_ROUTES
     }
     assert ("POST", "/api/chat/presence/{instance}") in routes
     for method, path in routes:
