@@ -14,6 +14,8 @@ from gateway.store.audit import CLI, entry
 from gateway.store.facts import AccountFacts
 from gateway.store.redis import Script, command
 
+_CHATS_AT_ONCE = 500
+
 
 class RedisRemoval:
     """Deletes instances and accounts."""
@@ -64,7 +66,13 @@ class RedisRemoval:
             await self._expedite_one(instance_id.decode())
 
     async def _expedite_one(self, instance_id: str) -> None:
-        await self._expedite(("", keys.OWED, keys.QUEUE), (self._now(), instance_id, self._echo_ms))
+        """Go through its chats in steps, each short; one that slips by in between is found by the next `tidy`."""
+        looked_at = step = _CHATS_AT_ONCE
+        passed = 0
+        while looked_at == step:
+            words = (self._now(), instance_id, self._echo_ms, passed, step)
+            looked_at = int(await self._expedite(("", keys.OWED, keys.QUEUE), words))
+            passed += looked_at
 
     def _now(self) -> int | str:
         return "" if self._clock_us is None else self._clock_us()

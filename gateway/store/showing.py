@@ -13,6 +13,8 @@ MOST = 500
 """No list for people is longer."""
 
 _AT_ONCE = 200
+_OWED_AT_MOST = 5000
+"""Chats of one instance that are counted; an operator's total counts all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class RedisShowing:
             return count, max(0.0, time.time() - oldest[0][1] / 1000) if oldest else 0.0
         async with store_errors(), self._redis.pipeline(transaction=False) as pipe:
             for instance_id in instance_ids:
-                pipe.zrangebyscore(keys.chats(instance_id), "+inf", "+inf")
+                pipe.zrangebyscore(keys.chats(instance_id), "+inf", "+inf", 0, _OWED_AT_MOST)
             chats = await pipe.execute()
         records = [
             keys.record(instance_id, jid.decode())

@@ -263,3 +263,15 @@ async def test_a_moved_or_renamed_target_of_a_leaving_instance_is_no_more(house:
         await house.directory.move_instance(tenant.instance.id, Target("sandbox", "http://x", ""))
     with pytest.raises(InstanceNotFound):
         await house.tenancy.rotate_instance_token(tenant.instance)
+
+
+async def test_an_instance_that_owes_thousands_is_expedited_in_short_steps(
+    house: House, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.removal._CHATS_AT_ONCE", 7)
+    scene = Scene(redis, clock, tenant)
+    for number in range(50):
+        scene.key = ChatKey(tenant.instance.id, Chat(f"55119{number:08}@s.whatsapp.net"))
+        await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
+    await scene.removal.delete_instance(tenant.instance)
+    assert await redis.zcount(keys.QUEUE, "-inf", clock.ms) == 50

@@ -1,10 +1,11 @@
 -- Make every pause that an instance owes due now. A chat whose upstream is being called is left for the next look.
 -- KEYS '', owed, queue
--- ARGV clock (us or ''), instance, echo
--- Returns how many pauses were brought forward
+-- ARGV clock (us or ''), instance, echo, chats to pass over, most chats to look at
+-- Returns how many chats were looked at
 local now_us = clock(ARGV[1])
-local now, chats, brought = math.floor(now_us / 1000), 'pg:chats:' .. ARGV[2], 0
-for _, jid in ipairs(redis.call('ZRANGEBYSCORE', chats, '+inf', '+inf')) do
+local now, chats = math.floor(now_us / 1000), 'pg:chats:' .. ARGV[2]
+local owing = redis.call('ZRANGEBYSCORE', chats, '+inf', '+inf', 'LIMIT', ARGV[4], ARGV[5])
+for _, jid in ipairs(owing) do
   KEY = 'pg:c:' .. ARGV[2] .. ':' .. jid
   local rec = load()
   if rec.gen == 0 then
@@ -15,9 +16,8 @@ for _, jid in ipairs(redis.call('ZRANGEBYSCORE', chats, '+inf', '+inf')) do
     if rec.state ~= '' and rec['until'] > now then
       rec['until'] = now
       arm(rec, now, now_us)
-      brought = brought + 1
     end
     save(rec)
   end
 end
-return brought
+return #owing

@@ -4,7 +4,8 @@
 local most, found = tonumber(ARGV[1]), {}
 for i = 2, #ARGV do
   local chats = 'pg:chats:' .. ARGV[i]
-  for _, jid in ipairs(redis.call('ZRANGE', chats, 0, -1)) do
+  -- Twice as many as are wanted: some of them owe only an echo, and show nothing.
+  for _, jid in ipairs(redis.call('ZREVRANGE', chats, 0, most * 2)) do
     if #found >= most * 5 then return found end
     local told = redis.call('HMGET', 'pg:c:' .. ARGV[i] .. ':' .. jid, 'state', 'since', 'until')
     if told[1] then
