@@ -437,7 +437,7 @@ async def test_the_first_place_that_holds_a_token_decides(
     """2. ...tried in this order."""
 
     def filled(text: str) -> str:
-        return text.replace("good", tenant.instance_token).replace("bad", "pgi_bad")
+        return text.replace("bad", "pgi_bad").replace("good", tenant.instance_token)  # a token may hold "bad"
 
     answer = await client.post(
         tenant.instance + (f"?token={filled(query)}" if query else ""),
