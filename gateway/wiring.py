@@ -10,6 +10,7 @@ from gateway.cipher import Cipher
 from gateway.errors import StoreUnavailable
 from gateway.model import Target
 from gateway.presence import Presence
+from gateway.reassert import Promises
 from gateway.settings import Settings
 from gateway.store.admission import RedisAdmission
 from gateway.store.directory import RedisDirectory
@@ -31,6 +32,7 @@ class House:
     indicators: RedisIndicators
     upstreams: UpstreamClient
     presence: Presence
+    promises: Promises
     hasher: TokenHasher
 
     async def store_answers(self) -> bool:
@@ -82,11 +84,13 @@ def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient) -> House
         global_per_minute=settings.limits.global_per_minute,
         failures_per_minute=settings.limits.failures_per_minute,
     )
+    promises = Promises(indicators)
     presence = Presence(
         indicators,
         upstreams,
         directory,
+        promises,
         upstream_timeout_s=settings.upstream.timeout_s,
         give_up_s=settings.presence.give_up_s,
     )
-    return House(settings, redis, admission, directory, indicators, upstreams, presence, hasher)
+    return House(settings, redis, admission, directory, indicators, upstreams, presence, promises, hasher)

@@ -45,9 +45,11 @@ async def serve(settings: Settings) -> None:
             shutdown_timeout=settings.http.drain_timeout_s,
         ),
     ):
+        watch = asyncio.create_task(house.promises.watch())
         await drain.begun.wait()
         # Not ready yet still serving: the balancer needs a moment to look elsewhere.
         await asyncio.sleep(settings.http.drain_delay_s)
+        watch.cancel()
 
 
 async def _is_ready(house: House, drain: Drain) -> bool:

@@ -21,6 +21,7 @@ class Keyspace:
         self._socket.connect(socket_path)
         self._reader = hiredis.Reader()
         self._expires_ms: dict[str, float] = {}
+        self._known: set[str] = set()
         self.queue: dict[str, float] = {}
         self.now_ms: Callable[[], float] = lambda: 0.0
 
@@ -53,6 +54,11 @@ class Keyspace:
             raise NoScriptError(str(reply)) if str(reply).startswith("NOSCRIPT") else ResponseError(str(reply))
         return reply
 
+    def know(self, script: str) -> None:
+        if script not in self._known:
+            self._known.add(script)
+            self._ask([("SCRIPT", "LOAD", script)])
+
     def expire(self, key: str, in_ms: float) -> None:
         """Let a key of the simulator's own expire in virtual time."""
         self._expires_ms[key] = self.now_ms() + in_ms
@@ -65,7 +71,7 @@ class Keyspace:
 
     def restore(self, dumped: tuple[dict[bytes, bytes], dict[str, float]]) -> None:
         values, expires = dumped
-        self._ask([("FLUSHALL", "SYNC"), *(("RESTORE", name, 0, value) for name, value in values.items())])
+        self._ask([("FLUSHALL", "SYNC"), *(("RESTORE", name, _SEEN_MS if name.decode() in expires else 0, value) for name, value in values.items())])
         self._expires_ms = dict(expires)
 
     def _expired(self) -> list[str]:

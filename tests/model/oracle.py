@@ -52,6 +52,10 @@ STORM_S = 8.5
 NOT_CONNECTED_S = 20.0
 
 
+_BRIEF = (b"pg:instance:", b"arq:in-progress:", b"pg:x:")
+"""The instances themselves, and what expires by itself in minutes."""
+
+
 def judge(world: "World", kind: str, ends_at: float) -> tuple[list[str], list[float]]:
     """Return every objection, and how late each promised pause was."""
     objections = list(_left_over(world))
@@ -73,7 +77,7 @@ def _left_over(world: "World") -> Iterable[str]:
     if space.queue:
         yield f"still queued at the end: {space.queue}"
     space.step("PING")
-    if left := [key for key in space.step("KEYS", "*") if not key.startswith((b"pg:instance:", b"arq:in-progress:"))]:
+    if left := [key for key in space.step("KEYS", "*") if not key.startswith(_BRIEF)]:
         yield f"still in Redis at the end: {left}"
 
 

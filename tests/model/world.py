@@ -15,7 +15,9 @@ from gateway.errors import GatewayError, StoreUnavailable
 from gateway.model import Chat, Instance, Outcome, State, Target
 from gateway.ports import ChatKey, Pace
 from gateway.presence import Presence
+from gateway.reassert import Promises
 from gateway.store.indicators import RedisIndicators, parse_key
+from gateway.store.redis import Script
 from model.keyspace import QUEUE, Keyspace
 
 EPOCH_MS = 1_800_000_000_000
@@ -291,6 +293,7 @@ class World:
             node.indicators,
             Phone(self, node),
             Register(self, node),
+            Promises(node.indicators, monotonic=node.monotonic, sleep=node.sleep),
             upstream_timeout_s=UPSTREAM_TIMEOUT_S,
             give_up_s=600,
             monotonic=node.monotonic,
@@ -300,6 +303,9 @@ class World:
         node.presence = presence
         if self.mutate is not None:
             self.mutate(node)
+        for script in (part for part in vars(node.indicators).values() if isinstance(part, Script)):
+            # Known before it is asked for: the first of a thousand scenarios must go like the last.
+            self.keyspace.know(script._source)
         return node.presence
 
     def boot(self, role: Role, name: str) -> None:
@@ -307,6 +313,8 @@ class World:
             return
         node = self.nodes[name] = Node(self, role, name)
         self._every_node.append(node)
+        if role == "gateway" and node.presence._promises is not None:
+            node.start(node.presence._promises.watch())
         if role == "worker":
             node.start(self._sweep(node))
             self.watch_queue()
@@ -382,6 +390,8 @@ class World:
         return next((w for w in self.faults.store if w[0] <= self.now < w[1]), None)
 
     def run_script(self, words: tuple[Any, ...], doing: Command | Wake | None) -> Any:
+        if words[0] == "INFO":
+            return {"run_id": self.server}
         reply = self.keyspace.step(*words)
         if isinstance(doing, Command):
             if doing.ran_at is None:

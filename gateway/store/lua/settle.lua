@@ -74,7 +74,13 @@ local function wake_up()
   return -1
 end
 
-if rec.owner ~= owner then
+-- The record was lost (a failover, a log that was not synced), not closed: a closed one would still be here. Nobody
+-- else has been on this chat since, so the command is settled as if it held its lease.
+local was_lost = rec.gen == 0 and rec.ticket == 0 and duration >= 0 and told >= 0 and told < TOMBSTONE
+
+if rec.owner ~= owner and not was_lost then
+  -- A promise of ours that is still on its way must not take the chat after we gave up on it.
+  if result == 'failed' then redis.call('SET', 'pg:x:' .. owner, 1, 'PX', WITHDRAWN) end
   repair()
   return {'lost', -1}
 end
