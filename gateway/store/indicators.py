@@ -130,6 +130,7 @@ class RedisIndicators:
                 round(report.pace.life_s * 1000),
                 self._echo_ms,
                 retry_ms,
+                grant.ticket or "0",
             ),
         )
         return Settled(lost_lease=verdict == b"lost", late_ms=int(late_ms) if int(late_ms) >= 0 else None)

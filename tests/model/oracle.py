@@ -5,8 +5,9 @@ arrived after it was over and was answered 200. Whatever nobody superseded may b
 refresh that the gateway sends by itself must be one that some command that is not superseded asked for.
 
 What no upstream lets us fence is left out, and only that: a request that a process sent after it had been stopped
-between its last look at its clock and the socket; the bare pause of a caller whose gateway could not reach Redis; and
-what an upstream does later than it was told. All must still end: `ends` and `late` hold for them too.
+between its last look at its clock and the socket; the bare pause of a caller whose gateway could not reach Redis; what
+a replica that lacks the latest writes lets happen in the second before it is told again; and what an upstream does
+later than it was told. All must still end: `ends` and `late` hold for them too.
 """
 
 from collections.abc import Iterable
@@ -23,11 +24,16 @@ CALM_LATE_S = 0.05
 LIFE_S = 5.5
 """How long a phone surely shows an indicator that it was told."""
 
+LEASE_S = 5.5
+
 STOPPED_S = 0.3
 """Between the code's last look at its clock and the socket: longer only where the process was stopped."""
 
 STEP_S = 6.0 + 4.5
 """One back-off step, and the call that ends it."""
+
+REASSERTED_S = 1.0
+"""After a failover, until every gateway that is alive has said again what was lost."""
 
 BOUNDS: dict[str, tuple[float, float]] = {
     # fault: (from the pause's time, from the fault's end), whichever is later
@@ -155,7 +161,7 @@ class _Story:
 
     def _paused(self, telling: "Telling") -> Iterable[str]:
         """A pause that the gateway sends by itself is one that some command asked for, and not before its time."""
-        if telling.sent_at - telling.asked_at > STOPPED_S:
+        if telling.sent_at - telling.asked_at > STOPPED_S or self._is_forgotten(telling):
             return
         alive = self.alive(telling.claimed_at)
         if not any(self._may_pause(c, telling.sent_at) for c in alive):
@@ -163,12 +169,15 @@ class _Story:
 
     def _may_pause(self, command: "Command", at: float) -> bool:
         if command.state is State.PAUSED:
-            return command.outcome is not None or command.died_at is not None
+            return any((command.outcome is not None, command.granted_at is not None, command.died_at is not None))
         if command.outcome is Outcome.UNKNOWN:
             return True
         if command.granted_at is not None and (command.over_at is None or command.over_at > at):
             # Its process stopped after the promise, and what it told or will tell the upstream is not known.
             return at >= command.granted_at + command.seconds
+        if command.granted_at is not None and command.outcome is None and command.result == "UpstreamUnavailable":
+            # It was stopped for so long that it told nothing; its provisional pause, and that one's echo, harm nobody.
+            return at >= command.granted_at + command.seconds + LEASE_S
         ends = self._ends_at(command)
         return ends is not None and at >= ends - EARLY_S
 
@@ -183,12 +192,13 @@ class _Story:
 
     def _refreshed(self, telling: "Telling") -> Iterable[str]:
         """A refresh tells what some command asked for, while it lasts."""
-        if telling.sent_at - telling.asked_at > STOPPED_S:
+        if telling.sent_at - telling.asked_at > STOPPED_S or self._is_forgotten(telling):
             return
         for command in self.alive(telling.claimed_at):
             if command.state is not telling.state or command.outcome not in {Outcome.OK, Outcome.UNKNOWN, None}:
                 continue
-            ends = self._ends_at(command)
+            # Counted from the answer, however long its process was stopped before it saw that.
+            ends = command.answered_at + command.seconds if command.answered_at else self._ends_at(command)
             if not command.seconds or ends is None or telling.claimed_at <= ends + EARLY_S or command.died_at is not None:
                 return
         yield f"refresh {telling.state} at {telling.sent_at:.3f}, which nobody wants any more"
@@ -240,6 +250,14 @@ class _Story:
                 if a <= at and b > at - quiet + 1e-6:
                     at, moved = b + quiet, True
         return at + CALM_LATE_S
+
+    def _is_forgotten(self, telling: "Telling") -> bool:
+        """Whether Redis lost its latest writes just now, and the gateways have not told it again yet."""
+        return any(
+            since <= telling.claimed_at <= to + REASSERTED_S
+            for since, to, how in self.world.faults.store
+            if how == "failover"
+        )
 
     def _never_dark(self, command: "Command") -> Iterable[str]:
         if self._may_be_newer(command) or any(_supersedes(newer, command, 1e9) for newer in self.commands):

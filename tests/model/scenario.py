@@ -68,7 +68,12 @@ def scenario_of(seed: int, kind: str | None = None) -> Scenario:
     drawn = dice.random()
     kind = kind or ("calm" if drawn < 0.1 else "single" if drawn < 0.4 else "storm")
     orders = _orders(dice, calm=kind == "calm")
-    faults = Faults() if kind == "calm" else _single(dice, orders) if kind.startswith("single") else _storm(dice)
+    if kind == "calm":
+        faults: Faults | tuple[str, Faults] = Faults()
+    elif kind.startswith("single"):
+        faults = _single(dice, orders, kind.removeprefix("single").strip())
+    else:
+        faults = _storm(dice)
     if isinstance(faults, tuple):
         kind, faults = f"single {faults[0]}", faults[1]
     windows = [w[1] for w in (*faults.store, *faults.upstream, *faults.workers_down)]
@@ -127,11 +132,11 @@ def _upstream_window(dice: random.Random) -> tuple[float, float, str, str]:
     return since, since + dice.uniform(0.5, 15), how, dice.choice(("i1", "i2"))
 
 
-def _single(dice: random.Random, orders: list[Order]) -> tuple[str, Faults]:
+def _single(dice: random.Random, orders: list[Order], name: str) -> tuple[str, Faults]:
     """Exactly one fault, at a moment when something is going on."""
     order = dice.choice(orders)
     moment = max(0.05, order.at + order.seconds * dice.choice((0, 0, 1, 1, dice.random())) + dice.uniform(-0.02, 0.02))
-    name = dice.choice(tuple(oracle.BOUNDS))
+    name = name or dice.choice(tuple(oracle.BOUNDS))
     faults = Faults(most_kills=1)
     match name:
         case "gateway killed":

@@ -152,7 +152,7 @@ class Node:
         if not self.dead and self.stalled_until <= world.now:
             if faults.kill_at is not None:
                 self.ios += 1
-                if faults.kill_at[:2] == (self.name, self.ios):
+                if not world.kills and faults.kill_at[:2] == (self.name, self.ios):
                     world.kill(self, what)
             elif world.now < faults.until:
                 kill, stall = (
@@ -195,12 +195,14 @@ class Link:
         down = world.store_window()
         if down is not None and down[2] != "stopped":
             await node.passes()
+            _mark(CURRENT.get())
             raise RedisConnectionError("refused")
         if down is not None:
             # It reads what its socket holds when it goes on, whether or not somebody still waits.
             world.loop.call_at(down[1] + dice.uniform(0, 0.02), world.run_unheard, words, CURRENT.get())
             await asyncio.sleep(REDIS_TIMEOUT_S)
             await node.passes()
+            _mark(CURRENT.get())
             raise RedisTimeoutError("stopped")
         if lost:
             world.say(f"{node.name}: redis {lost} lost{' silently' if silent else ''}")
@@ -396,7 +398,7 @@ class World:
         if isinstance(doing, Command):
             if doing.ran_at is None:
                 doing.ran_at = self.now
-            if isinstance(reply, list) and reply[0] == b"go":
+            if doing.done_at is None and isinstance(reply, list) and reply[0] == b"go":
                 doing.granted_at = self.now
         self.watch_queue()
         return reply
