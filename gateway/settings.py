@@ -15,7 +15,7 @@ from msgspec import Meta, Struct, field
 
 ENV_PREFIX = "PRESENCE_"
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
 _FERNET_KEY_BYTES = 32
 
 Port = Annotated[int, Meta(ge=0, le=65535)]

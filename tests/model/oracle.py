@@ -11,6 +11,7 @@ later than it was told. All must still end: `ends` and `late` hold for them too.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from gateway.model import Outcome, State
@@ -114,6 +115,7 @@ class _Story:
                 yield from self._paused(telling)
             else:
                 yield from self._refreshed(telling)
+        yield from self._overlaps()
         for command in self.commands:
             if command.result == "shown" and command.seconds:
                 yield from self._on_time(command)
@@ -138,11 +140,20 @@ class _Story:
             at, _, telling = self.applied[-1]
             yield f"left on: {_name(self.chat)} shows {telling.state} since {at:.3f}"
 
+    def _overlaps(self) -> Iterable[str]:
+        """One call to a chat at a time, for as long as a lease lasts."""
+        told = [t for t in self.tellings if t.sent_at - t.asked_at <= STOPPED_S and not self._is_forgotten(t)]
+        told = [t for t in told if t.by is None or not t.by.is_bare]
+        for first, second in pairwise(sorted(told, key=lambda t: (t.sent_at, t.n))):
+            free = first.asked_at + LEASE_S - 1.0
+            if second.sent_at < min(free, free if first.answered_at is None else first.answered_at):
+                yield f"told {second.state} at {second.sent_at:.3f} while it was being told {first.state}"
+
     def _commanded(self, telling: "Telling") -> Iterable[str]:
         """No command acts on a newer one that was obeyed already."""
         command = telling.by
         assert command is not None
-        if telling.sent_at - telling.asked_at > STOPPED_S or command.result == "unpromised":
+        if telling.sent_at - telling.asked_at > STOPPED_S or command.is_bare:
             return
         if command not in self.alive(telling.sent_at):
             yield f"{command} acted at {telling.sent_at:.3f} on a newer one"

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.model import Chat, State
 from gateway.ports import ChatKey
@@ -19,6 +19,7 @@ CHATS = (
 )
 _SECONDS = (0, 1, 1, 2, 3, 3, 5, 5, 8, 12, 20, 30)
 _BUSY_S = 25.0
+_NEVER_S = 1e8
 _TAIL_S = 70.0  # stops last 30 s, echoes 16, and a closed record lives for 30
 
 Mutate = Callable[[Node], None]
@@ -72,12 +73,15 @@ def scenario_of(seed: int, kind: str | None = None) -> Scenario:
         faults: Faults | tuple[str, Faults] = Faults()
     elif kind.startswith("single"):
         faults = _single(dice, orders, kind.removeprefix("single").strip())
-    else:
+    elif kind == "storm":
         faults = _storm(dice)
+    else:
+        orders = [replace(order, chat=CHATS[0]) for order in orders]
+        faults = _focus(dice, kind)
     if isinstance(faults, tuple):
         kind, faults = f"single {faults[0]}", faults[1]
     windows = [w[1] for w in (*faults.store, *faults.upstream, *faults.workers_down)]
-    last = max([order.at + order.seconds for order in orders] + windows + [faults.until if kind == "storm" else 0.0])
+    last = max([order.at + order.seconds for order in orders] + windows + [faults.until if faults.until < _NEVER_S else 0.0])
     return Scenario(seed, kind, orders, faults, last + _TAIL_S)
 
 
@@ -123,6 +127,24 @@ def _storm(dice: random.Random) -> Faults:
                 faults.workers_down.append((since, since + dice.uniform(1, 20)))
             case _:
                 faults.upstream.append(_upstream_window(dice))
+    return faults
+
+
+def _focus(dice: random.Random, kind: str) -> Faults:
+    """One sort of fault, many times over, on one chat."""
+    faults = Faults(until=_BUSY_S + 15, most_kills=6)
+    match kind:
+        case "stalls":
+            faults.stall_gateway, faults.stall_worker = 0.08, 0.03
+        case "kills":
+            faults.kill_gateway, faults.kill_worker = 0.08, 0.03
+        case "upstream":
+            faults.upstream = [_upstream_window(dice) for _ in range(3)]
+            faults.upstream = [(since, to, how, "i1") for since, to, how, _ in faults.upstream]
+        case "queue":
+            faults.queue_loss, faults.duplicate_job = 0.5, 0.6
+        case _:
+            raise AssertionError(kind)
     return faults
 
 

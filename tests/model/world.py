@@ -50,6 +50,7 @@ class Command:
     result: str = ""  # 'shown', 'overtaken', an error's name, or '' where its process died
     died_at: float | None = None
     disturbed: bool = False
+    is_bare: bool = False  # told without a promise, because Redis did not answer
 
     def __str__(self) -> str:
         return f"command {self.n} {self.state} {self.seconds}s on {self.chat.instance_id}/{self.chat.chat.user}"
@@ -380,6 +381,7 @@ class World:
 
     async def _pause_unpromised(self, node: Node, instance: Instance, command: Command) -> str:
         """As the front door does."""
+        command.is_bare = True
         try:
             await node.presence.pause_unpromised(instance, command.chat.chat)
         except GatewayError as error:

@@ -20,7 +20,8 @@ if ticket == 0 then
   ticket = math.max(rec.ticket + 1, now_us)
   rec.ticket = ticket
   redis.call('HSET', KEY, 'ticket', whole(ticket))
-elseif rec.ticket > ticket then
+elseif rec.ticket > ticket or now_us - ticket > TOMBSTONE * 1000 then
+  -- A process that was stopped for longer than a closed record lives cannot know whether a newer command came.
   return {'overtaken', whole(ticket)}
 end
 
