@@ -42,6 +42,7 @@ class Http(Struct, frozen=True):
     body_timeout_s: Seconds = 5.0
     keepalive_timeout_s: Seconds = 75.0
     max_head_bytes: Positive = 8190
+    max_in_flight: Positive = 512
     drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0
     drain_timeout_s: Seconds = 15.0
     trusted_proxies: Count = 0

@@ -34,9 +34,11 @@ class Phone:
     told: list[tuple[float, State, str]] = field(default_factory=list)
     status: int = 200
     hangs: bool = False
+    asked: int = 0
 
     async def tell(self, request: web.Request) -> web.Response:
         body = await request.json()
+        self.asked += 1
         if self.hangs:
             await asyncio.sleep(60)
         if self.status == 200:

@@ -13,7 +13,7 @@ def create_app(house: House) -> web.Application:
     """Build the public API. Every route but `/health` is guarded by the gate."""
     http = house.settings.http
     gate = Gate(house.hasher, house.admission, house.directory, trusted_proxies=http.trusted_proxies)
-    presence = PresenceRoutes(house.presence, body_timeout_s=http.body_timeout_s)
+    presence = PresenceRoutes(house.presence, body_timeout_s=http.body_timeout_s, max_in_flight=http.max_in_flight)
 
     app = web.Application(middlewares=[observe], client_max_size=http.max_body_bytes)
     app.router.add_get("/health", ops.health)

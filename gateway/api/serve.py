@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import suppress
 
 from gateway.api.app import create_app
 from gateway.ops import create_ops
@@ -32,24 +33,28 @@ async def serve(settings: Settings) -> None:
     """
     drain = Drain()
     drain.on_signals()
-    async with (
-        open_house(settings) as house,
-        listening(create_ops(lambda: _is_ready(house, drain)), settings.admin.host, settings.admin.port),
-        listening(
-            create_app(house),
-            settings.http.host,
-            settings.http.port,
-            keepalive_timeout=settings.http.keepalive_timeout_s,
-            max_line_size=settings.http.max_head_bytes,
-            max_field_size=settings.http.max_head_bytes,
-            shutdown_timeout=settings.http.drain_timeout_s,
-        ),
-    ):
-        watch = asyncio.create_task(house.promises.watch())
-        await drain.begun.wait()
-        # Not ready yet still serving: the balancer needs a moment to look elsewhere.
-        await asyncio.sleep(settings.http.drain_delay_s)
-        watch.cancel()
+    async with open_house(settings) as house:
+        async with (
+            listening(create_ops(lambda: _is_ready(house, drain)), settings.admin.host, settings.admin.port),
+            listening(
+                create_app(house),
+                settings.http.host,
+                settings.http.port,
+                keepalive_timeout=settings.http.keepalive_timeout_s,
+                max_line_size=settings.http.max_head_bytes,
+                max_field_size=settings.http.max_head_bytes,
+                shutdown_timeout=settings.http.drain_timeout_s,
+            ),
+        ):
+            watch = asyncio.create_task(house.promises.watch())
+            await drain.begun.wait()
+            # Not ready yet still serving: the balancer needs a moment to look elsewhere.
+            await asyncio.sleep(settings.http.drain_delay_s)
+            watch.cancel()
+        # The last request is answered. What Redis has not taken yet is worth a moment too.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.http.drain_timeout_s):
+                await house.presence.drain()
 
 
 async def _is_ready(house: House, drain: Drain) -> bool:

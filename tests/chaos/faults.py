@@ -176,4 +176,3 @@ ROWS = (
     Row("upstream: answers 429, 4 s", upstream("status", status=429), STEP_S, plus_downtime=True),
     Row("upstream: replies lost, 4 s", upstream("lost_reply"), STEP_S, plus_downtime=True),
 )
-SHORT = ("gateway: kill -9", "worker: kill -9")

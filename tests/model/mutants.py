@@ -113,7 +113,7 @@ MUTANTS = (
     Mutant("pre-send check", code("_tell", _tell_without_a_look_at_the_clock), kind="stalls"),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
     Mutant("settle retry", code("_settle_later", _never_settle_later), kind="single redis restarted"),
-    Mutant("a wake-up insists", code("_insist", _insist_once), kind="single redis restarted"),
+    Mutant("a wake-up insists", code("_insist", _insist_once), kind="single redis restarted at a claim"),
     Mutant("adoption of a dead owner's promise", every_lua("    rec['until'] = rec.ends\n", ""), kind="kills"),
     Mutant("adoption remembers the doubt", every_lua("if rec.op ~= 'paused' then rec.doubt = math.max(rec.doubt, rec.lease + echo) end", ""), kind="kills"),
     Mutant("withdrawal of a refused promise", lua("promise", "if redis.call('EXISTS', 'pg:x:' .. owner) == 1 then return {'overtaken', '0'} end", ""), kind="single redis stopped"),
@@ -121,5 +121,4 @@ MUTANTS = (
     Mutant("settle of a lost record", lua("settle", "rec.ticket < tonumber(ARGV[12])", "false"), kind="single redis failover"),
     Mutant("refreshes", every_lua("if rec.state ~= '' and at - rec.sent > life then at = math.min(at, rec.sent + refresh) end", ""), kind="calm"),
     Mutant("the pause is due at its time, not before", lua("claim", "if rec['until'] > 0 and rec['until'] <= now then op = 'paused' end", "if rec['until'] > 0 then op = 'paused' end")),
-    Mutant("a wake-up waits for its time", lua("claim", "if at > now then return {'early', at - now} end", "")),
 )

@@ -42,6 +42,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "worker killed": (7.0, 0.0),
     "all workers down": (CALM_LATE_S, 7.0),
     "redis restarted": (CALM_LATE_S, 0.3),
+    "redis restarted at a claim": (CALM_LATE_S, 0.3),
     "redis stopped": (CALM_LATE_S, 1.0),
     "redis failover": (CALM_LATE_S, 1.0),
     "queue loses jobs": (3.1, 0.0),

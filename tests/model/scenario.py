@@ -138,6 +138,8 @@ def _focus(dice: random.Random, kind: str) -> Faults:
             faults.stall_gateway, faults.stall_worker = 0.08, 0.03
         case "kills":
             faults.kill_gateway, faults.kill_worker = 0.08, 0.03
+            moments = [dice.uniform(0, _BUSY_S) for _ in range(3)]
+            faults.upstream = [(at, at + 1.5, "late", "i1") for at in moments]
         case "upstream":
             faults.upstream = [_upstream_window(dice) for _ in range(3)]
             faults.upstream = [(since, to, how, "i1") for since, to, how, _ in faults.upstream]
@@ -157,7 +159,7 @@ def _upstream_window(dice: random.Random) -> tuple[float, float, str, str]:
 def _single(dice: random.Random, orders: list[Order], name: str) -> tuple[str, Faults]:
     """Exactly one fault, at a moment when something is going on."""
     order = dice.choice(orders)
-    moment = max(0.05, order.at + order.seconds * dice.choice((0, 0, 1, 1, dice.random())) + dice.uniform(-0.02, 0.02))
+    moment = max(0.05, order.at + order.seconds * dice.choice((0, 0, 1, 1, dice.random())) + dice.uniform(-0.02, 0.06))
     name = name or dice.choice(tuple(oracle.BOUNDS))
     faults = Faults(most_kills=1)
     match name:
@@ -169,6 +171,8 @@ def _single(dice: random.Random, orders: list[Order], name: str) -> tuple[str, F
             faults.workers_down.append((moment, moment + dice.uniform(0.5, 15)))
         case "redis restarted":
             faults.store.append((moment, moment + dice.uniform(0.05, 8), "down"))
+        case "redis restarted at a claim":
+            faults.down_at_claim = dice.uniform(0.05, 8)
         case "redis stopped":
             faults.store.append((moment, moment + dice.uniform(0.5, 10), "stopped"))
         case "redis failover":

@@ -105,6 +105,7 @@ class Faults:
     upstream: list[tuple[float, float, str, str]] = field(default_factory=list)  # from, to, how, instance
     workers_down: list[tuple[float, float]] = field(default_factory=list)
     until: float = 1e9  # no fault begins after this
+    down_at_claim: float = 0.0  # for so long, from the first wake-up's claim
     kill_at: tuple[str, int, str] | None = None  # crash point: process, its k-th I/O, 'before' | 'after'
     restart_s: tuple[float, float] = (0.5, 3.0)
 
@@ -185,6 +186,10 @@ class Link:
         world, node, faults, dice = self._world, self._node, self._world.faults, self._world.dice
         await node.edge("redis before")
         asked_at = world.now
+        if faults.down_at_claim and not faults.store and isinstance(CURRENT.get(), Wake):
+            faults.store.append((world.now, world.now + faults.down_at_claim, "down"))
+            world.say(f"redis down for {faults.down_at_claim:.2f} s")
+            world.disturb(*faults.store[0][:2])
         lost = ""
         if world.now < faults.until:
             if faults.lost_request and dice.random() < faults.lost_request:
