@@ -59,7 +59,7 @@ class PrimaryConnection(Connection):
 
     async def _connect(self) -> None:
         self.host, self.port = await self._sentinel.discover_master(self._service)
-        await super()._connect()
+        await super()._connect()  # type: ignore[no-untyped-call]
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Leave a primary that was demoted meanwhile: it would refuse every write from now on."""
@@ -73,7 +73,7 @@ class PrimaryConnection(Connection):
 def sentinel_pool(url: str, *, connect_timeout_s: float, **options: Any) -> BlockingConnectionPool:
     """Build a pool of connections to the primary that `url` names."""
     address = Address.parse(url)
-    sentinel = Sentinel(
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
         list(address.sentinels),
         sentinel_kwargs={"socket_timeout": connect_timeout_s, "socket_connect_timeout": connect_timeout_s},
     )

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import aiohttp
 
@@ -52,7 +53,7 @@ class Load:
         self._since = 0
         self.sent: list[Sent] = []
 
-    async def __aenter__(self) -> "Load":
+    async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), connector=aiohttp.TCPConnector(limit=0, force_close=True)
         )
@@ -101,9 +102,9 @@ class Load:
                 pass
             return
 
-    async def _calls(self) -> list[dict[str, object]]:
+    async def _calls(self) -> list[dict[str, Any]]:
         async with self._http.get(f"{self._sandbox_url}/calls", params={"since": self._since}) as response:
-            calls: list[dict[str, object]] = (await response.json())["calls"]
+            calls: list[dict[str, Any]] = (await response.json())["calls"]
             return calls
 
     async def fault(self, kind: str, **details: object) -> None:
@@ -127,10 +128,10 @@ class Load:
                 return verdict
             await asyncio.sleep(0.2)
 
-    def _judge(self, calls: list[dict[str, object]]) -> Verdict:
+    def _judge(self, calls: list[dict[str, Any]]) -> Verdict:
         told: dict[str, list[tuple[float, str]]] = {}
         for call in calls:
-            told.setdefault(str(call["chat"]), []).append((float(str(call["at"])), str(call["state"])))
+            told.setdefault(str(call["chat"]), []).append((float(call["at"]), str(call["state"])))
         verdict = Verdict(commands=len(self.sent))
         newest: dict[str, Sent] = {}
         for sent in self.sent:

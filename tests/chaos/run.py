@@ -13,7 +13,19 @@ NOISE_S = 0.5
 """What a busy machine adds to any lateness."""
 
 _PER_SECOND = 15.0
-_HEAD = ("fault", "commands", "promised", "delivered", "refused", "no answer", "stuck", "early", "again", "late", "bound")
+_HEAD = (
+    "fault",
+    "commands",
+    "promised",
+    "delivered",
+    "refused",
+    "no answer",
+    "stuck",
+    "early",
+    "again",
+    "late",
+    "bound",
+)
 _WIDTHS = (32, 9, 9, 10, 8, 10, 6, 6, 6, 9, 9)
 
 
@@ -51,7 +63,7 @@ async def play(row: Row, site: Site, seed: int) -> tuple[Verdict, float]:
     async with Load(site.urls, site.sandbox_url, site.account_token, seed) as load:
         stop = asyncio.create_task(load.run(2.0, _PER_SECOND))
         await asyncio.sleep(1.0)
-        striking = asyncio.create_task(row.strike(site, load))
+        striking = asyncio.ensure_future(row.strike(site, load))
         await stop
         while not striking.done():
             await load.run(0.5, _PER_SECOND)
@@ -76,7 +88,10 @@ async def run(rows: tuple[Row, ...], folder: Path) -> list[str]:
             for number, row in enumerate(wanted):
                 verdict, bound_s = await play(row, site, number)
                 objections = broken(row, verdict, bound_s)
-                print(line(cells(row, verdict, bound_s)) + ("  BROKEN: " + "; ".join(objections) if objections else ""), flush=True)
+                print(
+                    line(cells(row, verdict, bound_s)) + ("  BROKEN: " + "; ".join(objections) if objections else ""),
+                    flush=True,
+                )
                 found += [f"{row.name}: {objection}" for objection in objections]
         finally:
             site.close()

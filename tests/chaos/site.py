@@ -97,7 +97,9 @@ class Site:
             "sandbox", [*python, "gateway", "sandbox", "--port", str(self.ports["sandbox"])], self.env
         )
         self.gateways = [
-            self._process(name, [*python, "gateway", "serve"], self.env | {"PRESENCE_HTTP__PORT": str(self.ports[name])})
+            self._process(
+                name, [*python, "gateway", "serve"], self.env | {"PRESENCE_HTTP__PORT": str(self.ports[name])}
+            )
             for name in ("g1", "g2")
         ]
         self.workers = [self._process(name, [*python, "workers"], self.env) for name in ("w1", "w2")]
@@ -198,4 +200,3 @@ async def wait_for(url: str, within_s: float = _START_S) -> None:
                         return
             assert time.monotonic() < deadline, f"{url} does not answer"
             await asyncio.sleep(0.05)
-

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from chaos.faults import ROWS
 from chaos.run import run
 

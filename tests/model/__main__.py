@@ -8,14 +8,16 @@ from pathlib import Path
 
 from gateway.embedded import start_valkey
 from model.keyspace import Keyspace
-from model.scenario import play, scenario_of
+from model.scenario import Report, play, scenario_of
 
 
 def main(first: int, count: int) -> int:
     """Play the seeds; the exit code says whether the oracle objected."""
     with tempfile.TemporaryDirectory() as folder, start_valkey(Path(folder), "--appendonly", "no") as valkey:
         keyspace = Keyspace(valkey.url.removeprefix("unix://"))
-        began, bad, kinds, worst = time.monotonic(), [], Counter[str](), {}
+        began, kinds = time.monotonic(), Counter[str]()
+        bad: list[Report] = []
+        worst: dict[str, float] = {}
         for seed in range(first, first + count):
             report = play(scenario_of(seed), keyspace)
             kind = report.scenario.kind

@@ -71,7 +71,15 @@ class Keyspace:
 
     def restore(self, dumped: tuple[dict[bytes, bytes], dict[str, float]]) -> None:
         values, expires = dumped
-        self._ask([("FLUSHALL", "SYNC"), *(("RESTORE", name, _SEEN_MS if name.decode() in expires else 0, value) for name, value in values.items())])
+        self._ask(
+            [
+                ("FLUSHALL", "SYNC"),
+                *(
+                    ("RESTORE", name, _SEEN_MS if name.decode() in expires else 0, value)
+                    for name, value in values.items()
+                ),
+            ]
+        )
         self._expires_ms = dict(expires)
 
     def _expired(self) -> list[str]:
@@ -100,4 +108,3 @@ class Keyspace:
                     break
                 replies.append(reply)
         return replies
-

@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from model.world import Node
-
 from gateway.model import State
 from gateway.ports import Grant
 from gateway.presence import Presence
+from model.world import Node
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,9 @@ async def _settle_command_once(self: Presence, grant: Grant, told: Any, duration
     return await self._indicators.settle_command(grant, told.report(self._monotonic()), duration_ms)
 
 
-async def _show_before_promising(self: Presence, instance: Any, chat: Any, state: State, seconds: int, **kw: Any) -> Any:
+async def _show_before_promising(
+    self: Presence, instance: Any, chat: Any, state: State, seconds: int, **kw: Any
+) -> Any:
     await self._upstreams.tell(instance.target, chat, state, timeout_s=4.5)
     return await Presence.show(self, instance, chat, state, seconds, **kw)
 
@@ -93,32 +94,82 @@ def _no_sweeper(node: Node) -> None:
 
 
 def _no_retry(node: Node) -> None:
-    node.presence._retry_ms = lambda claim, outcome: None  # type: ignore[method-assign]
+    node.presence._retry_ms = lambda *_: None  # type: ignore[method-assign]
 
 
 MUTANTS = (
     Mutant("promise before telling", code("show", _show_before_promising), kind="kills"),
     Mutant("a provisional pause", lua("promise", "arm(rec, now + lease + duration, now_us)", ""), kind="kills"),
-    Mutant("lease for commands", lua("promise", "if rec.lease > now then return", "if false then return"), kind="stalls"),
+    Mutant(
+        "lease for commands", lua("promise", "if rec.lease > now then return", "if false then return"), kind="stalls"
+    ),
     Mutant("lease for wake-ups", lua("claim", "if rec.lease > now then return {'busy'} end", ""), kind="queue"),
     Mutant("ticket", lua("promise", "elseif rec.ticket > ticket or", "elseif")),
     Mutant("a ticket outlives no record", lua("promise", " or now_us - ticket > TOMBSTONE * 1000", ""), kind="stalls"),
-    Mutant("echo after an unknown outcome", lua("settle", "rec.state, rec.since, rec.doubt = op, now, math.max(rec.doubt, now + echo)", "rec.state, rec.since = op, now"), kind="upstream"),
+    Mutant(
+        "echo after an unknown outcome",
+        lua(
+            "settle",
+            "rec.state, rec.since, rec.doubt = op, now, math.max(rec.doubt, now + echo)",
+            "rec.state, rec.since = op, now",
+        ),
+        kind="upstream",
+    ),
     Mutant("pause at once after an unknown outcome", lua("settle", "rec['until'], rec.sent = now, now\n", "")),
-    Mutant("kept older pause", lua("settle", "-- Rejected: the older indicator still shows and still owes its pause.", "if result == 'failed' then rec.state, rec['until'] = '', 0 end")),
-    Mutant("lost-lease repair", lua("settle", "  repair()\n  return {'lost', -1}", "  return {'lost', -1}"), kind="stalls"),
-    Mutant("lost lease is noticed", lua("settle", "if rec.owner ~= owner and not was_lost then", "if false then"), kind="stalls"),
+    Mutant(
+        "kept older pause",
+        lua(
+            "settle",
+            "-- Rejected: the older indicator still shows and still owes its pause.",
+            "if result == 'failed' then rec.state, rec['until'] = '', 0 end",
+        ),
+    ),
+    Mutant(
+        "lost-lease repair", lua("settle", "  repair()\n  return {'lost', -1}", "  return {'lost', -1}"), kind="stalls"
+    ),
+    Mutant(
+        "lost lease is noticed",
+        lua("settle", "if rec.owner ~= owner and not was_lost then", "if false then"),
+        kind="stalls",
+    ),
     Mutant("sweeper", _no_sweeper),
-    Mutant("sweeper leaves calls under way alone, and takes the dead ones'", lua("sweep", "rec.lease <= now and not", "rec.lease == 0 and not"), kind="single worker killed"),
+    Mutant(
+        "sweeper leaves calls under way alone, and takes the dead ones'",
+        lua("sweep", "rec.lease <= now and not", "rec.lease == 0 and not"),
+        kind="single worker killed",
+    ),
     Mutant("pre-send check", code("_tell", _tell_without_a_look_at_the_clock), kind="stalls"),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
     Mutant("settle retry", code("_settle_later", _never_settle_later), kind="single redis restarted"),
     Mutant("a wake-up insists", code("_insist", _insist_once), kind="single redis restarted at a claim"),
     Mutant("adoption of a dead owner's promise", every_lua("    rec['until'] = rec.ends\n", ""), kind="kills"),
-    Mutant("adoption remembers the doubt", every_lua("if rec.op ~= 'paused' then rec.doubt = math.max(rec.doubt, rec.lease + echo) end", ""), kind="kills"),
-    Mutant("withdrawal of a refused promise", lua("promise", "if redis.call('EXISTS', 'pg:x:' .. owner) == 1 then return {'overtaken', '0'} end", ""), kind="single redis stopped"),
+    Mutant(
+        "adoption remembers the doubt",
+        every_lua("if rec.op ~= 'paused' then rec.doubt = math.max(rec.doubt, rec.lease + echo) end", ""),
+        kind="kills",
+    ),
+    Mutant(
+        "withdrawal of a refused promise",
+        lua("promise", "if redis.call('EXISTS', 'pg:x:' .. owner) == 1 then return {'overtaken', '0'} end", ""),
+        kind="single redis stopped",
+    ),
     Mutant("re-assertion after data loss", _no_memory, kind="single redis failover"),
-    Mutant("settle of a lost record", lua("settle", "rec.ticket < tonumber(ARGV[12])", "false"), kind="single redis failover"),
-    Mutant("refreshes", every_lua("if rec.state ~= '' and at - rec.sent > life then at = math.min(at, rec.sent + refresh) end", ""), kind="calm"),
-    Mutant("the pause is due at its time, not before", lua("claim", "if rec['until'] > 0 and rec['until'] <= now then op = 'paused' end", "if rec['until'] > 0 then op = 'paused' end")),
+    Mutant(
+        "settle of a lost record",
+        lua("settle", "rec.ticket < tonumber(ARGV[12])", "false"),
+        kind="single redis failover",
+    ),
+    Mutant(
+        "refreshes",
+        every_lua("if rec.state ~= '' and at - rec.sent > life then at = math.min(at, rec.sent + refresh) end", ""),
+        kind="calm",
+    ),
+    Mutant(
+        "the pause is due at its time, not before",
+        lua(
+            "claim",
+            "if rec['until'] > 0 and rec['until'] <= now then op = 'paused' end",
+            "if rec['until'] > 0 then op = 'paused' end",
+        ),
+    ),
 )

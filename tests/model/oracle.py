@@ -211,7 +211,12 @@ class _Story:
                 continue
             # Counted from the answer, however long its process was stopped before it saw that.
             ends = command.answered_at + command.seconds if command.answered_at else self._ends_at(command)
-            if not command.seconds or ends is None or telling.claimed_at <= ends + EARLY_S or command.died_at is not None:
+            if (
+                not command.seconds
+                or ends is None
+                or telling.claimed_at <= ends + EARLY_S
+                or command.died_at is not None
+            ):
                 return
         yield f"refresh {telling.state} at {telling.sent_at:.3f}, which nobody wants any more"
 
@@ -222,14 +227,24 @@ class _Story:
         if any(_supersedes(newer, command, deadline) for newer in self.commands) or self._may_be_newer(command):
             return
         paused = [
-            t.sent_at for t in self.tellings if t.state is State.PAUSED and t.applied_at and t.applied_at[0] >= ends - 9
+            t.sent_at
+            for t in self.tellings
+            if t.state is State.PAUSED
+            and t.applied_at
+            and t.applied_at[0] >= ends - 9
             and t.sent_at >= (command.answered_at or 0.0)
         ]
         first = min(paused, default=None)
+        if (first is None or first > deadline) and command.disturbed and not self._shows_at(deadline):
+            return  # its process was stopped for longer than its lease: paused at once, and that is that
         if first is None or first > deadline:
             yield f"late: the pause of {command} was due at {ends:.3f}, by {deadline:.3f}; it came at {first}"
         else:
             self.lateness.append(max(0.0, first - ends))
+
+    def _shows_at(self, at: float) -> bool:
+        applied = [telling.state for since, _, telling in self.applied if since <= at]
+        return bool(applied) and applied[-1] is not State.PAUSED
 
     def _may_be_newer(self, command: "Command") -> bool:
         """Whether some command raced with this one, so that nobody can say which of them was the last."""
@@ -237,7 +252,7 @@ class _Story:
         return any(
             c is not command
             and (c.over_at is None or c.over_at > command.sent_at)
-            and c.result not in {"overtaken"}
+            and c.result != "overtaken"
             and c.sent_at < self._deadline(command.done_at + command.seconds)
             for c in self.commands
             if c.outcome is not Outcome.REJECTED
@@ -245,7 +260,7 @@ class _Story:
 
     def _deadline(self, ends: float) -> float:
         disturbances = [(a, b) for a, b in self.world.disturbances if a <= ends + 60]
-        if self.kind in {"calm"} or not disturbances:
+        if self.kind == "calm" or not disturbances:
             return ends + CALM_LATE_S
         if self.kind.startswith("single "):
             after_due, after_fault = BOUNDS[self.kind.removeprefix("single ")]

@@ -22,6 +22,9 @@ _BUSY_S = 25.0
 _NEVER_S = 1e8
 _TAIL_S = 70.0  # stops last 30 s, echoes 16, and a closed record lives for 30
 
+_ANYWHERE = ("kill_gateway", "kill_worker", "stall_gateway", "stall_worker", "lost_request", "lost_reply")
+"""Faults that may strike at any I/O."""
+
 Mutate = Callable[[Node], None]
 
 
@@ -58,8 +61,11 @@ class Report:
     def timeline(self) -> str:
         lines = [f"{at:9.3f}  {what}" for at, what in sorted(self.trace, key=lambda entry: entry[0])]
         return "\n".join(
-            [f"seed {self.scenario.seed} ({self.scenario.kind}); replay: make replay SEED={self.scenario.seed}",
-             *lines, *(f"VIOLATION {text}" for text in self.objections)]
+            [
+                f"seed {self.scenario.seed} ({self.scenario.kind}); replay: make replay SEED={self.scenario.seed}",
+                *lines,
+                *(f"VIOLATION {text}" for text in self.objections),
+            ]
         )
 
 
@@ -80,8 +86,11 @@ def scenario_of(seed: int, kind: str | None = None) -> Scenario:
         faults = _focus(dice, kind)
     if isinstance(faults, tuple):
         kind, faults = f"single {faults[0]}", faults[1]
-    windows = [w[1] for w in (*faults.store, *faults.upstream, *faults.workers_down)]
-    last = max([order.at + order.seconds for order in orders] + windows + [faults.until if faults.until < _NEVER_S else 0.0])
+    windows = [window[1] for window in faults.store] + [window[1] for window in faults.upstream]
+    windows += [to for _, to in faults.workers_down]
+    last = max(
+        [order.at + order.seconds for order in orders] + windows + [faults.until if faults.until < _NEVER_S else 0.0]
+    )
     return Scenario(seed, kind, orders, faults, last + _TAIL_S)
 
 
@@ -104,18 +113,8 @@ def _storm(dice: random.Random) -> Faults:
     p = dice.choice((0.01, 0.03, 0.08))
     for _ in range(dice.randint(1, 4)):
         match dice.randrange(10):
-            case 0:
-                faults.kill_gateway = p
-            case 1:
-                faults.kill_worker = p
-            case 2:
-                faults.stall_gateway = p
-            case 3:
-                faults.stall_worker = p
-            case 4:
-                faults.lost_request = p
-            case 5:
-                faults.lost_reply = p
+            case sort if sort < len(_ANYWHERE):
+                setattr(faults, _ANYWHERE[sort], p)
             case 6:
                 faults.queue_loss, faults.duplicate_job = 0.5, 0.2
             case 7:

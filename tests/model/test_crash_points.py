@@ -1,11 +1,11 @@
 """A process is killed at each single I/O of a command and of a job, before and after it: none is a bad moment."""
 
 import pytest
+
+from gateway.model import State
 from model.keyspace import Keyspace
 from model.scenario import CHATS, Order, Scenario, play
 from model.world import Faults
-
-from gateway.model import State
 
 _COMMANDS = {
     "a short indicator": [Order(1.0, CHATS[0], State.TYPING, 2)],
@@ -28,7 +28,7 @@ def test_no_crash_point_breaks_a_promise(keyspace: Keyspace, commands: list[Orde
         report = play(Scenario(7, kind, commands, faults, 75.0), keyspace)
         assert not report.objections, f"crash point {point}\n{report.timeline()}"
         at = next((at for at, what in report.trace if "KILLED" in what), None)
-        if at is None or at > 14:  # noqa: PLR2004 - everything is over by then
+        if at is None or at > 14:
             break
         killed += 1
     assert killed > 10

@@ -1,6 +1,7 @@
 """Hundreds of scenarios, each of a seed: nothing is left on, nothing is owed, nothing old acts on anything newer."""
 
 import pytest
+
 from model.keyspace import Keyspace
 from model.scenario import play, scenario_of
 

@@ -1,6 +1,7 @@
 """Every rule is needed: without it, the model finds a broken promise within a stated number of seeds."""
 
 import pytest
+
 from model.keyspace import Keyspace
 from model.mutants import MUTANTS, Mutant
 from model.scenario import play, scenario_of
