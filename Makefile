@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format bench chaos lock clean
+.PHONY: help install run test test-fast lint format bench chaos replay soak lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,16 @@ test: $(STAMP) ## Run every test that CI runs
 
 test-fast: $(STAMP) ## Run the tests that need no process and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)
+
+chaos: $(STAMP) ## Prove the promises: 5,000 simulated scenarios, then every fault for real (ARGS="worker Sentinel" for some)
+	@PYTHONPATH=tests $(BIN)/python -m model 10000 5000
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+replay: $(STAMP) ## Replay one simulated scenario and print its timeline (SEED=17)
+	@PYTHONPATH=tests $(BIN)/python -m model $(SEED)
+
+soak: $(STAMP) ## Ten minutes of load: memory, descriptors, Redis keys stay flat (ARGS="--seconds 60")
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(ARGS)
 
 lint: $(STAMP) ## Check style, types and the import contracts
 	@$(BIN)/ruff format --check .

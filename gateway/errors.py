@@ -41,6 +41,7 @@ GatewayError
 ├── InstanceNotConnected (503)
 ├── UpstreamSilent (504)
 └── Unavailable (503)
+    ├── Overloaded
     ├── StoreUnavailable
     └── UpstreamUnavailable
 """
@@ -311,6 +312,10 @@ class Unavailable(GatewayError):
     status = 503
     message = "Service temporarily unavailable"
     retry_after_s = 1
+
+
+class Overloaded(Unavailable):
+    """This process has as many commands under way as it can finish in time."""
 
 
 class StoreUnavailable(Unavailable):

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct, field
 
 ENV_PREFIX = "PRESENCE_"
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
 _FERNET_KEY_BYTES = 32
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -43,6 +43,7 @@ class Http(Struct, frozen=True):
     body_timeout_s: Seconds = 5.0
     keepalive_timeout_s: Seconds = 20.0
     max_head_bytes: Positive = 8190
+    max_in_flight: Positive = 512
     drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0
     drain_timeout_s: Seconds = 15.0
     trusted_proxies: Count = 0

@@ -10,6 +10,7 @@ from gateway.cipher import Cipher
 from gateway.errors import StoreUnavailable
 from gateway.model import Target
 from gateway.presence import Presence
+from gateway.reassert import Promises
 from gateway.settings import Settings
 from gateway.store.admission import RedisAdmission
 from gateway.store.audit import RedisAudit
@@ -38,6 +39,7 @@ class House:
     indicators: RedisIndicators
     upstreams: UpstreamClient
     presence: Presence
+    promises: Promises
     hasher: TokenHasher
     tenancy: RedisTenancy
     removal: RedisRemoval
@@ -102,10 +104,12 @@ def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient, policy: 
         global_per_minute=settings.limits.global_per_minute,
         failures_per_minute=settings.limits.failures_per_minute,
     )
+    promises = Promises(indicators)
     presence = Presence(
         indicators,
         upstreams,
         directory,
+        promises,
         upstream_timeout_s=settings.upstream.timeout_s,
         give_up_s=settings.presence.give_up_s,
     )
@@ -117,6 +121,7 @@ def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient, policy: 
         indicators,
         upstreams,
         presence,
+        promises,
         hasher,
         tenancy=RedisTenancy(redis, directory.rows),
         removal=RedisRemoval(redis, echo_s=settings.presence.echo_s),

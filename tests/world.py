@@ -38,6 +38,7 @@ class Phone:
 
     async def tell(self, request: web.Request) -> web.Response:
         body = await request.json()
+        self.asked += 1
         if self.hangs:
             await asyncio.sleep(60)
         if self.status == 200:

@@ -22,7 +22,7 @@ def create_app(house: House) -> web.Application:
         trusted_proxies=http.trusted_proxies,
         failures_per_minute=house.settings.limits.failures_per_minute,
     )
-    presence = PresenceRoutes(house.presence, body_timeout_s=http.body_timeout_s)
+    presence = PresenceRoutes(house.presence, body_timeout_s=http.body_timeout_s, max_in_flight=http.max_in_flight)
     indicators = IndicatorRoutes(house.showing)
     instances = InstanceRoutes(house, body_timeout_s=http.body_timeout_s)
 
