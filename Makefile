@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format bench chaos lock clean
+.PHONY: help install run test test-fast lint format bench chaos replay soak lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12"; exit 1; }
@@ -25,10 +25,20 @@ run: $(STAMP) ## Run everything on this machine: gateway, worker, embedded Valke
 	@exec $(BIN)/presence-gateway dev $(ARGS)
 
 test: $(STAMP) ## Run every test that CI runs
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-fast: $(STAMP) ## Run the tests that need no process and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)
+
+chaos: $(STAMP) ## Prove the promises: 5,000 simulated scenarios, then every fault for real (ARGS="worker Sentinel" for some)
+	@PYTHONPATH=tests $(BIN)/python -m model 10000 5000
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+replay: $(STAMP) ## Replay one simulated scenario and print its timeline (SEED=17)
+	@PYTHONPATH=tests $(BIN)/python -m model $(SEED)
+
+soak: $(STAMP) ## Ten minutes of load: memory, descriptors, Redis keys stay flat (ARGS="--seconds 60")
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(ARGS)
 
 lint: $(STAMP) ## Check style, types and the import contracts
 	@$(BIN)/ruff format --check .
@@ -39,6 +49,12 @@ lint: $(STAMP) ## Check style, types and the import contracts
 format: $(STAMP) ## Rewrite the code in the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
+	@$(BIN)/python bench/lateness.py $(ARGS)
+
+bench-isolation: $(STAMP) ## Measure whether an upstream that hangs is felt on another
+	@$(BIN)/python bench/isolation.py $(ARGS)
 
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group dev --group build pyproject.toml -o requirements.lock

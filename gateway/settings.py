@@ -9,13 +9,14 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 ENV_PREFIX = "PRESENCE_"
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
 _FERNET_KEY_BYTES = 32
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -40,8 +41,9 @@ class Http(Struct, frozen=True):
     port: Port = 8080
     max_body_bytes: Positive = 4096
     body_timeout_s: Seconds = 5.0
-    keepalive_timeout_s: Seconds = 75.0
+    keepalive_timeout_s: Seconds = 20.0
     max_head_bytes: Positive = 8190
+    max_in_flight: Positive = 512
     drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0
     drain_timeout_s: Seconds = 15.0
     trusted_proxies: Count = 0
@@ -82,13 +84,19 @@ class Upstream(Struct, frozen=True):
     timeout_s: Seconds = 4.5
     connections: Positive = 512
     connections_per_origin: Positive = 128
+    allowed: str = ""
+    tenants_may_bring: bool = False
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """The origins of `allowed`, one by one."""
+        return [origin.strip() for origin in self.allowed.split(",") if origin.strip()]
 
 
 class Presence(Struct, frozen=True):
     """The promise."""
 
     lease_slack_s: Seconds = 1.0
-    refresh_s: Seconds = 4.0
     echo_s: Seconds = 10.0
     give_up_s: Seconds = 600.0
 
@@ -165,12 +173,28 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     raise SettingsError(problems)
 
 
-def missing(settings: Settings) -> list[str]:
-    """Return what a process cannot join an installation without; no default could know it."""
+def load_to_join(environ: Mapping[str, str] | None = None, *, reads_tokens: bool = True) -> Settings:
+    """Load the settings of a process that joins an installation; what no default could know must be there.
+
+    Args:
+        environ: by default the process's own.
+        reads_tokens: whether callers' tokens are read, which takes the pepper; a worker reads none.
+
+    Raises:
+        SettingsError: with every problem found.
+    """
+    settings = load(environ=environ)
+    if problems := missing(settings, reads_tokens=reads_tokens):
+        raise SettingsError(problems)
+    return settings
+
+
+def missing(settings: Settings, *, reads_tokens: bool = True) -> list[str]:
+    """Return what a process cannot join an installation without."""
     problems = []
     if not settings.redis.url:
         problems.append("[redis] url (PRESENCE_REDIS__URL): needed; `presence-gateway dev` brings a Redis of its own")
-    if not settings.secrets.pepper:
+    if reads_tokens and not settings.secrets.pepper:
         problems.append(
             "[secrets] pepper (PRESENCE_SECRETS__PEPPER, or in the file that PRESENCE_SECRETS__FILE names): needed; "
             "`presence-gateway keys generate` makes one"
@@ -250,11 +274,24 @@ def _cross_check(settings: Settings) -> list[str]:
         problems.append("[log] format: use auto, json or console")
     if settings.upstream.kind and not settings.upstream.url:
         problems.append("[upstream] url: needed where [upstream] kind is set")
+    if not all(is_origin(origin) for origin in settings.upstream.allowed_origins):
+        problems.append("[upstream] allowed: origins such as https://waha.example:3000, separated by commas")
     if settings.redis.url and not settings.redis.url.startswith(_REDIS_SCHEMES):
         problems.append(f"[redis] url: begin it with {', '.join(_REDIS_SCHEMES)}")
     if not all(_is_fernet_key(key) for key in settings.secrets.encryption_keys.split(",") if key):
         problems.append("[secrets] encryption_keys: each is 32 bytes in URL-safe base64; `keys generate` makes one")
     return problems
+
+
+def is_origin(url: str) -> bool:
+    """Whether this is a scheme, a host and perhaps a port, and nothing else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    rest = (parts.path.strip("/"), parts.query, parts.fragment, parts.username, parts.password)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not any(rest)
 
 
 def _is_fernet_key(key: str) -> bool:

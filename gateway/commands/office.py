@@ -13,7 +13,7 @@ from gateway.embedded import Valkey
 from gateway.errors import StoreUnavailable
 from gateway.masking import masked_url
 from gateway.store.directory import RedisDirectory
-from gateway.wiring import open_house
+from gateway.wiring import House, open_house
 
 T = TypeVar("T")
 
@@ -22,24 +22,29 @@ class CommandFailed(Exception):
     """A command could not do what it was told; the message is for the operator."""
 
 
-def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awaitable[T]]) -> T:
-    """Do `work` on the installation's directory.
+def with_house(context: typer.Context, work: Callable[[House], Awaitable[T]]) -> T:
+    """Do `work` in the installation's house.
 
     Raises:
         SettingsError: a setting is wrong, or missing.
         CommandFailed: Redis does not answer.
-        GatewayError: the directory refused.
+        GatewayError: it was refused.
     """
     loaded = operator_settings(context.obj)
 
     async def enter() -> T:
         async with open_house(loaded) as house:
-            return await work(house.directory)
+            return await work(house)
 
     try:
         return uvloop.run(enter())
     except StoreUnavailable as error:
         raise CommandFailed(f"Redis does not answer at {masked_url(loaded.redis.url)}: {error.__cause__}") from error
+
+
+def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awaitable[T]]) -> T:
+    """Do `work` on the installation's directory (see `with_house`)."""
+    return with_house(context, lambda house: work(house.directory))
 
 
 def operator_settings(data: Path) -> settings.Settings:
@@ -48,16 +53,13 @@ def operator_settings(data: Path) -> settings.Settings:
     Raises:
         SettingsError: a setting is wrong or missing, and no runner works there.
     """
-    loaded = settings.load()
-    if not loaded.redis.url:
-        valkey = Valkey.of(data)
-        if not valkey.answers():
-            raise CommandFailed(
-                f"no Redis is set (PRESENCE_REDIS__URL) and no `presence-gateway dev` runs on the data folder {data}; "
-                "start one, or name its folder: presence-gateway --data DIR ..."
-            )
-        keys = {"PRESENCE_SECRETS__FILE": str(valkey.folder / "secrets.toml")}
-        loaded = settings.load(environ=keys | os.environ | {"PRESENCE_REDIS__URL": valkey.url})
-    if problems := settings.missing(loaded):
-        raise settings.SettingsError(problems)
-    return loaded
+    if settings.load().redis.url:
+        return settings.load_to_join()
+    valkey = Valkey.of(data)
+    if not valkey.answers():
+        raise CommandFailed(
+            f"no Redis is set (PRESENCE_REDIS__URL) and no `presence-gateway dev` runs on the data folder {data}; "
+            "start one, or name its folder: presence-gateway --data DIR ..."
+        )
+    keys = {"PRESENCE_SECRETS__FILE": str(valkey.folder / "secrets.toml")}
+    return settings.load_to_join(keys | os.environ | {"PRESENCE_REDIS__URL": valkey.url})

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
 from gateway.errors import StoreUnavailable
+from gateway.store.sentinel import SCHEME, sentinel_pool
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -43,17 +44,18 @@ def connection_pool(
     Every script is safe to run twice: a promise by its owner, a settlement by its lease, an admission by refusing
     rather one request too many.
     """
-    tcp: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=timeout_s,
-        socket_connect_timeout=connect_timeout_s,
-        socket_timeout=timeout_s,
-        **tcp,
-        retry=Retry(ConstantBackoff(0.01), 1),
-        retry_on_error=[RedisConnectionError],
-    )
+    options: dict[str, Any] = {
+        "max_connections": max_connections,
+        "timeout": timeout_s,
+        "socket_timeout": timeout_s,
+        "retry": Retry(ConstantBackoff(0.01), 1),
+        "retry_on_error": [RedisConnectionError],
+    }
+    if not url.startswith("unix:"):
+        options["socket_keepalive"] = True
+    if url.startswith(SCHEME):
+        return sentinel_pool(url, connect_timeout_s=connect_timeout_s, **options)
+    return BlockingConnectionPool.from_url(url, socket_connect_timeout=connect_timeout_s, **options)
 
 
 @asynccontextmanager

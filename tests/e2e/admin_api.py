@@ -94,6 +94,8 @@ class Office:
         return [token for token in self.tokens.values() if token["account"] == account]
 
     def add_account(self, actor: str, name: str, token_name: str, limits: Record) -> Opened:
+        if not _NAME.fullmatch(name):
+            raise Refused(400, "Invalid account name")
         if any(account["name"] == name for account in self.accounts.values()):
             raise Refused(409, "Account already exists")
         account = {"id": _new_id("acc"), "name": name, "status": "active", "created": time.time(), **LIMITS, **limits}
@@ -231,7 +233,7 @@ async def create_account(request: web.Request) -> web.Response:
 
 async def change_account(request: web.Request) -> web.Response:
     office, account, asked = _operator_only(request), _account(request), await request.json()
-    if not all(isinstance(value, int) and name in LIMITS for name, value in asked.items()):
+    if not all(isinstance(value, int | None) and name in LIMITS for name, value in asked.items()):
         raise Refused(400, "Invalid request body")
     account.update(asked)
     office.note(request[ACTOR], "account.change", account["name"], str(asked))

@@ -2,7 +2,7 @@
 
 import { at, hold, isOurs, post, Refusal, remove } from "./api.js";
 import { accountActions, accountFacts, statusChip } from "./accounts.js";
-import { ask, showSecret } from "./dialogs.js";
+import { ask, nameField, showSecret } from "./dialogs.js";
 import { button, card, headline, link, liveList, make, nameButton, say } from "./dom.js";
 import { ago, day, moment } from "./time.js";
 import { usageBar } from "./usage.js";
@@ -46,12 +46,12 @@ export function account(session, id) {
   const listTokens = liveList(tokenRows, ([token]) => token.id, tokenRow);
   const listInstances = liveList(instanceRows, (instance) => instance.id, instanceRow);
   const gone = make("p", "gone card", "There is no such account, or not any more. ", link("Back to the overview", "#/overview"));
-  const head = make("div", "heading", title, chip.element, ...(session.kind === "operator" ? [actions.element] : []));
+  const about = make("div", "", make("div", "title", title, chip.element), facts);
+  const head = make("div", "heading", about, ...(session.kind === "operator" ? [actions.element] : []));
   const body = make(
     "div",
     "stack",
     head,
-    facts,
     card("Instances", button("New instance", () => createInstance(path("instances")), "primary"), instanceRows, noInstance),
     card("Tokens", button("New token", () => issueToken(path("tokens")), "primary"), tokenRows, noToken),
   );
@@ -82,7 +82,9 @@ export function account(session, id) {
     chip.update(it.status);
     say(facts, accountFacts(it));
     actions.update(it);
-    drawn = listTokens([...tokens].sort((a, b) => a.created - b.created).map((one) => [one, quotas.get(one.id)]));
+    const nameOf = new Map(instances.map((instance) => [instance.id, instance.name]));
+    const named = tokens.map((token) => ({ ...token, name: token.name || nameOf.get(token.instance) || "unnamed" }));
+    drawn = listTokens(named.sort((a, b) => a.created - b.created).map((token) => [token, quotas.get(token.id)]));
     listInstances([...instances].sort((a, b) => a.name.localeCompare(b.name)));
     noToken.hidden = tokens.length > 0;
     noInstance.hidden = instances.length > 0;
@@ -209,7 +211,7 @@ async function createInstance(path) {
     title: "New instance",
     text: "One WhatsApp number, with a token of its own.",
     fields: [
-      { name: "name", label: "Name", hint: "Letters, digits, “_”, “.” and “-”.", pattern: "[A-Za-z0-9_.\\-]{1,100}", required: true },
+      nameField(),
       { name: "token", label: "Token (optional)", hint: "Your own, 16 characters or more; else one is made.", minLength: 16 },
       { name: "kind", label: "Upstream", options: [["", "the default"], ...KINDS.map((kind) => [kind, kind])] },
       { name: "url", label: "Its address", type: "url", required: true, shownWith: "kind" },

@@ -1,7 +1,7 @@
 // Every account: the operator's list, and what the operator does to one.
 
 import { at, patch, post, remove } from "./api.js";
-import { ask, showSecret } from "./dialogs.js";
+import { ask, nameField, showSecret } from "./dialogs.js";
 import { button, headline, link, liveList, make, nameButton, plural, say } from "./dom.js";
 import { day } from "./time.js";
 
@@ -83,15 +83,14 @@ export function accountActions() {
   return { element, update };
 }
 
-// A new account may leave them to the service's defaults; what was set once can be changed, not unset.
+// An empty field is the service's default.
 function limitFields(account = {}) {
   return LIMITS.map(([name, label]) => ({
     name,
     label,
     value: account[name] ?? "",
-    required: Boolean(account[name]),
     type: "number",
-    min: 1,
+    min: name === "instances_quota" ? 0 : 1,
     step: 1,
     inputMode: "numeric",
     placeholder: "the service's default",
@@ -99,17 +98,17 @@ function limitFields(account = {}) {
 }
 
 function limitsFrom(values, before = {}) {
-  const given = LIMITS.filter(([name]) => values[name] !== "").map(([name]) => [name, Number(values[name])]);
-  return Object.fromEntries(given.filter(([name, value]) => value !== before[name]));
+  const given = LIMITS.map(([name]) => [name, values[name] === "" ? null : Number(values[name])]);
+  return Object.fromEntries(given.filter(([name, value]) => value !== (before[name] ?? null)));
 }
 
 async function createAccount() {
   const made = await ask({
     title: "New account",
     text: "A tenant with instances and tokens of its own.",
-    fields: [{ name: "name", label: "Name", required: true, maxLength: 100 }, ...limitFields()],
+    fields: [nameField(), ...limitFields()],
     action: "Create account",
-    run: (values) => post(at("accounts"), { name: values.name.trim(), ...limitsFrom(values) }),
+    run: (values) => post(at("accounts"), { name: values.name, ...limitsFrom(values) }),
     done: "Account created",
   });
   if (made) await showSecret(`Token of account ${made.account.name}`, made.token);

@@ -73,6 +73,15 @@ function fieldRow({ name, label, hint = "", value = "", options, mustBe, shownWi
   return row;
 }
 
+// What accounts and instances may be called.
+export const nameField = () => ({
+  name: "name",
+  label: "Name",
+  hint: "Letters, digits, “_”, “.” and “-”.",
+  pattern: "[A-Za-z0-9_.\\-]{1,100}",
+  required: true,
+});
+
 function choice([value, text]) {
   const option = make("option", "", text);
   option.value = value;

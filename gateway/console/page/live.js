@@ -8,7 +8,7 @@ import { clockTime, now } from "./time.js";
 const EVERY_MS = 2000;
 const TICK_MS = 100;
 const STILL_TICK_MS = 1000;
-const WORDS = { waiting: "Connecting…", live: "Live", stale: "Not up to date" };
+const WORDS = { waiting: "Connecting…", live: "Live", stale: "Offline" };
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 
 let view = null;

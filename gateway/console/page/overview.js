@@ -15,7 +15,7 @@ export function overview(session) {
   const chosen = accountChoice();
   const showing = tile("Showing now");
   const owed = tile("Pauses owed");
-  const late = tile("Most overdue");
+  const late = tile("How late");
   const rows = make("ul", "rows");
   const more = make("p", "hint");
   const nothing = emptyPhone();
@@ -57,9 +57,9 @@ export function overview(session) {
     const sorted = [...indicators].sort((a, b) => b.overdue_s - a.overdue_s || a.since - b.since);
     chosen.offer(accounts);
     showing.show(String(indicators.length), plural(new Set(indicators.map(({ instance }) => instance)).size, "instance"));
-    owed.show(String(count), "will be sent when they end");
+    owed.show(String(count), "one for each that ends");
     const isLate = overdue_s >= LATE_S;
-    late.show(isLate ? span(overdue_s) : "On time", isLate ? "late, the oldest" : "no pause is late", isLate);
+    late.show(isLate ? span(overdue_s) : "On time", isLate ? "the oldest pause owed" : "no pause is late", isLate);
     drawn = [
       ...list(sorted.slice(0, SHOWN).map((item) => ({ ...item, owner: isOperator ? nameOf.get(item.account) : "" }))),
       ...usage(tokens.map((token) => ({ ...token, ...names.of(token) }))),
@@ -122,7 +122,7 @@ function tokenNames() {
     for (const account of accounts) {
       if (!tokens.some(isUnknown)) return;
       const { tokens: theirs } = await get(at("accounts", account.id, "tokens"));
-      for (const { id, name } of theirs) known.set(id, { name, owner: account.name });
+      for (const { id, name, prefix } of theirs) known.set(id, { name: name || `${prefix}…`, owner: account.name });
     }
     for (const { id } of tokens.filter(isUnknown)) known.set(id, { name: id, owner: "" });
   }
@@ -183,8 +183,9 @@ function indicatorRow() {
     const isLate = item.overdue_s >= LATE_S;
     element.classList.toggle("late", isLate);
     say(left, timeLeft(item, at, isLate));
-    const whole_s = item.ends === null ? 0 : item.ends - item.since;
-    const share = whole_s > 0 ? Math.min(1, Math.max(0, (item.ends - at) / whole_s)) : 0;
+    const whole_s = Math.max(1, item.ends - item.since);
+    const share = isLate ? 1 : Math.min(1, Math.max(0, (item.ends - at) / whole_s));
+    bar.hidden = item.ends === null;
     bar.style.setProperty("--share", share.toFixed(3));
   }
 
