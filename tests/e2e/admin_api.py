@@ -178,10 +178,10 @@ def _caller(request: web.Request) -> tuple[str, str | None]:
     if credential == office.key:
         return "operator", None
     for token in office.tokens.values():
-        if token["secret"] == credential and token["kind"] == "account":
-            if office.accounts[token["account"]]["status"] == "active":
-                token["last_used"] = time.time()
-                return f"account {office.accounts[token['account']]['name']}", token["account"]
+        account = office.accounts[token["account"]]
+        if (token["secret"], token["kind"], account["status"]) == (credential, "account", "active"):
+            token["last_used"] = time.time()
+            return f"account {account['name']}", account["id"]
     raise Refused(401, "Invalid token")
 
 
@@ -215,7 +215,9 @@ async def session(request: web.Request) -> web.Response:
 
 async def list_accounts(request: web.Request) -> web.Response:
     office, own = request.app[OFFICE], request[OWN]
-    return envelope.success({"accounts": [_counted(office, one) for one in office.accounts.values() if own in {None, one["id"]}]})
+    return envelope.success(
+        {"accounts": [_counted(office, one) for one in office.accounts.values() if own in {None, one["id"]}]}
+    )
 
 
 def _counted(office: Office, account: Record) -> Record:
@@ -228,7 +230,9 @@ def _counted(office: Office, account: Record) -> Record:
 async def create_account(request: web.Request) -> web.Response:
     office, asked = _operator_only(request), await request.json()
     opened = office.add_account(request[ACTOR], asked.pop("name"), "default", asked)
-    return envelope.success({"account": _counted(office, office.accounts[opened.id]), "token": opened.token}, status=201)
+    return envelope.success(
+        {"account": _counted(office, office.accounts[opened.id]), "token": opened.token}, status=201
+    )
 
 
 async def change_account(request: web.Request) -> web.Response:
