@@ -98,7 +98,8 @@ class Office:
             raise Refused(400, "Invalid account name")
         if any(account["name"] == name for account in self.accounts.values()):
             raise Refused(409, "Account already exists")
-        account = {"id": _new_id("acc"), "name": name, "status": "active", "created": time.time(), **LIMITS, **limits}
+        account: Record = {"id": _new_id("acc"), "name": name, "status": "active", "created": time.time()}
+        account.update(LIMITS, **limits)
         self.accounts[account["id"]] = account
         self.note(actor, "account.create", name)
         return Opened(account["id"], self.new_token(actor, account["id"], "account", token_name)[1])
@@ -117,8 +118,13 @@ class Office:
             raise Refused(409, "Instance already exists")
         upstream = {"kind": "sandbox", "url": "http://127.0.0.1:8090", **(asked.get("upstream") or {})}
         upstream.pop("credential", None)
-        made = {"id": _new_id("ins"), "name": asked["name"], "status": "active", "connection": {"state": "unknown"}}
-        self.instances[made["id"]] = {**made, "upstream": {"session": None, **upstream}, "account": account}
+        made = {
+            "id": _new_id("ins"),
+            "name": asked["name"],
+            "status": "active",
+            "upstream": {"session": None, **upstream},
+        }
+        self.instances[made["id"]] = {**made, "connection": {"state": "unknown"}, "account": account}
         self.note(actor, "instance.create", asked["name"], f"upstream {upstream['kind']}")
         return self.instances[made["id"]]
 

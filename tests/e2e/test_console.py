@@ -371,7 +371,8 @@ async def test_every_control_has_a_name_and_the_keyboard_reaches_all_and_leaves(
     await office.add_instance(acme.id, "sales")
     await open_account(page, server)
     nameless = """[...document.querySelectorAll("input, select, button, a")]
-        .filter((one) => one.checkVisibility() && !one.labels?.length && !one.textContent.trim()).map((one) => one.outerHTML)"""
+        .filter((one) => one.checkVisibility() && !one.labels?.length && !one.textContent.trim())
+        .map((one) => one.outerHTML)"""
     assert await page.evaluate(nameless) == []
     await page.get_by_role("button", name="New instance").click()
     assert await page.evaluate(nameless) == []
