@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from gateway import SERVICE, VERSION, envelope
 from gateway.metrics import BUILD_INFO, EVENT_LOOP_LAG, REGISTRY
@@ -13,14 +14,24 @@ from gateway.metrics import BUILD_INFO, EVENT_LOOP_LAG, REGISTRY
 _READY_S = 1.0
 _LAG_EVERY_S = 0.5
 
+Role = Literal["gateway", "worker"]
+
 
 async def health(request: web.Request) -> web.Response:  # noqa: ARG001
     """`GET /health` of the public API."""
     return envelope.success({"status": "ok", "version": VERSION, "service": SERVICE})
 
 
-def create_ops(is_ready: Callable[[], Awaitable[bool]]) -> web.Application:
-    """Build the operator's app: `/livez` says that the loop turns, `/readyz` asks `is_ready`, `/metrics` counts."""
+def create_ops(
+    role: Role, is_ready: Callable[[], Awaitable[bool]], refresh_gauges: Callable[[], Awaitable[None]]
+) -> web.Application:
+    """Build the operator's app.
+
+    Args:
+        role: what this process is.
+        is_ready: asked by `/readyz`; `/livez` only says that the loop turns.
+        refresh_gauges: asked to set what is looked up, before `/metrics` tells it.
+    """
 
     async def livez(request: web.Request) -> web.Response:  # noqa: ARG001
         return web.json_response({"status": "alive"})
@@ -33,15 +44,18 @@ def create_ops(is_ready: Callable[[], Awaitable[bool]]) -> web.Application:
             ready = False
         return web.json_response({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
 
-    async def metrics(request: web.Request) -> web.Response:  # noqa: ARG001
-        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        await refresh_gauges()
+        # Exemplars, which lead from a late pause to its trace, exist in the newer of the two formats only.
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
 
     app = web.Application()
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
     app.cleanup_ctx.append(_watch_loop)
-    BUILD_INFO.labels(VERSION).set(1)
+    BUILD_INFO.labels(VERSION, role).set(1)
     return app
 
 

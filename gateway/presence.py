@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway import trace as tracing
 from gateway.errors import (
     GatewayError,
     InstanceNotConnected,
@@ -146,17 +147,21 @@ class Presence:
         claim = await self._claim(key, generation)
         if claim is None:
             return Woken("nothing")
+        with tracing.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
+            return await self._do(key, claim)
+
+    async def drain(self) -> None:
+        """Wait for records that could not be settled at once because Redis was away."""
+        while self._unsettled:
+            await asyncio.wait(self._unsettled)
+
+    async def _do(self, key: ChatKey, claim: Claim) -> Woken:
         instance = await self._directory.instance(key.instance_id, claim.instance_version)
         if instance is None:
             # Nobody is left to tell. Giving up closes the record.
             await self._indicators.settle_wake(claim.grant, _NOBODY, retry_ms=None)
             return Woken("abandoned", trace=claim.trace)
         return await self._settle_wake(claim, await self._tell(instance, claim.grant))
-
-    async def drain(self) -> None:
-        """Wait for records that could not be settled at once because Redis was away."""
-        while self._unsettled:
-            await asyncio.wait(self._unsettled)
 
     async def _promise(self, key: ChatKey, op: State, duration_ms: int, trace: str) -> Grant | Overtaken:
         """Promise before acting, and wait while another call to this chat is under way."""

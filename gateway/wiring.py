@@ -1,7 +1,7 @@
 """The object graph, opened and closed in one place; the front door and the back door live in the same house."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -10,11 +10,13 @@ from gateway.cipher import Cipher
 from gateway.errors import StoreUnavailable
 from gateway.model import Target
 from gateway.presence import Presence
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError, Tracing
 from gateway.store.admission import RedisAdmission
 from gateway.store.directory import RedisDirectory
+from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import open_redis, store_errors
+from gateway.store.roster import Roster
 from gateway.tokens import TokenHasher
 from gateway.upstreams.client import UpstreamClient, open_client
 from gateway.upstreams.registry import ADAPTERS
@@ -29,6 +31,8 @@ class House:
     admission: RedisAdmission
     directory: RedisDirectory
     indicators: RedisIndicators
+    health: RedisHealth
+    roster: Roster
     upstreams: UpstreamClient
     presence: Presence
     hasher: TokenHasher
@@ -47,6 +51,8 @@ class House:
 async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Build the graph from `settings`. Nothing connects before it is used, so the order of start-ups is free."""
     async with AsyncExitStack() as stack:
+        if settings.tracing.export:
+            await stack.enter_async_context(_exporting(settings.tracing))
         redis = await stack.enter_async_context(
             open_redis(
                 settings.redis.url,
@@ -63,6 +69,16 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             )
         )
         yield _build(settings, redis, upstreams)
+
+
+def _exporting(tracing: Tracing) -> AbstractAsyncContextManager[None]:
+    try:
+        from gateway import otel
+    except ImportError as error:
+        raise SettingsError(
+            ["[tracing] export: needs OpenTelemetry: pip install 'presence-gateway[otel]', or switch it off"]
+        ) from error
+    return otel.exporting(endpoint=tracing.endpoint, ratio=tracing.ratio)
 
 
 def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient) -> House:
@@ -89,4 +105,15 @@ def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient) -> House
         upstream_timeout_s=settings.upstream.timeout_s,
         give_up_s=settings.presence.give_up_s,
     )
-    return House(settings, redis, admission, directory, indicators, upstreams, presence, hasher)
+    return House(
+        settings,
+        redis,
+        admission,
+        directory,
+        indicators,
+        RedisHealth(redis),
+        Roster(redis),
+        upstreams,
+        presence,
+        hasher,
+    )

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from gateway.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
+from gateway.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from gateway.model import Chat, Outcome, State, Target
 from gateway.ports import Pace
 from gateway.upstreams.base import Adapter, Call, Connection, Reply
@@ -54,6 +54,8 @@ class UpstreamClient:
         outcome = await self._tell_through_breakers(adapter, target, chat, state, timeout_s)
         UPSTREAM_DURATION.labels(target.kind).observe(time.perf_counter() - began)
         UPSTREAM_REQUESTS.labels(target.kind, state, outcome).inc()
+        if outcome is Outcome.UNAUTHORIZED:
+            CREDENTIAL_REFUSED.labels(target.kind).inc()
         return outcome
 
     async def connection(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
@@ -64,6 +66,10 @@ class UpstreamClient:
             return Connection.UNKNOWN
         reply = await send(self._session, target, call, timeout_s)
         return Connection.UNKNOWN if isinstance(reply, Outcome) else adapter.connection(reply)
+
+    def count_open_circuits(self) -> int:
+        """Count the upstreams that are left alone now."""
+        return self._breakers.open_count()
 
     def pace(self, target: Target) -> Pace:
         """How a held indicator is re-sent to this kind of upstream (see `ports.Upstreams.pace`)."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from gateway import trace
 from gateway.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
 
@@ -26,12 +27,22 @@ async def send(session: aiohttp.ClientSession, target: Target, call: Call, timeo
         The reply, whatever its status; `UNAVAILABLE` where the request surely never left; `GARBLED` where the answer
         was no HTTP or too long; `UNKNOWN` where nobody knows whether the upstream acted.
     """
+    with trace.step(f"{call.method} {target.kind}", **{"http.request.method": call.method}) as span:
+        result = await _send(session, target, call, timeout_s)
+        if isinstance(result, Reply):
+            span.note("http.response.status_code", result.status)
+        else:
+            span.note("error.type", result.value)
+        return result
+
+
+async def _send(session: aiohttp.ClientSession, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
     try:
         async with session.request(
             call.method,
             target.url.rstrip("/") + call.path,
             json=call.json,
-            headers=call.headers,
+            headers={**call.headers, **trace.outgoing()},
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s)),
         ) as response:

@@ -15,6 +15,8 @@ local JOB_TTL = 86400000 -- arq drops a job whose blob has gone; a day outlives 
 local TOMBSTONE = 30000  -- longer than any command waits for the lease, so that it still learns it was overtaken
 local LINGER = 30000     -- an indicator without an end: the phone drops it long before
 
+local LATE = 'pg:late' -- records whose pause has failed, by its own time; the owed set knows only the next try
+
 local NUMBERS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends'}
 
 -- Redis' own clock, unless a test brings one (microseconds).
@@ -30,6 +32,7 @@ local function load()
   local flat, rec = redis.call('HGETALL', KEY), {state = '', owner = '', op = '', trace = ''}
   for i = 1, #flat, 2 do rec[flat[i]] = flat[i + 1] end
   for _, name in ipairs(NUMBERS) do rec[name] = tonumber(rec[name] or 0) end
+  rec.was_late = rec.tries > 0
   return rec
 end
 
@@ -45,6 +48,8 @@ local function save(rec)
   end
   if #gone > 0 then redis.call('HDEL', KEY, unpack(gone)) end
   redis.call('HSET', KEY, unpack(flat))
+  if rec.tries > 0 then redis.call('ZADD', LATE, whole(rec['until']), KEY)
+  elseif rec.was_late then redis.call('ZREM', LATE, KEY) end
 end
 
 local function job_id(gen) return string.sub(KEY, 6) .. ':' .. whole(gen) end -- without 'pg:c:'
