@@ -13,7 +13,7 @@ from gateway.embedded import Valkey
 from gateway.errors import StoreUnavailable
 from gateway.masking import masked_url
 from gateway.store.directory import RedisDirectory
-from gateway.wiring import open_house
+from gateway.wiring import House, open_house
 
 T = TypeVar("T")
 
@@ -23,7 +23,12 @@ class CommandFailed(Exception):
 
 
 def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awaitable[T]]) -> T:
-    """Do `work` on the installation's directory.
+    """Do `work` on the installation's directory (see `with_house`)."""
+    return with_house(context, lambda house: work(house.directory))
+
+
+def with_house(context: typer.Context, work: Callable[[House], Awaitable[T]]) -> T:
+    """Do `work` on the installation.
 
     Raises:
         SettingsError: a setting is wrong, or missing.
@@ -34,7 +39,7 @@ def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awai
 
     async def enter() -> T:
         async with open_house(loaded) as house:
-            return await work(house.directory)
+            return await work(house)
 
     try:
         return uvloop.run(enter())
