@@ -96,7 +96,9 @@ LOST_LEASES = Counter(
     "presence_lost_leases", "Calls that outlasted their lease; their records were repaired.", registry=REGISTRY
 )
 EVENT_LOOP_LAG = Gauge(
-    "presence_event_loop_lag_seconds", "How late the event loop ran its latest timer.", registry=REGISTRY
+    "presence_event_loop_lag_seconds",
+    "How late the event loop ran a timer, at worst in the last 15 s.",
+    registry=REGISTRY,
 )
 BUILD_INFO = Gauge(
     "presence_build_info", "Always 1; the labels tell the build and the role.", ["version", "role"], registry=REGISTRY

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 
@@ -13,6 +14,8 @@ from gateway.metrics import BUILD_INFO, EVENT_LOOP_LAG, REGISTRY
 
 _READY_S = 1.0
 _LAG_EVERY_S = 0.5
+_LAG_LOOKS = 30
+"""A quarter of a minute: what happened between two scrapes is seen by the second."""
 
 Role = Literal["gateway", "worker"]
 
@@ -61,12 +64,14 @@ def create_ops(
 
 async def _watch_loop(app: web.Application) -> AsyncIterator[None]:  # noqa: ARG001
     """Measure how late a timer runs: a blocked loop is late with everything else too."""
+    lately: deque[float] = deque(maxlen=_LAG_LOOKS)
 
     async def watch() -> None:
         while True:
             due = time.monotonic() + _LAG_EVERY_S
             await asyncio.sleep(_LAG_EVERY_S)
-            EVENT_LOOP_LAG.set(max(0.0, time.monotonic() - due))
+            lately.append(max(0.0, time.monotonic() - due))
+            EVENT_LOOP_LAG.set(max(lately))
 
     task = asyncio.create_task(watch())
     yield

@@ -62,7 +62,9 @@ def _remote(parent: Trace) -> SpanContext:
 
 
 @asynccontextmanager
-async def exporting(*, endpoint: str, ratio: float, exporter: SpanExporter | None = None) -> AsyncIterator[None]:
+async def exporting(
+    *, endpoint: str, ratio: float, exporter: SpanExporter | None = None, every_s: float = 5.0
+) -> AsyncIterator[None]:
     """Export every span inside the block, and what is left of them at its end.
 
     Args:
@@ -70,13 +72,16 @@ async def exporting(*, endpoint: str, ratio: float, exporter: SpanExporter | Non
             environment variables.
         ratio: which part of the traces that begin here is kept; one that a caller began is kept as they decided.
         exporter: in place of OTLP.
+        every_s: how often spans are sent.
     """
     provider = TracerProvider(
         sampler=ParentBasedTraceIdRatio(ratio),
         resource=Resource.create({"service.name": SERVICE, "service.version": VERSION}),
         shutdown_on_exit=False,
     )
-    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter(endpoint or None)))
+    provider.add_span_processor(
+        BatchSpanProcessor(exporter or OTLPSpanExporter(endpoint or None), schedule_delay_millis=every_s * 1000)
+    )
     try:
         with trace.exporting(OtelExporter(provider.get_tracer(SERVICE, VERSION))):
             yield

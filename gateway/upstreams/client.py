@@ -41,6 +41,8 @@ class UpstreamClient:
         self._session = session
         self._breakers = breakers or Breakers()
         self._available_until: dict[Hashable, float] = {}
+        for kind in adapters:
+            CREDENTIAL_REFUSED.labels(kind)  # at zero, so that the first refusal is an increase
         self._background: set[asyncio.Task[Reply | Outcome]] = set()
 
     async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
