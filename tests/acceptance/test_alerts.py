@@ -104,6 +104,7 @@ class _Story:
             redis.config_set("maxmemory", "0")
             redis.config_set("appendonly", "yes")
         self.rig.start("worker")
+        assert await self.caller.show("fine", "5511900005000", duration=9) == 200, "long enough to be re-sent"
         # What the dead worker owed arrives now, far too late: the budget burns.
         await self._fires("PresenceLatenessBurnsFast", "PresenceLatenessBurnsSlowly")
         await self._resolves()
