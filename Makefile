@@ -25,7 +25,7 @@ run: $(STAMP) ## Run everything on this machine: gateway, worker, embedded Valke
 	@exec $(BIN)/presence-gateway dev $(ARGS)
 
 test: $(STAMP) ## Run every test that CI runs
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-fast: $(STAMP) ## Run the tests that need no process and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)
@@ -39,6 +39,9 @@ lint: $(STAMP) ## Check style, types and the import contracts
 format: $(STAMP) ## Rewrite the code in the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
+	@$(BIN)/python bench/lateness.py $(ARGS)
 
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group build pyproject.toml -o requirements.lock

@@ -8,7 +8,7 @@ import typer
 
 from gateway import SERVICE, VERSION
 from gateway.cipher import CredentialUnreadable
-from gateway.commands import account, config, instance, keys, roles, send, status, token
+from gateway.commands import account, config, doctor, instance, keys, roles, send, status, token
 from gateway.commands.office import CommandFailed
 from gateway.commands.printing import examples
 from gateway.dev.errors import DevError
@@ -65,6 +65,7 @@ app.command(
         "PRESENCE_TOKEN=pga_... presence-gateway send sales 5511999999999 pause --json",
     ),
 )(send.send)
+app.command(rich_help_panel=_TRY, epilog=examples("presence-gateway doctor acme sales"))(doctor.doctor)
 
 
 def _print_version(*, wanted: bool) -> None:

@@ -18,6 +18,7 @@ GatewayError
 ├── Conflict (409)
 ├── StateUnsupported (501)
 ├── UpstreamRejected (502)
+│   └── UpstreamCredentialRefused
 ├── InstanceNotConnected (503)
 ├── UpstreamSilent (504)
 └── Unavailable (503)
@@ -153,6 +154,10 @@ class UpstreamRejected(GatewayError):
 
     status = 502
     message = "Upstream rejected the request"
+
+
+class UpstreamCredentialRefused(UpstreamRejected):
+    """The upstream refused the operator's credential; the log line names the instance, the caller learns nothing."""
 
 
 class InstanceNotConnected(GatewayError):

@@ -1,23 +1,21 @@
 """What may be shown of settings: secrets are masked, everything else stays as it is."""
 
+import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from gateway.settings import Settings
 
 _MASK = "***"
+_IN_AUTHORITY = re.compile(r"(?<=://)([^:/?#]*):[^/?#]*@")
+_IN_QUERY = re.compile(r"(?<=password=)[^&]*")
 _SECRET = {"secrets": {"pepper", "encryption_keys", "admin_key"}, "upstream": {"credential"}}
 
 
 def masked_url(url: str) -> str:
-    """Return the URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{_MASK}@{host}"))
+    """Return the URL without its password, wherever redis-py would read one."""
+    return _IN_QUERY.sub(_MASK, _IN_AUTHORITY.sub(rf"\1:{_MASK}@", url))
 
 
 def masked_settings(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from gateway.errors import (
     InvalidNumber,
     StateUnsupported,
     StoreUnavailable,
+    UpstreamCredentialRefused,
     UpstreamRejected,
     UpstreamSilent,
     UpstreamUnavailable,
@@ -43,9 +44,6 @@ from gateway.ports import (
 
 BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 """Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""
-
-NOT_CONNECTED_S = 15.0
-"""The slower pace while the upstream says that its session is down: it cannot show anything either."""
 
 _LEAST_TO_CALL_S = 0.5
 """With less of the lease left than this we do not call: the answer would come when the chat is somebody else's."""
@@ -236,9 +234,10 @@ class Presence:
         """When to try a failed pause again; None where it has failed for so long that nobody waits for it."""
         if claim.overdue_ms >= self._give_up_s * 1000:
             return None
-        if outcome in {Outcome.NOT_CONNECTED, Outcome.NOT_READY}:
-            return _ms(NOT_CONNECTED_S * self._jitter())
-        return _ms(BACK_OFF_S[min(claim.tries, len(BACK_OFF_S) - 1)] * self._jitter())
+        # A session that is down cannot show anything either: no hurry.
+        is_down = outcome in {Outcome.NOT_CONNECTED, Outcome.NOT_READY}
+        step = -1 if is_down else min(claim.tries, len(BACK_OFF_S) - 1)
+        return _ms(BACK_OFF_S[step] * self._jitter())
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,18 +279,18 @@ def _did(
     return "abandoned" if gave_up else "pause_failed"
 
 
+_ERROR_OF_OUTCOME: dict[Outcome, type[GatewayError]] = {
+    Outcome.NOT_CONNECTED: InstanceNotConnected,
+    Outcome.NOT_READY: InstanceNotConnected,
+    Outcome.UNKNOWN_NUMBER: InvalidNumber,
+    Outcome.UNAVAILABLE: UpstreamUnavailable,
+    Outcome.UNKNOWN: UpstreamSilent,
+    Outcome.UNAUTHORIZED: UpstreamCredentialRefused,
+    Outcome.GARBLED: UpstreamRejected,
+    Outcome.REJECTED: UpstreamRejected,
+}
+"""What an upstream's failure means to the caller (contract section 4): the one place that decides."""
+
+
 def _error(outcome: Outcome, state: str) -> GatewayError:
-    """Say what an upstream's failure means to the caller (contract section 4): the one place that decides."""
-    match outcome:
-        case Outcome.UNSUPPORTED:
-            return StateUnsupported(state)
-        case Outcome.NOT_CONNECTED | Outcome.NOT_READY:
-            return InstanceNotConnected()
-        case Outcome.UNKNOWN_NUMBER:
-            return InvalidNumber()
-        case Outcome.UNAVAILABLE:
-            return UpstreamUnavailable()
-        case Outcome.UNKNOWN:
-            return UpstreamSilent()
-        case _:
-            return UpstreamRejected()
+    return StateUnsupported(state) if outcome is Outcome.UNSUPPORTED else _ERROR_OF_OUTCOME[outcome]()

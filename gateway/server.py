@@ -1,6 +1,7 @@
 """Listening on a port, with what fails before there is a request answered in the envelope too."""
 
 import asyncio
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,11 +18,14 @@ BACKLOG = 1024
 
 _LOOK_EVERY_S = 0.02
 
+_SHUTDOWN_S = 2.0
+"""How long a listener that names no time of its own waits for requests under way."""
+
 _MESSAGE_OF_STATUS = {400: "Malformed HTTP request", 500: "Internal server error"}
 
 
 class _EnvelopeHandler(RequestHandler):
-    """Answers what fails before there is a request, such as a malformed head, in the envelope."""
+    """Answers in the envelope what fails before there is a request, such as a malformed head."""
 
     def handle_error(
         self,
@@ -32,9 +36,23 @@ class _EnvelopeHandler(RequestHandler):
     ) -> web.StreamResponse:
         """Say what happened in one sentence; aiohttp's own text would quote the bytes it could not read."""
         super().handle_error(request, status, exc, message)
-        response = envelope.failure(status, _MESSAGE_OF_STATUS.get(status, "Malformed HTTP request"))
+        response = _failure(status, _MESSAGE_OF_STATUS.get(status, "Malformed HTTP request"))
         response.force_close()
         return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Put into the envelope what aiohttp refused before any middleware ran, such as an unknown `Expect`."""
+        if isinstance(resp, web.HTTPException):
+            resp = _failure(resp.status, resp.reason)
+        return await super().finish_response(request, resp, start_time)
+
+
+def _failure(status: int, message: str) -> web.Response:
+    response = envelope.failure(status, message)
+    response.headers["X-Request-Id"] = secrets.token_hex(8)
+    return response
 
 
 class _EnvelopeServer(Server):
@@ -68,7 +86,7 @@ async def listening(
     Raises:
         OSError: the port is in use.
     """
-    runner = _Runner(app, access_log=None, **limits)
+    runner = _Runner(app, access_log=None, **{"shutdown_timeout": _SHUTDOWN_S, **limits})
     await runner.setup()
     try:
         site = _site(runner, host, port, fd)

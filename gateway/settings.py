@@ -40,7 +40,7 @@ class Http(Struct, frozen=True):
     port: Port = 8080
     max_body_bytes: Positive = 4096
     body_timeout_s: Seconds = 5.0
-    keepalive_timeout_s: Seconds = 75.0
+    keepalive_timeout_s: Seconds = 20.0
     max_head_bytes: Positive = 8190
     drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0
     drain_timeout_s: Seconds = 15.0
@@ -88,7 +88,6 @@ class Presence(Struct, frozen=True):
     """The promise."""
 
     lease_slack_s: Seconds = 1.0
-    refresh_s: Seconds = 4.0
     echo_s: Seconds = 10.0
     give_up_s: Seconds = 600.0
 
@@ -174,12 +173,28 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     raise SettingsError(problems)
 
 
-def missing(settings: Settings) -> list[str]:
-    """Return what a process cannot join an installation without; no default could know it."""
+def load_to_join(environ: Mapping[str, str] | None = None, *, reads_tokens: bool = True) -> Settings:
+    """Load the settings of a process that joins an installation; what no default could know must be there.
+
+    Args:
+        environ: by default the process's own.
+        reads_tokens: whether callers' tokens are read, which takes the pepper; a worker reads none.
+
+    Raises:
+        SettingsError: with every problem found.
+    """
+    settings = load(environ=environ)
+    if problems := missing(settings, reads_tokens=reads_tokens):
+        raise SettingsError(problems)
+    return settings
+
+
+def missing(settings: Settings, *, reads_tokens: bool = True) -> list[str]:
+    """Return what a process cannot join an installation without."""
     problems = []
     if not settings.redis.url:
         problems.append("[redis] url (PRESENCE_REDIS__URL): needed; `presence-gateway dev` brings a Redis of its own")
-    if not settings.secrets.pepper:
+    if reads_tokens and not settings.secrets.pepper:
         problems.append(
             "[secrets] pepper (PRESENCE_SECRETS__PEPPER, or in the file that PRESENCE_SECRETS__FILE names): needed; "
             "`presence-gateway keys generate` makes one"

@@ -11,7 +11,7 @@ from workers.worker import run
 def main() -> None:
     """Read the settings and work until told to stop."""
     try:
-        loaded = settings.load()
+        loaded = settings.load_to_join(reads_tokens=False)
     except settings.SettingsError as error:
         sys.exit(f"presence-gateway: the settings are wrong\n{error}")
     logs.set_up(level=loaded.log.level, fmt=loaded.log.format)

@@ -31,20 +31,30 @@ _SILENT_S = 5.0
 _log = structlog.get_logger()
 
 
-class PresenceWorker(Worker):
-    """arq's worker, which also tells when it last looked at its queue."""
+class WorkerStopped(Exception):
+    """The worker was told to stop, and has no poll half done."""
 
+
+class PresenceWorker(Worker):
+    """arq's worker, which stops between two polls and tells when it last looked at its queue.
+
+    Cancelling it in the middle of a poll could leave a job marked as started that nobody runs.
+    """
+
+    stop: asyncio.Event
     last_poll_s = 0.0
 
     async def _poll_iteration(self) -> None:
+        if self.stop.is_set():
+            raise WorkerStopped
         await super()._poll_iteration()
         self.last_poll_s = time.monotonic()
         WORKER_LAST_POLL.set_to_current_time()
         WORKER_JOBS.set(len(self.tasks))
 
 
-def create_worker(settings: Settings, house: House) -> PresenceWorker:
-    """Build a worker on a pool of its own."""
+def create_worker(settings: Settings, house: House, stop: asyncio.Event) -> PresenceWorker:
+    """Build a worker on a pool of its own, which ends when `stop` is set."""
     pool = connection_pool(
         settings.redis.url,
         connect_timeout_s=settings.redis.connect_timeout_s,
@@ -72,6 +82,7 @@ def create_worker(settings: Settings, house: House) -> PresenceWorker:
         log_results=False,
         ctx={"presence": house.presence},
     )
+    worker.stop = stop
     # A job of a worker that died is held back for this long; the sweeper arms its record anew well before.
     worker.in_progress_timeout_s = settings.lease_s * 2 + 10
     return worker
@@ -88,8 +99,8 @@ async def run(settings: Settings) -> None:
             sweeper = asyncio.create_task(sweep_for_ever(house.indicators))
             _log.info("worker_started", max_jobs=settings.worker.max_jobs)
             while not stop.is_set():
-                watch.worker = create_worker(settings, house)
-                await work(watch.worker, stop, settings.worker.drain_timeout_s)
+                watch.worker = create_worker(settings, house, stop)
+                await work(watch.worker, settings.worker.drain_timeout_s)
             sweeper.cancel()
             _log.info("worker_stopped")
 
@@ -104,32 +115,34 @@ class _Watch:
         return self.worker is not None and time.monotonic() - self.worker.last_poll_s < _SILENT_S
 
 
-async def work(worker: PresenceWorker, stop: asyncio.Event, drain_s: float) -> None:
-    """Run one worker until it fails or we are told to stop.
+async def work(worker: PresenceWorker, drain_s: float) -> None:
+    """Run one worker until it fails or is told to stop, then let its jobs finish.
 
     Any error of Redis ends arq's loop, and a loop that is entered again leaks a slot each time until it runs
-    nothing. So a failed worker is thrown away and a new one built.
+    nothing. So a failed worker is thrown away and the caller builds a new one.
     """
-    polling = asyncio.create_task(worker.main())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    polling.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        error = (await asyncio.gather(polling, return_exceptions=True))[0]
-        if isinstance(error, Exception):
-            REDIS_ERRORS.inc()
-            _log.warning("worker_lost_redis", error=type(error).__name__)
-            if not isinstance(error, (RedisError, OSError)):
-                _log.error("worker_failed", exc_info=error)
+    try:
+        await worker.main()
+    except WorkerStopped:
+        pass
+    except (RedisError, OSError) as error:
+        REDIS_ERRORS.inc()
+        _log.warning("worker_lost_redis", error=type(error).__name__)
+        await asyncio.sleep(_REBUILD_S)
+    except Exception:  # noqa: BLE001 - whatever it was, pauses are owed: logged whole, and a new worker is built
+        _log.exception("worker_failed")
+        await asyncio.sleep(_REBUILD_S)
+    await _finish(worker, drain_s)
+
+
+async def _finish(worker: PresenceWorker, drain_s: float) -> None:
+    """Wait for the jobs under way; one that is cancelled is found by the sweeper."""
     if worker.tasks:
         _, late = await asyncio.wait(set(worker.tasks.values()), timeout=drain_s)
         for task in late:
             task.cancel()
         await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
     await worker.pool.aclose(close_connection_pool=True)
-    if not stop.is_set():
-        await asyncio.sleep(_REBUILD_S)
 
 
 @contextlib.asynccontextmanager

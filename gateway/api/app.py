@@ -12,10 +12,16 @@ from gateway.wiring import House
 def create_app(house: House) -> web.Application:
     """Build the public API. Every route but `/health` is guarded by the gate."""
     http = house.settings.http
-    gate = Gate(house.hasher, house.admission, house.directory, trusted_proxies=http.trusted_proxies)
+    gate = Gate(
+        house.hasher,
+        house.admission,
+        house.directory,
+        trusted_proxies=http.trusted_proxies,
+        failures_per_minute=house.settings.limits.failures_per_minute,
+    )
     presence = PresenceRoutes(house.presence, body_timeout_s=http.body_timeout_s)
 
     app = web.Application(middlewares=[observe], client_max_size=http.max_body_bytes)
     app.router.add_get("/health", ops.health)
-    app.router.add_post("/api/chat/presence/{instance}", gate.for_instance(presence.send))
+    app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_instance(presence.send))
     return app

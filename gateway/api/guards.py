@@ -57,6 +57,7 @@ class Gate:
         directory: RedisDirectory,
         *,
         trusted_proxies: int = 0,
+        failures_per_minute: int = 300,
     ) -> None:
         """Trust the last `trusted_proxies` entries of `X-Forwarded-For` to name the client's address."""
         self._hasher = hasher
@@ -64,6 +65,7 @@ class Gate:
         self._directory = directory
         self._trusted_proxies = trusted_proxies
         self._known = _Memory()
+        self._malformed = _Failures(failures_per_minute)
 
     def for_instance(self, handler: InstanceHandler, *, limit_class: LimitClass = "global") -> "Handler":
         """Guard a route whose path names an instance that the caller must own."""
@@ -99,7 +101,9 @@ class Gate:
             request[AUTH_RESULT] = "missing"
             raise MissingToken
         if not tokens.is_plausible(token):
+            # No such token can exist, so Redis need not be asked, nor count.
             request[AUTH_RESULT] = "malformed"
+            self._malformed.count(self.address(request))
             raise InvalidToken
         request[AUTH_RESULT] = "unknown"
         return self._hasher(token)
@@ -155,6 +159,25 @@ class _Known:
     admission: Admission
     instance: Instance
     until_s: float
+
+
+class _Failures:
+    """Malformed tokens by client address, in this process's memory, in whole minutes."""
+
+    _MOST = 10_000
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._minute = 0
+        self._of: dict[str, int] = {}
+
+    def count(self, address: str) -> None:
+        minute = int(time.monotonic() // 60)
+        if minute != self._minute or len(self._of) >= self._MOST:
+            self._minute, self._of = minute, {}
+        self._of[address] = self._of.get(address, 0) + 1
+        if self._of[address] > self._per_minute:
+            raise Guessing(retry_after_s=60)
 
 
 class _Memory:

@@ -17,7 +17,8 @@ from gateway.model import Quota
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 LOG_FIELDS: web.RequestKey[dict[str, object]] = web.RequestKey("log_fields", dict)
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# Nobody's token or phone number: the id is logged.
+_SANE_ID = re.compile(r"(?!.*pg[ai]_)(?![0-9]{7,15}\Z)[A-Za-z0-9._:-]{1,128}")
 _MESSAGE_OF_STATUS = {
     404: "Not found",
     405: "Method not allowed",

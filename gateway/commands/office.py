@@ -28,7 +28,7 @@ def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awai
 
 
 def with_house(context: typer.Context, work: Callable[[House], Awaitable[T]]) -> T:
-    """Do `work` on the installation.
+    """Do `work` in the installation's house.
 
     Raises:
         SettingsError: a setting is wrong, or missing.
@@ -53,16 +53,13 @@ def operator_settings(data: Path) -> settings.Settings:
     Raises:
         SettingsError: a setting is wrong or missing, and no runner works there.
     """
-    loaded = settings.load()
-    if not loaded.redis.url:
-        valkey = Valkey.of(data)
-        if not valkey.answers():
-            raise CommandFailed(
-                f"no Redis is set (PRESENCE_REDIS__URL) and no `presence-gateway dev` runs on the data folder {data}; "
-                "start one, or name its folder: presence-gateway --data DIR ..."
-            )
-        keys = {"PRESENCE_SECRETS__FILE": str(valkey.folder / "secrets.toml")}
-        loaded = settings.load(environ=keys | os.environ | {"PRESENCE_REDIS__URL": valkey.url})
-    if problems := settings.missing(loaded):
-        raise settings.SettingsError(problems)
-    return loaded
+    if settings.load().redis.url:
+        return settings.load_to_join()
+    valkey = Valkey.of(data)
+    if not valkey.answers():
+        raise CommandFailed(
+            f"no Redis is set (PRESENCE_REDIS__URL) and no `presence-gateway dev` runs on the data folder {data}; "
+            "start one, or name its folder: presence-gateway --data DIR ..."
+        )
+    keys = {"PRESENCE_SECRETS__FILE": str(valkey.folder / "secrets.toml")}
+    return settings.load_to_join(keys | os.environ | {"PRESENCE_REDIS__URL": valkey.url})

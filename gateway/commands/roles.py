@@ -14,6 +14,7 @@ from gateway.dev.ports import url_of
 
 
 def dev(
+    context: typer.Context,
     *,
     port: Annotated[
         int | None,
@@ -24,9 +25,10 @@ def dev(
         typer.Option(min=0, max=65535, show_default="9090", help="The operator's port: health and metrics."),
     ] = None,
     sandbox_port: Annotated[int, typer.Option(min=0, max=65535, help="The sandbox phone's port.")] = 0,
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is kept.", file_okay=False)] = Path(
-        "data"
-    ),
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", show_default="data", help="Where everything is kept.", file_okay=False),
+    ] = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Written as JSON when everything serves, for scripts.", dir_okay=False),
@@ -39,7 +41,7 @@ def dev(
     from gateway.dev.plan import Plan
     from gateway.dev.runner import run
 
-    raise typer.Exit(run(Plan(data, port, admin_port, sandbox_port, ready_file)))
+    raise typer.Exit(run(Plan(data or context.obj, port, admin_port, sandbox_port, ready_file)))
 
 
 def serve(
@@ -66,9 +68,7 @@ def serve(
     from gateway.api.serve import serve as serve_api
     from gateway.processes import Manager, StartFailed
 
-    loaded = settings.load()
-    if problems := settings.missing(loaded):
-        raise settings.SettingsError(problems)
+    loaded = settings.load_to_join()
     logs.set_up(level=loaded.log.level, fmt=loaded.log.format)
     if processes > 1 and (listen_fd, admin_fd) != (None, None):
         raise CommandFailed("--processes opens its own sockets; use it without --listen-fd")

@@ -30,8 +30,10 @@ def locked(folder: Path) -> Iterator[bool]:
             ) from error
         was_killed = bool(file.read())
         _rewrite(file.fileno(), str(os.getpid()))
-        yield was_killed
-        _rewrite(file.fileno(), "")
+        try:
+            yield was_killed
+        finally:
+            _rewrite(file.fileno(), "")
 
 
 def _rewrite(descriptor: int, text: str) -> None:

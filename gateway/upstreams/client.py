@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -28,6 +29,21 @@ _LIFE_S = 5.5
 
 _TOO_MANY = 429
 _LONGEST_HOLD_OFF_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What asking for a session's state showed.
+
+    Attributes:
+        outcome: how the answer reads, or what befell the request; None where this kind cannot be asked.
+        status: the HTTP status, or None without an answer.
+        connection: the session's state.
+    """
+
+    outcome: Outcome | None
+    status: int | None
+    connection: Connection
 
 
 class UpstreamClient:
@@ -62,12 +78,18 @@ class UpstreamClient:
 
     async def connection(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Ask the upstream whether the instance's session is connected."""
+        return (await self.examine(target, timeout_s=timeout_s)).connection
+
+    async def examine(self, target: Target, *, timeout_s: float = 5.0) -> Examination:
+        """Ask the upstream about the instance's session, and tell what its answer says of the way there too."""
         adapter = self._adapters.get(target.kind)
         call = adapter.probe(target) if adapter else None
         if adapter is None or call is None:
-            return Connection.UNKNOWN
+            return Examination(None, None, Connection.UNKNOWN)
         reply = await send(self._session, target, call, timeout_s)
-        return Connection.UNKNOWN if isinstance(reply, Outcome) else adapter.connection(reply)
+        if isinstance(reply, Outcome):
+            return Examination(reply, None, Connection.UNKNOWN)
+        return Examination(adapter.outcome(reply), reply.status, adapter.connection(reply))
 
     def count_open_circuits(self) -> int:
         """Count the upstreams that are left alone now."""

@@ -1,14 +1,13 @@
 """RyzeAPI, the hosted API whose contract this gateway keeps; also how two gateways are chained."""
 
 from gateway.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
 
 
 class RyzeApi(Adapter):
     """`POST /api/chat/presence/{instance}` without a duration: the timer stays ours (contract section 4)."""
 
     kind = "ryzeapi"
-    capabilities = Capabilities(own_timer=True)
     rules = (
         Rule(400, Outcome.UNKNOWN_NUMBER, "invalid number"),
         Rule(404, Outcome.NOT_CONNECTED, "instance not found"),

@@ -6,10 +6,12 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +19,7 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 import pytest
+import requests
 from yarl import URL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -309,11 +312,11 @@ class Installation:
         return Tenant(account, account_token, name, instance_token)
 
     def create_tenants(self, count: int) -> list[Tenant]:
-        """Several at once: starting a command costs more than what it does."""
-        from concurrent.futures import ThreadPoolExecutor
-
+        """Several instances of one new account."""
+        account, account_token = self.create_account()
         with ThreadPoolExecutor(3) as pool:
-            return list(pool.map(lambda _: self.create_tenant(), range(count)))
+            made = list(pool.map(lambda _: self.create_instance(account), range(count)))
+        return [Tenant(account, account_token, name, token) for name, token in made]
 
     def issue_token(self, account: str) -> tuple[str, str]:
         """Issue one more account token, with a fresh quota; its id and itself."""
@@ -487,3 +490,100 @@ async def guesser(installation: Installation) -> AsyncIterator[Client]:
 @pytest.fixture
 def number() -> str:
     return new_number()
+
+
+# One token, eight processes, two gateways: this takes a minute of waiting, so it begins with the first test of all.
+
+CALLERS = 8
+VOLLEY = 25  # requests of each caller at once: twice the limit together
+
+CALLER = """
+import http.client, json, sys, time
+from urllib.parse import urlsplit
+
+urls, path, token, body, begin, volley = json.loads(sys.argv[1])
+doors = [http.client.HTTPConnection(urlsplit(url).hostname, urlsplit(url).port, timeout=20) for url in urls]
+
+def ask(n):
+    door, sent = doors[n % len(doors)], time.time()
+    door.request("POST", path, body, {"token": token})
+    answer = door.getresponse()
+    answer.read()
+    door.close()
+    told = [int(answer.headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset")]
+    print(json.dumps([sent, time.time(), answer.status, *told]), flush=True)
+    return told[-1]
+
+time.sleep(max(0, begin - time.time()))
+for n in range(volley):
+    reset = ask(n)
+while time.time() < reset:
+    time.sleep(max(0, min(7, reset - time.time())))
+    if time.time() < reset:  # a refused try must not push Reset away
+        ask(0)
+for n in range(volley):
+    ask(n)
+"""
+
+
+@pytest.fixture(scope="session")
+def second_url(installation: Installation) -> Iterator[str]:
+    """A second gateway process on the same Redis."""
+    with socket.socket() as free, socket.socket() as free_too:
+        for one in (free, free_too):
+            one.bind(("127.0.0.1", 0))
+        port, admin_port = free.getsockname()[1], free_too.getsockname()[1]
+    with (installation.folder / "dev.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "serve"],
+            cwd=ROOT,
+            env=installation.environment | {"PRESENCE_HTTP__PORT": str(port), "PRESENCE_ADMIN__PORT": str(admin_port)},
+            stdout=log,
+            stderr=log,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + START_WITHIN_S
+        while not answers_health(url):
+            assert process.poll() is None, installation.log[-3000:]
+            assert time.monotonic() < deadline, installation.log[-3000:]
+            time.sleep(POLL_S)
+        yield url
+    finally:
+        process.terminate()
+        assert process.wait(STOP_WITHIN_S) == 0
+
+
+def answers_health(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def callers(installation: Installation, second_url: str) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Eight processes that fire at one token at once, wait for its Reset, and fire again."""
+    tenant = installation.create_tenant(per_minute=None)
+    body = json.dumps({"number": new_number(), "state": "pause"})
+    path = f"/api/chat/presence/{tenant.instance}"
+    order = [[installation.url, second_url], path, tenant.account_token, body, time.time() + 2, VOLLEY]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CALLER, json.dumps(order)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(CALLERS)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def early_callers(request: pytest.FixtureRequest) -> None:
+    """Whoever will read what the callers saw, need not wait for them at the end."""
+    if any("callers" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("callers")

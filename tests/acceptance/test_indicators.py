@@ -308,7 +308,8 @@ async def tell(story: Story) -> None:
 
 def cast_of(installation: Installation, tenant: Tenant, client: Client) -> list[Story]:
     """A story for every plot; one that breaks its upstream, or has a stranger in it, gets tenants of its own."""
-    *own, stranger = installation.create_tenants(len(FAULTY) + 1)
+    own = installation.create_tenants(len(FAULTY))
+    stranger = installation.create_tenant()
     namesake = installation.create_tenant(instance=tenant.instance)
     strangers = {"two_accounts": stranger, "two_accounts_with_one_instance_name": namesake}
     tenants = dict(zip(sorted(FAULTY), own, strict=True))

@@ -13,10 +13,12 @@ from fakes.base import GROUP, LID, PERSON, ConnectionRow, ErrorRow, FakeUpstream
 from fakes.evolution import SLICE_MS, FakeEvolution
 from fakes.gowa import FakeGowa
 from fakes.misbehaviour import LOUD, READS_AS_SUCCESS, SILENT, bomb, flood, hang
+from fakes.quepasa import FakeQuepasa
+from fakes.uazapi import FakeUazapi
 from fakes.wppconnect import FakeWppconnect
 from fakes.wuzapi import FakeWuzapi
 
-from gateway.model import Chat, Outcome, State
+from gateway.model import MAX_DURATION_S, Chat, Outcome, State
 from gateway.upstreams.base import Connection
 from gateway.upstreams.client import UpstreamClient
 from gateway.upstreams.registry import ADAPTERS
@@ -128,6 +130,17 @@ async def test_an_upstreams_own_timer_does_not_end_the_indicator_before_we_refre
         ends = fake.shown[0].at + upstreams.pace(target).refresh_s * clock * 0.9
         await eventually(lambda: asyncio.get_running_loop().time() > ends)
         assert [told for told in fake.shown if told.state is State.PAUSED and told.at < ends] == []
+
+
+@pytest.mark.parametrize("fake_of", [FakeUazapi, FakeQuepasa])
+async def test_an_upstreams_own_timer_is_a_second_net_of_a_minute_at_most(
+    upstreams: UpstreamClient, fake_of: Fake
+) -> None:
+    clock = 0.005
+    async with fake_of(sleep=scaled(clock)) as fake:
+        assert await upstreams.tell(fake.target(), PERSON, State.TYPING, timeout_s=5) is Outcome.OK
+        await asyncio.sleep(MAX_DURATION_S * clock + SLACK_S)
+        assert states_of(fake)[-1] is State.PAUSED
 
 
 @every_fake

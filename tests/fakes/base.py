@@ -116,7 +116,6 @@ def one_of(*outcomes: Outcome) -> frozenset[Outcome]:
     return frozenset(outcomes)
 
 
-OK = one_of(Outcome.OK)
 REJECTED = one_of(Outcome.REJECTED)
 UNAUTHORIZED = one_of(Outcome.UNAUTHORIZED)
 NOT_CONNECTED = one_of(Outcome.NOT_CONNECTED)
@@ -125,8 +124,7 @@ UNSUPPORTED = one_of(Outcome.UNSUPPORTED)
 UNKNOWN = one_of(Outcome.UNKNOWN)
 BAD_NUMBER = one_of(Outcome.UNKNOWN_NUMBER, Outcome.REJECTED)
 """The upstream's text says "number or something else": either reading is true."""
-TRY_LATER = one_of(Outcome.UNAVAILABLE, Outcome.REJECTED)
-"""429 and its like: contract section 4 names no status for it."""
+TRY_LATER = one_of(Outcome.UNAVAILABLE)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from fakes.base import (
-    BAD_NUMBER,
     CONNECTED,
     NOT_CONNECTED,
     NOT_KNOWN,
     NOT_LOGGED_IN,
     REJECTED,
     UNAUTHORIZED,
+    UNKNOWN_NUMBER,
     BrokenJSONError,
     ConnectionRow,
     ErrorRow,
@@ -48,13 +48,13 @@ class FakeEvolutionGo(FakeUpstream):
         ErrorRow("unknown token is an unknown instance", 401, UNAUTHORIZED, credential="wrong"),
         ErrorRow("client disconnected", 500, NOT_CONNECTED, session_state="disconnected"),
         ErrorRow("no active session found", 500, NOT_CONNECTED, session_state="no-session"),
-        ErrorRow("invalid phone number", 500, BAD_NUMBER, world={"failing": "invalid-number"}),
+        ErrorRow("invalid phone number", 500, UNKNOWN_NUMBER, world={"failing": "invalid-number"}),
         ErrorRow("phone number is required", 400, REJECTED, recorded=Recorded(400, error("phone number is required"))),
         ErrorRow("state is required", 400, REJECTED, recorded=Recorded(400, error("state is required"))),
         ErrorRow(
             "Invalid number format",
             400,
-            BAD_NUMBER,
+            UNKNOWN_NUMBER,
             recorded=Recorded(400, error("Invalid number format: 5511999999999@s.whatsapp.net")),
         ),
         ErrorRow(

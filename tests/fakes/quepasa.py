@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from fakes.base import (
-    BAD_NUMBER,
     NOT_CONNECTED,
     REJECTED,
+    UNKNOWN_NUMBER,
     BrokenJSONError,
     ErrorRow,
     FakeUpstream,
@@ -44,7 +44,7 @@ class FakeQuepasa(FakeUpstream):
         ErrorRow("unknown token", 400, BAD_TOKEN, credential="wrong"),
         ErrorRow("not ready", 503, NOT_CONNECTED, session_state="disconnected"),
         ErrorRow("chatid is required", 400, REJECTED, recorded=Recorded(400, error("chatid is required"))),
-        ErrorRow("invalid chatid", 400, BAD_NUMBER, recorded=Recorded(400, error("invalid chatid: 5511999999999"))),
+        ErrorRow("invalid chatid", 400, UNKNOWN_NUMBER, recorded=Recorded(400, error("invalid chatid: 5511999999999"))),
     )
 
     def __init__(self, *, sleep: Sleep = asyncio.sleep) -> None:

@@ -69,7 +69,6 @@ class FakeWppconnect(FakeUpstream):
     def __init__(self, *, sleep: Sleep = asyncio.sleep) -> None:
         super().__init__(sleep=sleep)
         self._bcrypt = asyncio.Semaphore(2)
-        self._timers: dict[str, asyncio.Task[None]] = {}
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from fakes.base import (
-    BAD_NUMBER,
     CONNECTED,
     DISCONNECTED,
     NOT_CONNECTED,
     NOT_LOGGED_IN,
     REJECTED,
     UNAUTHORIZED,
+    UNKNOWN_NUMBER,
     BrokenJSONError,
     ConnectionRow,
     ErrorRow,
@@ -50,7 +50,9 @@ class FakeWuzapi(FakeUpstream):
         ErrorRow(
             "missing State in Payload", 400, REJECTED, recorded=Recorded(400, error(400, "missing State in Payload"))
         ),
-        ErrorRow("could not parse Phone", 400, BAD_NUMBER, recorded=Recorded(400, error(400, "could not parse Phone"))),
+        ErrorRow(
+            "could not parse Phone", 400, UNKNOWN_NUMBER, recorded=Recorded(400, error(400, "could not parse Phone"))
+        ),
     )
     CONNECTION_ROWS: ClassVar[tuple[ConnectionRow, ...]] = tuple(
         ConnectionRow(state, expected, {"style": style})

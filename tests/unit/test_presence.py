@@ -10,6 +10,7 @@ from gateway.errors import (
     InvalidNumber,
     StateUnsupported,
     StoreUnavailable,
+    UpstreamCredentialRefused,
     UpstreamRejected,
     UpstreamSilent,
     UpstreamUnavailable,
@@ -113,7 +114,7 @@ async def test_the_promise_is_made_before_the_upstream_is_told_and_settled_after
     ("outcome", "error", "settled"),
     [
         (Outcome.REJECTED, UpstreamRejected, "failed"),
-        (Outcome.UNAUTHORIZED, UpstreamRejected, "failed"),
+        (Outcome.UNAUTHORIZED, UpstreamCredentialRefused, "failed"),
         (Outcome.GARBLED, UpstreamRejected, "unknown"),
         (Outcome.NOT_CONNECTED, InstanceNotConnected, "failed"),
         (Outcome.UNKNOWN_NUMBER, InvalidNumber, "failed"),
@@ -212,7 +213,7 @@ async def test_a_failed_pause_backs_off(tries: int, retry_ms: int) -> None:
 async def test_a_pause_waits_longer_while_the_session_is_down() -> None:
     world = World(outcome=Outcome.NOT_CONNECTED, claims=[claim_of(State.PAUSED)])
     await world.presence().wake(KEY, "9")
-    assert world.events[-1] == "settle failed retry=15000"
+    assert world.events[-1] == "settle failed retry=5000"
 
 
 async def test_a_pause_is_abandoned_loudly_after_its_time() -> None:
