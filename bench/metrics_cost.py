@@ -1,0 +1,138 @@
+"""What watching costs: a scrape with many pauses owed, and the counting on every request.
+
+    make bench-metrics ARGS="--owed 10000 --requests 3000 --rounds 5"
+
+Both are CPU seconds of the gateway's own process, which a busy machine inflates less than time on the clock. The
+counting is measured against the same gateway with every metric replaced by one that does nothing, in turns.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import aiohttp
+import uvloop
+from rig import Caller, Rig, running_rig, wait_for
+
+from gateway import settings
+from gateway.model import Chat, State
+from gateway.ports import ChatKey
+from gateway.wiring import open_house
+
+SCRAPES = 50
+CONNECTIONS = 16
+TICKS = os.sysconf("SC_CLK_TCK")
+
+UNCOUNTED = """
+from prometheus_client import Counter, Gauge, Histogram
+for kind in (Counter, Gauge, Histogram):
+    kind.labels = lambda self, *values, **named: self
+    for method in ("inc", "dec", "set", "observe", "set_to_current_time"):
+        if hasattr(kind, method):
+            setattr(kind, method, lambda self, *values, **named: None)
+from gateway.cli import main
+main(["serve"])
+"""
+
+
+def cpu_s(pid: int) -> float:
+    """What a process has used so far; `cutime` of the dead not included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+async def owe(rig: Rig, count: int) -> None:
+    async with open_house(settings.load(environ=rig.environ)) as house:
+        for first in range(0, count, 50):
+            await asyncio.gather(
+                *(
+                    house.indicators.promise(
+                        ChatKey("i0", Chat(f"55119{number:08}@s.whatsapp.net")),
+                        State.TYPING,
+                        60_000,
+                        owner="bench",
+                        ticket=None,
+                        trace="",
+                    )
+                    for number in range(first, min(first + 50, count))
+                )
+            )
+
+
+async def scrape(rig: Rig, times: int) -> tuple[float, list[float], int]:
+    """CPU seconds of each scrape, its seconds on the clock, and how many bytes it was."""
+    pid, waited, size = rig.processes["gateway"].pid, [], 0
+    async with aiohttp.ClientSession() as session:
+        began = cpu_s(pid)
+        for _ in range(times):
+            asked = time.perf_counter()
+            async with session.get(f"http://{rig.targets['gateway']}/metrics") as response:
+                size = len(await response.read())
+            waited.append(time.perf_counter() - asked)
+        return (cpu_s(pid) - began) / times, waited, size
+
+
+async def request(rig: Rig, token: str, count: int, pid: int) -> float:
+    """CPU seconds of the gateway for each request."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
+        caller = Caller(rig, token, session)
+
+        async def call(first: int) -> None:
+            for number in range(first, count, CONNECTIONS):
+                assert await caller.show("bench", f"55118{number:08}") == 200
+
+        began = cpu_s(pid)
+        await asyncio.gather(*(call(first) for first in range(CONNECTIONS)))
+        return (cpu_s(pid) - began) / count
+
+
+def round_of(rig: Rig, token: str, count: int, *, counted: bool) -> float:
+    if counted:
+        rig.start("gateway")
+        pid = rig.processes["gateway"].pid
+    else:
+        with (rig.folder / "uncounted.log").open("ab") as log:
+            process = subprocess.Popen([sys.executable, "-c", UNCOUNTED], env=rig.environ, stdout=log, stderr=log)
+        rig.processes["gateway"] = process
+        wait_for(f"http://{rig.targets['gateway']}/readyz", process)
+        pid = process.pid
+    uvloop.run(request(rig, token, count // 10, pid))
+    spent = uvloop.run(request(rig, token, count, pid))
+    rig.stop("gateway")
+    return spent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--owed", type=int, default=10_000)
+    parser.add_argument("--requests", type=int, default=3_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, running_rig(Path(folder), {"PRESENCE_LOG__LEVEL": "warning"}) as rig:
+        token = rig.create_account("bench", {"bench": None})
+        rig.start("gateway")
+        uvloop.run(owe(rig, asked.owed))
+        uvloop.run(scrape(rig, 5))
+        cpu, waited, size = uvloop.run(scrape(rig, SCRAPES))
+        rig.stop("gateway")
+        print(
+            f"A scrape with {asked.owed} pauses owed: {cpu * 1000:.1f} ms of CPU, "
+            f"half within {statistics.median(waited) * 1000:.1f} ms on the clock, {size} bytes"
+        )
+        with_metrics, without = [], []
+        for _ in range(asked.rounds):
+            with_metrics.append(round_of(rig, token, asked.requests, counted=True))
+            without.append(round_of(rig, token, asked.requests, counted=False))
+        a, b = statistics.median(with_metrics), statistics.median(without)
+        print(f"A request: {a * 1e6:.0f} us of CPU with metrics, {b * 1e6:.0f} us without: {100 * (a / b - 1):+.1f} %")
+        print(f"(load average of this machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)")
+
+
+if __name__ == "__main__":
+    main()
