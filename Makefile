@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format bench bench-metrics chaos docs panels lock clean
+.PHONY: help install run test test-fast lint format bench bench-metrics chaos docs panels sizing lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
 
 bench-metrics: $(STAMP) ## Measure what watching costs (ARGS="--owed 10000")
 	@PYTHONPATH=tests $(BIN)/python bench/metrics_cost.py $(ARGS)
+
+sizing: $(STAMP) ## Measure what an installation needs
+	@PYTHONPATH=tests $(BIN)/python bench/sizing.py $(ARGS)
 
 panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/images
 	@PYTHONPATH=tests $(BIN)/python bench/draw_panels.py $(ARGS)
