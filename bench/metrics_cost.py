@@ -146,7 +146,8 @@ def main() -> None:
             f"A scrape with {asked.owed} pauses owed: {cpu * 1000:.1f} ms of CPU, "
             f"half within {statistics.median(waited) * 1000:.1f} ms on the clock, {size} bytes"
         )
-        with_metrics, without = [], []
+        with_metrics: list[float] = []
+        without: list[float] = []
         for number in range(asked.rounds):
             for counted in (number % 2 == 0, number % 2 == 1):
                 (with_metrics if counted else without).append(
