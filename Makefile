@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format bench bench-metrics chaos docs panels sizing lock clean
+.PHONY: help install run test test-fast lint format bench bench-metrics bench-isolation chaos replay soak docs panels sizing lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12"; exit 1; }
@@ -29,6 +29,16 @@ test: $(STAMP) ## Run every test that CI runs
 
 test-fast: $(STAMP) ## Run the tests that need no process and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)
+
+chaos: $(STAMP) ## Prove the promises: 5,000 simulated scenarios, then every fault for real (ARGS="worker Sentinel" for some)
+	@PYTHONPATH=tests $(BIN)/python -m model 10000 5000
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+replay: $(STAMP) ## Replay one simulated scenario and print its timeline (SEED=17)
+	@PYTHONPATH=tests $(BIN)/python -m model $(SEED)
+
+soak: $(STAMP) ## Ten minutes of load: memory, descriptors, Redis keys stay flat (ARGS="--seconds 60")
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(ARGS)
 
 lint: $(STAMP) ## Check style, types and the import contracts
 	@$(BIN)/ruff format --check .
@@ -54,6 +64,9 @@ panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/imag
 
 docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
+
+bench-isolation: $(STAMP) ## Measure whether an upstream that hangs is felt on another
+	@$(BIN)/python bench/isolation.py $(ARGS)
 
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group build pyproject.toml -o requirements.lock

@@ -8,50 +8,15 @@ duration; it includes the time of the typing's own answer.
 
 import argparse
 import asyncio
-import json
 import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import aiohttp
+from installation import create_account, running
 from rich.progress import Progress
 
 DURATION_S = 2
-START_WITHIN_S = 60.0
-
-
-def start(folder: Path) -> tuple["subprocess.Popen[bytes]", dict[str, Any]]:
-    """Start the all-in-one runner; returns it and what its ready file says."""
-    ready = folder / "ready.json"
-    command = [sys.executable, "-m", "gateway", "dev", "--port", "0", "--admin-port", "0"]
-    command += ["--data", str(folder / "data"), "--ready-file", str(ready)]
-    with (folder / "log").open("wb") as log:
-        runner = subprocess.Popen(command, stdout=log, stderr=log)
-    deadline = time.monotonic() + START_WITHIN_S
-    while not ready.exists():
-        if runner.poll() is not None or time.monotonic() > deadline:
-            sys.exit((folder / "log").read_text())
-        time.sleep(0.1)
-    return runner, json.loads(ready.read_text())
-
-
-def create_account(ready: dict[str, Any]) -> str:
-    """Make an account that no limit stops; returns its token."""
-    environment = os.environ | ready["env"]
-    operator = [sys.executable, "-m", "gateway"]
-
-    def run(*words: str) -> dict[str, Any]:
-        done = subprocess.run([*operator, *words, "--json"], env=environment, check=True, capture_output=True)
-        return dict(json.loads(done.stdout))
-
-    token = str(run("account", "create", "bench", "--per-minute", "1000000")["token"])
-    run("instance", "create", "bench", "bench")
-    return token
 
 
 async def load(ready: dict[str, Any], token: str, rate: int, seconds: int) -> None:
@@ -98,14 +63,10 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=50, help="commands a second (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=20, help="for how long (default: %(default)s)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        runner, ready = start(Path(folder))
-        try:
-            asyncio.run(load(ready, create_account(ready), options.rate, options.seconds))
-            late = asyncio.run(latenesses(ready, options.rate * options.seconds))
-        finally:
-            runner.send_signal(signal.SIGINT)
-            runner.wait()
+    with running() as ready:
+        token = create_account(ready)
+        asyncio.run(load(ready, token, options.rate, options.seconds))
+        late = asyncio.run(latenesses(ready, options.rate * options.seconds))
     promised = options.rate * options.seconds
     at = {name: late[min(len(late) - 1, int(len(late) * share))] for name, share in (("p50", 0.5), ("p99", 0.99))}
     print(

@@ -16,6 +16,7 @@ class Cipher:
         Raises:
             ValueError: a key is not 32 url-safe base64-encoded bytes.
         """
+        self._newest = Fernet(keys[0]) if keys else None
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
 
     def encrypt(self, clear: str) -> str:
@@ -42,6 +43,22 @@ class Cipher:
             return self._open(sealed)
         except InvalidToken as error:
             raise CredentialUnreadable from error
+
+    def reseal(self, sealed: str) -> str:
+        """Encrypt a stored credential under the newest key; what is so already comes back as it is.
+
+        Raises:
+            CredentialUnreadable: no key opens it.
+        """
+        if not sealed or self._is_newest(sealed):
+            return sealed
+        return self.encrypt(self.decrypt(sealed))
+
+    def _is_newest(self, sealed: str) -> bool:
+        try:
+            return self._newest is not None and bool(self._newest.decrypt(sealed.encode()))
+        except InvalidToken:
+            return False
 
     def _open(self, sealed: str) -> str:
         if self._fernet is None:

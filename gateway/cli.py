@@ -8,7 +8,7 @@ import typer
 
 from gateway import SERVICE, VERSION
 from gateway.cipher import CredentialUnreadable
-from gateway.commands import account, config, doctor, instance, keys, roles, send, status, token
+from gateway.commands import account, audit, config, data, doctor, instance, keys, roles, send, status, token
 from gateway.commands.office import CommandFailed
 from gateway.commands.printing import examples
 from gateway.dev.errors import DevError
@@ -58,6 +58,10 @@ app.add_typer(account.app, name="account", rich_help_panel=_OPERATE)
 app.add_typer(instance.app, name="instance", rich_help_panel=_OPERATE)
 app.add_typer(token.app, name="token", rich_help_panel=_OPERATE)
 app.add_typer(keys.app, name="keys", rich_help_panel=_OPERATE)
+app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway audit --count 20"))(audit.audit)
+app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway check"))(data.check)
+app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway backup tenants.ndjson"))(data.backup)
+app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway restore tenants.ndjson"))(data.restore)
 app.command(
     rich_help_panel=_TRY,
     epilog=examples(

@@ -4,8 +4,14 @@ GatewayError
 ├── Unauthorized (401)
 │   ├── MissingToken
 │   ├── InvalidToken
-│   └── InvalidAccountToken
-├── InstanceTokenMismatch (403)
+│   ├── InvalidAccountToken
+│   ├── MissingKey
+│   └── InvalidKey
+├── Forbidden (403)
+│   ├── InstanceTokenMismatch
+│   ├── QuotaExceeded
+│   ├── OperatorOnly
+│   └── AdminOff
 ├── RateLimited (429)
 ├── BadRequest (400)
 │   ├── InvalidBody
@@ -13,8 +19,21 @@ GatewayError
 │   ├── StateRequired
 │   ├── InvalidState
 │   ├── InvalidNumber
-│   └── InvalidDuration
-├── InstanceNotFound (404)
+│   ├── InvalidDuration
+│   ├── NameRequired
+│   ├── InvalidName
+│   ├── InvalidAccountName
+│   ├── InvalidLabel
+│   ├── InvalidOwnToken
+│   ├── InvalidGrace
+│   ├── InvalidUpstream
+│   ├── UpstreamNotAllowed
+│   ├── InvalidFigure
+│   └── ConfirmationNeeded
+├── NotFound (404)
+│   ├── InstanceNotFound
+│   ├── AccountNotFound
+│   └── TokenNotFound
 ├── Conflict (409)
 ├── StateUnsupported (501)
 ├── UpstreamRejected (502)
@@ -22,6 +41,7 @@ GatewayError
 ├── InstanceNotConnected (503)
 ├── UpstreamSilent (504)
 └── Unavailable (503)
+    ├── Overloaded
     ├── StoreUnavailable
     └── UpstreamUnavailable
 """
@@ -69,11 +89,46 @@ class InvalidAccountToken(Unauthorized):
     message = "Invalid account token"
 
 
-class InstanceTokenMismatch(GatewayError):
-    """An instance token on any instance but its own, whether that one exists or not."""
+class MissingKey(Unauthorized):
+    """The operator's port was called without a key or token."""
+
+    message = "Missing operator key or account token"
+
+
+class InvalidKey(Unauthorized):
+    """Neither the operator's key nor an account token that is valid now."""
+
+    message = "Invalid operator key or account token"
+
+
+class Forbidden(GatewayError):
+    """We know who is calling, and they may not."""
 
     status = 403
+
+
+class InstanceTokenMismatch(Forbidden):
+    """An instance token on any instance but its own, whether that one exists or not."""
+
     message = "Instance token does not match the requested instance"
+
+
+class QuotaExceeded(Forbidden):
+    """The account has as many instances as it may."""
+
+    message = "Account instance quota exceeded"
+
+
+class OperatorOnly(Forbidden):
+    """An account token where only the operator's key will do."""
+
+    message = "Only the operator may do this"
+
+
+class AdminOff(Forbidden):
+    """No operator's key is configured, so nobody is the operator."""
+
+    message = "The operator's API is off: no operator key is configured"
 
 
 class RateLimited(GatewayError):
@@ -125,11 +180,88 @@ class InvalidDuration(BadRequest):
     message = "Invalid duration. Use an integer from 0 to 60"
 
 
-class InstanceNotFound(GatewayError):
-    """The account has no instance of that name; whether another account has one is never told."""
+class NameRequired(BadRequest):
+    """`name` is missing or empty."""
+
+    message = "Instance name is required"
+
+
+class InvalidName(BadRequest):
+    """`name` is none that an instance may have."""
+
+    message = "Invalid instance name"
+
+
+class InvalidAccountName(BadRequest):
+    """`name` is missing, or none that an account may have."""
+
+    message = "Invalid account name. Use 1 to 100 letters, digits, dots, dashes or underscores"
+
+
+class InvalidLabel(BadRequest):
+    """A token's name is too long, or cannot be printed."""
+
+    message = "Invalid token name. Use at most 100 printable characters"
+
+
+class InvalidOwnToken(BadRequest):
+    """The caller's own token is too short, too long, holds other characters, or looks like one of ours."""
+
+    message = "Invalid instance token. Use 16 to 256 printable characters without spaces"
+
+
+class InvalidGrace(BadRequest):
+    """`grace` is negative or longer than a day."""
+
+    message = "Invalid grace. Use an integer from 0 to 86400"
+
+
+class InvalidUpstream(BadRequest):
+    """`upstream` names no kind that we know, no URL, or a session that cannot stand in one."""
+
+    message = "Invalid upstream. Give a known kind, an http or https url, and a session of letters, digits and _ . -"
+
+
+class UpstreamNotAllowed(BadRequest):
+    """The operator allows no such address, by name or by what the name resolves to."""
+
+    message = "Upstream URL is not allowed"
+
+
+class InvalidFigure(BadRequest):
+    """A limit, a quota or a count is out of its bounds."""
+
+    message = "Invalid figure. Use an integer within the documented bounds"
+
+
+class ConfirmationNeeded(BadRequest):
+    """Deleting asks for the name again, and it was not that name."""
+
+    message = "Confirm the deletion with the name"
+
+
+class NotFound(GatewayError):
+    """Nothing of that name or id, as far as this caller may know."""
 
     status = 404
+
+
+class InstanceNotFound(NotFound):
+    """The account has no instance of that name; whether another account has one is never told."""
+
     message = "Instance not found"
+
+
+class AccountNotFound(NotFound):
+    """There is no such account; to an account every other one is none."""
+
+    message = "Account not found"
+
+
+class TokenNotFound(NotFound):
+    """There is no such token, or it is being replaced already."""
+
+    message = "Token not found"
 
 
 class Conflict(GatewayError):
@@ -180,6 +312,10 @@ class Unavailable(GatewayError):
     status = 503
     message = "Service temporarily unavailable"
     retry_after_s = 1
+
+
+class Overloaded(Unavailable):
+    """This process has as many commands under way as it can finish in time."""
 
 
 class StoreUnavailable(Unavailable):

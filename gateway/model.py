@@ -87,12 +87,16 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an instance's session lives: the upstream's kind, origin, session name and credential (in clear)."""
+    """Where an instance's session lives: the upstream's kind, origin, session name and credential (in clear).
+
+    `trusted` where the operator chose it; a tenant's own is held to the operator's rules at every call.
+    """
 
     kind: str
     url: str
     session: str
     credential: str = ""
+    trusted: bool = True
 
     @property
     def session_path(self) -> str:
@@ -143,6 +147,7 @@ class Outcome(StrEnum):
     UNSUPPORTED = "unsupported"
     UNAVAILABLE = "unavailable"
     GARBLED = "garbled"
+    NOT_ALLOWED = "not_allowed"
     UNKNOWN = "unknown"
 
     @property

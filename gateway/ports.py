@@ -24,6 +24,7 @@ class Grant:
         op: what the upstream is to be told.
         deadline_s: when the lease ends, on the local monotonic clock.
         told_ms_ago: when the upstream was last told to show something, or None where that is long ago.
+        ticket: a command's place among the chat's commands; '' for a wake-up.
     """
 
     key: ChatKey
@@ -31,6 +32,7 @@ class Grant:
     op: State
     deadline_s: float
     told_ms_ago: int | None = None
+    ticket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ class Indicators(Protocol):
         """Take the lease and arm a provisional pause.
 
         When a `Grant` returns, the chat will be paused even if this process dies now: no earlier than `duration_ms`
-        from now, no later than that and one lease. Calling again with the same `owner` is safe.
+        from now, no later than that and one lease. Calling again with the same `owner` is safe. A negative `ticket`
+        is a command that arrived so many microseconds ago.
         """
         ...
 
@@ -146,6 +149,14 @@ class Indicators(Protocol):
 
     async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
         """Take the lease for a wake-up; None where a newer command, or another worker, has taken over."""
+        ...
+
+    async def server(self) -> str:
+        """Name the server that answers; a restarted one, or a replica that took over, has another name."""
+        ...
+
+    async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
+        """Put back a command that the record does not know; False where it does, or knows a newer one."""
         ...
 
 

@@ -10,9 +10,10 @@ import asyncio
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 from gateway import trace as tracing
 from gateway.errors import (
@@ -22,6 +23,7 @@ from gateway.errors import (
     StateUnsupported,
     StoreUnavailable,
     UpstreamCredentialRefused,
+    UpstreamNotAllowed,
     UpstreamRejected,
     UpstreamSilent,
     UpstreamUnavailable,
@@ -41,6 +43,7 @@ from gateway.ports import (
     Settled,
     Upstreams,
 )
+from gateway.reassert import Promises
 
 BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 """Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""
@@ -51,8 +54,19 @@ _LEAST_TO_CALL_S = 0.5
 _WAIT_S = (0.005, 0.01, 0.02, 0.04, 0.05)
 """Waits between two looks at a lease that is taken; a healthy call gives it back within milliseconds."""
 
-_SETTLE_AGAIN_S = 0.25
-_SETTLE_TRIES = 240
+_AGAIN_S = 0.1
+"""Between two tries of a step that Redis did not take."""
+
+_WAKE_PATIENCE_S = 10.0
+"""For how long a wake-up insists; whatever it leaves undone then, the sweeper finds."""
+
+_COMMAND_PATIENCE_S = 120.0
+"""For how long a command's record is put right after its caller was answered."""
+
+_MOST_UNSETTLED = 10_000
+_AT_ONCE = 32
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,7 @@ class Presence:
         indicators: Indicators,
         upstreams: Upstreams,
         directory: Directory,
+        promises: Promises | None = None,
         *,
         upstream_timeout_s: float,
         give_up_s: float,
@@ -98,7 +113,9 @@ class Presence:
         self._monotonic = monotonic
         self._sleep = sleep
         self._jitter = jitter
-        self._unsettled: set[asyncio.Task[None]] = set()
+        self._promises = promises
+        self._unsettled: deque[_Unsettled] = deque()
+        self._settling: asyncio.Task[None] | None = None
 
     async def show(
         self, instance: Instance, chat: Chat, state: State, duration_s: int, *, asked: str = "", trace: str = ""
@@ -135,6 +152,9 @@ class Presence:
         outcome = await self._upstreams.tell(instance.target, chat, State.PAUSED, timeout_s=self._upstream_timeout_s)
         if outcome is not Outcome.OK:
             raise _error(outcome, State.PAUSED.value)
+        # The record does not know, and would show its indicator again: it is told once Redis is back.
+        key, paused_s = ChatKey(instance.id, chat), self._monotonic()
+        self._settle_later(lambda: self._record_pause(key, paused_s))
 
     async def wake(self, key: ChatKey, generation: str) -> Woken:
         """Do what the chat's record says is due; at the latest the sweeper comes back for what fails here.
@@ -148,11 +168,6 @@ class Presence:
         with tracing.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
             return await self._do(key, claim)
 
-    async def drain(self) -> None:
-        """Wait for records that could not be settled at once because Redis was away."""
-        while self._unsettled:
-            await asyncio.wait(self._unsettled)
-
     async def _do(self, key: ChatKey, claim: Claim) -> Woken:
         instance = await self._directory.instance(key.instance_id, claim.instance_version)
         if instance is None:
@@ -161,11 +176,22 @@ class Presence:
             return Woken("abandoned", trace=claim.trace)
         return await self._settle_wake(claim, await self._tell(instance, claim.grant))
 
+    async def drain(self) -> None:
+        """Wait for records that could not be settled at once because Redis was away."""
+        while self._settling is not None:
+            await asyncio.wait({self._settling})
+
     async def _promise(self, key: ChatKey, op: State, duration_ms: int, trace: str) -> Grant | Overtaken:
         """Promise before acting, and wait while another call to this chat is under way."""
         owner, ticket, looks = secrets.token_hex(8), None, 0
         while True:
-            answer = await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
+            try:
+                answer = await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
+            except StoreUnavailable:
+                # It may have been made, or be made yet, and our caller hears that nothing is owed: take it back, or
+                # it would cut short what the chat shows.
+                self._settle_later(lambda: self._withdraw(Grant(key, owner, op, 0.0), duration_ms))
+                raise
             if not isinstance(answer, Busy):
                 return answer
             ticket = answer.ticket
@@ -189,30 +215,67 @@ class Presence:
 
     async def _settle_command(self, grant: Grant, told: "_Told", duration_ms: int) -> Settled:
         async def settle() -> Settled:
-            return await self._indicators.settle_command(grant, told.report(self._monotonic()), duration_ms)
+            report = told.report(self._monotonic())
+            settled = await self._indicators.settle_command(grant, report, duration_ms)
+            if self._promises is not None and not settled.lost_lease and report.result != "failed":
+                lasts_ms = duration_ms if report.result == "ok" else report.answered_ms_ago
+                self._promises.remember(grant, told.pace, lasts_ms, answered_ms_ago=report.answered_ms_ago)
+            return settled
 
         try:
             return await settle()
         except StoreUnavailable:
             # The upstream has acted and the provisional pause is on disk, so the caller's answer stands;
             # the exact time is recorded as soon as Redis is back.
-            task = asyncio.create_task(self._settle_again(settle))
-            self._unsettled.add(task)
-            task.add_done_callback(self._unsettled.discard)
+            self._settle_later(settle)
             return Settled(lost_lease=False, late_ms=None)
 
-    async def _settle_again(self, settle: Callable[[], Awaitable[Settled]]) -> None:
-        for _ in range(_SETTLE_TRIES):
-            await self._sleep(_SETTLE_AGAIN_S)
+    async def _withdraw(self, grant: Grant, duration_ms: int) -> None:
+        await self._indicators.settle_command(grant, _NOBODY, duration_ms)
+
+    async def _record_pause(self, key: ChatKey, paused_s: float) -> None:
+        """Make the record of a pause that was told while Redis was away, unless a newer command came."""
+        arrived = f"-{_ms((self._monotonic() - paused_s) * 1000) + 1}"
+        owner = secrets.token_hex(8)
+        granted = await self._indicators.promise(key, State.PAUSED, 0, owner=owner, ticket=arrived, trace="")
+        if isinstance(granted, Busy):
+            raise StoreUnavailable
+        if isinstance(granted, Grant):
+            # It may have shown again since Redis is back, so this ends in a pause of its own.
+            await self._indicators.settle_command(granted, replace(_NOBODY, result="unknown"), 0)
+
+    def _settle_later(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Take a step again until Redis takes it: one task for all of them, so that an outage costs no more."""
+        if len(self._unsettled) >= _MOST_UNSETTLED:
+            self._unsettled.popleft()
+        self._unsettled.append(_Unsettled(step, self._monotonic() + _COMMAND_PATIENCE_S))
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._settle_all())
+
+    async def _settle_all(self) -> None:
+        while self._unsettled:
+            await self._sleep(_AGAIN_S)
+            some = [self._unsettled.popleft() for _ in range(min(_AT_ONCE, len(self._unsettled)))]
+            answers = await asyncio.gather(*(item.step() for item in some), return_exceptions=True)
+            again = [item for item, answer in zip(some, answers, strict=True) if isinstance(answer, StoreUnavailable)]
+            self._unsettled.extendleft(item for item in reversed(again) if item.until_s > self._monotonic())
+        self._settling = None
+
+    async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Take a wake-up's step again while Redis is away: given up, it would hold its chat for a whole lease."""
+        give_up_s = self._monotonic() + _WAKE_PATIENCE_S
+        while True:
             try:
-                await settle()
+                return await step()
             except StoreUnavailable:
-                continue
-            return
+                if self._monotonic() > give_up_s:
+                    raise
+            await self._sleep(_AGAIN_S)
 
     async def _claim(self, key: ChatKey, generation: str) -> Claim | None:
+        owner = secrets.token_hex(8)
         while True:
-            claim = await self._indicators.claim(key, generation, owner=secrets.token_hex(8))
+            claim = await self._insist(lambda: self._indicators.claim(key, generation, owner=owner))
             if not isinstance(claim, Early):
                 return claim
             await self._sleep(min(claim.wait_ms / 1000, 1.0))
@@ -220,7 +283,9 @@ class Presence:
     async def _settle_wake(self, claim: Claim, told: "_Told") -> Woken:
         is_pause = claim.grant.op is State.PAUSED
         retry_ms = self._retry_ms(claim, told.outcome) if is_pause else None
-        settled = await self._indicators.settle_wake(claim.grant, told.report(self._monotonic()), retry_ms=retry_ms)
+        settled = await self._insist(
+            lambda: self._indicators.settle_wake(claim.grant, told.report(self._monotonic()), retry_ms=retry_ms)
+        )
         return Woken(
             _did(told.outcome, is_pause=is_pause, gave_up=retry_ms is None),
             trigger="echo" if claim.is_echo else "retry" if claim.tries else "due",
@@ -238,6 +303,14 @@ class Presence:
         is_down = outcome in {Outcome.NOT_CONNECTED, Outcome.NOT_READY}
         step = -1 if is_down else min(claim.tries, len(BACK_OFF_S) - 1)
         return _ms(BACK_OFF_S[step] * self._jitter())
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsettled:
+    """A step that Redis has not taken yet."""
+
+    step: Callable[[], Awaitable[object]]
+    until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +359,7 @@ _ERROR_OF_OUTCOME: dict[Outcome, type[GatewayError]] = {
     Outcome.UNAVAILABLE: UpstreamUnavailable,
     Outcome.UNKNOWN: UpstreamSilent,
     Outcome.UNAUTHORIZED: UpstreamCredentialRefused,
+    Outcome.NOT_ALLOWED: UpstreamNotAllowed,
     Outcome.GARBLED: UpstreamRejected,
     Outcome.REJECTED: UpstreamRejected,
 }

@@ -9,13 +9,14 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 ENV_PREFIX = "PRESENCE_"
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
 _FERNET_KEY_BYTES = 32
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -42,6 +43,7 @@ class Http(Struct, frozen=True):
     body_timeout_s: Seconds = 5.0
     keepalive_timeout_s: Seconds = 20.0
     max_head_bytes: Positive = 8190
+    max_in_flight: Positive = 512
     drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0
     drain_timeout_s: Seconds = 15.0
     trusted_proxies: Count = 0
@@ -82,6 +84,13 @@ class Upstream(Struct, frozen=True):
     timeout_s: Seconds = 4.5
     connections: Positive = 512
     connections_per_origin: Positive = 128
+    allowed: str = ""
+    tenants_may_bring: bool = False
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """The origins of `allowed`, one by one."""
+        return [origin.strip() for origin in self.allowed.split(",") if origin.strip()]
 
 
 class Presence(Struct, frozen=True):
@@ -274,11 +283,24 @@ def _cross_check(settings: Settings) -> list[str]:
         problems.append("[log] format: use auto, json or console")
     if settings.upstream.kind and not settings.upstream.url:
         problems.append("[upstream] url: needed where [upstream] kind is set")
+    if not all(is_origin(origin) for origin in settings.upstream.allowed_origins):
+        problems.append("[upstream] allowed: origins such as https://waha.example:3000, separated by commas")
     if settings.redis.url and not settings.redis.url.startswith(_REDIS_SCHEMES):
         problems.append(f"[redis] url: begin it with {', '.join(_REDIS_SCHEMES)}")
     if not all(_is_fernet_key(key) for key in settings.secrets.encryption_keys.split(",") if key):
         problems.append("[secrets] encryption_keys: each is 32 bytes in URL-safe base64; `keys generate` makes one")
     return problems
+
+
+def is_origin(url: str) -> bool:
+    """Whether this is a scheme, a host and perhaps a port, and nothing else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    rest = (parts.path.strip("/"), parts.query, parts.fragment, parts.username, parts.password)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not any(rest)
 
 
 def _is_fernet_key(key: str) -> bool:

@@ -10,15 +10,23 @@ from gateway.cipher import Cipher
 from gateway.errors import StoreUnavailable
 from gateway.model import Target
 from gateway.presence import Presence
+from gateway.reassert import Promises
 from gateway.settings import Settings, SettingsError, Tracing
 from gateway.store.admission import RedisAdmission
+from gateway.store.audit import RedisAudit
 from gateway.store.directory import RedisDirectory
 from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import open_redis, store_errors
+from gateway.store.removal import RedisRemoval
 from gateway.store.roster import Roster
+from gateway.store.showing import RedisShowing
+from gateway.store.tenancy import RedisTenancy
+from gateway.store.usage import RedisUsage
 from gateway.tokens import TokenHasher
 from gateway.upstreams.client import UpstreamClient, open_client
+from gateway.upstreams.connections import Connections
+from gateway.upstreams.policy import UpstreamPolicy
 from gateway.upstreams.registry import ADAPTERS
 
 
@@ -35,7 +43,15 @@ class House:
     roster: Roster
     upstreams: UpstreamClient
     presence: Presence
+    promises: Promises
     hasher: TokenHasher
+    tenancy: RedisTenancy
+    removal: RedisRemoval
+    showing: RedisShowing
+    usage: RedisUsage
+    audit: RedisAudit
+    policy: UpstreamPolicy
+    connections: Connections
 
     async def store_answers(self) -> bool:
         """Whether Redis answers right now."""
@@ -61,14 +77,20 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 max_connections=settings.redis.max_connections,
             )
         )
+        policy = UpstreamPolicy(
+            settings.upstream.allowed_origins, tenants_may_bring=settings.upstream.tenants_may_bring
+        )
         upstreams = await stack.enter_async_context(
             open_client(
                 ADAPTERS,
                 connections=settings.upstream.connections,
                 connections_per_origin=settings.upstream.connections_per_origin,
+                policy=policy,
             )
         )
-        yield _build(settings, redis, upstreams)
+        house = _build(settings, redis, upstreams, policy)
+        stack.push_async_callback(house.connections.close)
+        yield house
 
 
 def _exporting(tracing: Tracing) -> AbstractAsyncContextManager[None]:
@@ -81,7 +103,7 @@ def _exporting(tracing: Tracing) -> AbstractAsyncContextManager[None]:
     return otel.exporting(endpoint=tracing.endpoint, ratio=tracing.ratio)
 
 
-def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient) -> House:
+def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient, policy: UpstreamPolicy) -> House:
     hasher = TokenHasher(settings.secrets.pepper.encode())
     directory = RedisDirectory(
         redis,
@@ -98,10 +120,12 @@ def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient) -> House
         global_per_minute=settings.limits.global_per_minute,
         failures_per_minute=settings.limits.failures_per_minute,
     )
+    promises = Promises(indicators)
     presence = Presence(
         indicators,
         upstreams,
         directory,
+        promises,
         upstream_timeout_s=settings.upstream.timeout_s,
         give_up_s=settings.presence.give_up_s,
     )
@@ -115,5 +139,13 @@ def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient) -> House
         Roster(redis),
         upstreams,
         presence,
+        promises,
         hasher,
+        tenancy=RedisTenancy(redis, directory.rows),
+        removal=RedisRemoval(redis, echo_s=settings.presence.echo_s),
+        showing=RedisShowing(redis),
+        usage=RedisUsage(redis),
+        audit=RedisAudit(redis),
+        policy=policy,
+        connections=Connections(upstreams),
     )

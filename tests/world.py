@@ -35,15 +35,21 @@ class Phone:
     traces: list[str] = field(default_factory=list)
     status: int = 200
     hangs: bool = False
+    asked: int = 0
 
     async def tell(self, request: web.Request) -> web.Response:
         body = await request.json()
+        self.asked += 1
         if self.hangs:
             await asyncio.sleep(60)
         if self.status == 200:
             self.traces.append(request.headers.get("traceparent", ""))
             self.told.append((time.time(), State(body["state"]), body["chat"]))
         return web.json_response({"ok": True}, status=self.status)
+
+    async def say(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        return web.json_response({"state": "connected"})
 
     def states(self) -> list[State]:
         return [state for _, state, _ in self.told]

@@ -24,6 +24,7 @@ from gateway.store.redis import connection_pool
 from gateway.wiring import House, open_house
 from workers.jobs import wake
 from workers.sweep import sweep_for_ever
+from workers.tidy import tidy_for_ever
 
 _REBUILD_S = 0.1
 _SILENT_S = 5.0
@@ -97,11 +98,13 @@ async def run(settings: Settings) -> None:
         watch = _Watch()
         async with _ops(settings, house, watch, stop):
             sweeper = asyncio.create_task(sweep_for_ever(house.indicators))
+            tidier = asyncio.create_task(tidy_for_ever(house.removal, house.tenancy))
             _log.info("worker_started", max_jobs=settings.worker.max_jobs)
             while not stop.is_set():
                 watch.worker = create_worker(settings, house, stop)
                 await work(watch.worker, settings.worker.drain_timeout_s)
             sweeper.cancel()
+            tidier.cancel()
             _log.info("worker_stopped")
 
 

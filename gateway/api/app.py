@@ -3,14 +3,17 @@
 from aiohttp import web
 
 from gateway import ops
+from gateway.api import reference
 from gateway.api.guards import Gate
+from gateway.api.indicators import IndicatorRoutes
+from gateway.api.instances import InstanceRoutes
 from gateway.api.middlewares import observe
 from gateway.api.presence import PresenceRoutes
 from gateway.wiring import House
 
 
 def create_app(house: House) -> web.Application:
-    """Build the public API. Every route but `/health` is guarded by the gate."""
+    """Build the public API. Every route but `/health` and the reference is guarded by the gate."""
     http = house.settings.http
     gate = Gate(
         house.hasher,
@@ -19,9 +22,17 @@ def create_app(house: House) -> web.Application:
         trusted_proxies=http.trusted_proxies,
         failures_per_minute=house.settings.limits.failures_per_minute,
     )
-    presence = PresenceRoutes(house.presence, body_timeout_s=http.body_timeout_s)
+    presence = PresenceRoutes(house.presence, body_timeout_s=http.body_timeout_s, max_in_flight=http.max_in_flight)
+    indicators = IndicatorRoutes(house.showing)
+    instances = InstanceRoutes(house, body_timeout_s=http.body_timeout_s)
 
     app = web.Application(middlewares=[observe], client_max_size=http.max_body_bytes)
     app.router.add_get("/health", ops.health)
     app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_instance(presence.send))
+    app.router.add_get("/api/chat/presence/{instance:[^/]+}", gate.for_instance(indicators.showing), allow_head=False)
+    app.router.add_post("/api/instance/new", gate.for_account(instances.create, limit_class="creation"))
+    app.router.add_get("/api/instance/list", gate.for_token(instances.list_instances), allow_head=False)
+    app.router.add_delete("/api/instance/delete/{instance:[^/]+}", gate.for_instance_of_account(instances.delete))
+    app.router.add_post("/api/instance/token/{instance:[^/]+}", gate.for_instance_of_account(instances.rotate_token))
+    reference.add_routes(app, reference.PUBLIC)
     return app

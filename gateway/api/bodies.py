@@ -67,8 +67,8 @@ def presence(body: bytes) -> PresenceCommand:
     Raises:
         BadRequest: with the message of contract section 4.
     """
-    fields = _decode(_presence_fields, body)
-    duration = _whole(fields.duration or 0)
+    fields = decode(_presence_fields, body)
+    duration = whole(fields.duration or 0)
     if not fields.number:
         raise NumberRequired
     if not fields.state:
@@ -85,7 +85,12 @@ def presence(body: bytes) -> PresenceCommand:
     return PresenceCommand(chat, state, asked, min(duration, MAX_DURATION_S))
 
 
-def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """Read a body as `decoder` says; unknown fields are ignored.
+
+    Raises:
+        InvalidBody: it is no JSON of that shape.
+    """
     try:
         # As text first: the decoder does not look at the bytes of fields it skips.
         return decoder.decode(body.decode())
@@ -93,8 +98,12 @@ def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         raise InvalidBody from None
 
 
-def _whole(number: float) -> int:
-    """JSON has one kind of number: `5.0` is as whole as `5`."""
+def whole(number: float) -> int:
+    """Return a number as an integer; JSON has one kind of number: `5.0` is as whole as `5`.
+
+    Raises:
+        InvalidBody: it has a fraction.
+    """
     if number != int(number):
         raise InvalidBody
     return int(number)

@@ -1,7 +1,8 @@
 """Who may pass: the token, then the quota, then the instance. A handler's signature is its policy.
 
 `for_instance` hands a handler the `Caller` and the `Instance`: where it holds them, the token was checked, the quota
-spent and the instance found to be the caller's.
+spent and the instance found to be the caller's. `for_token` hands over any `Caller`, `for_account` one whose token is
+an account's, and `for_instance_of_account` such a one and the `Instance`.
 """
 
 import re
@@ -16,6 +17,7 @@ from gateway import tokens
 from gateway.errors import (
     InstanceNotFound,
     InstanceTokenMismatch,
+    InvalidAccountToken,
     InvalidToken,
     MissingToken,
     RateLimited,
@@ -44,6 +46,7 @@ class Caller:
     store_is_down: bool = False
 
 
+CallerHandler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 InstanceHandler = Callable[[web.Request, Caller, Instance], Awaitable[web.StreamResponse]]
 
 
@@ -75,6 +78,41 @@ class Gate:
             return await handler(request, caller, instance)
 
         return guarded
+
+    def for_instance_of_account(self, handler: InstanceHandler) -> "Handler":
+        """Guard a route whose path names an instance of the account whose token this must be."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            name = request.match_info["instance"]
+            admission = await self._admit_account(request, "global", name if NAME.fullmatch(name) else "")
+            return await handler(request, _caller(admission), await self._instance(admission))
+
+        return guarded
+
+    def for_account(self, handler: CallerHandler, *, limit_class: LimitClass = "global") -> "Handler":
+        """Guard a route that only an account's token opens."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            return await handler(request, _caller(await self._admit_account(request, limit_class)))
+
+        return guarded
+
+    def for_token(self, handler: CallerHandler) -> "Handler":
+        """Guard a route that any valid token opens."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            admission = await self._admission.admit(self._token_hash(request), address=self.address(request))
+            self._note(request, admission)
+            return await handler(request, _caller(admission))
+
+        return guarded
+
+    async def _admit_account(self, request: web.Request, limit_class: LimitClass, name: str = "") -> Admission:
+        admission = await self._admission.admit(
+            self._token_hash(request), instance_name=name, limit_class=limit_class, address=self.address(request)
+        )
+        self._note(request, admission, account_only=True)
+        return admission
 
     async def _enter(self, request: web.Request, limit_class: LimitClass) -> tuple[Caller, Instance]:
         token_hash = self._token_hash(request)
@@ -108,11 +146,13 @@ class Gate:
         request[AUTH_RESULT] = "unknown"
         return self._hasher(token)
 
-    def _note(self, request: web.Request, admission: Admission) -> None:
-        """Leave what the answer's headers and the log line need."""
+    def _note(self, request: web.Request, admission: Admission, *, account_only: bool = False) -> None:
+        """Leave what the answer's headers and the log line need; 401 goes before 429 (contract section 3)."""
         request[AUTH_RESULT] = "ok"
         request[QUOTA] = admission.quota
         request[ACCOUNT] = admission.principal.account_id
+        if account_only and admission.principal.kind != "account":
+            raise InvalidAccountToken
         if admission.is_limited:
             raise RateLimited(retry_after_s=max(1, admission.quota.reset_s - int(time.time())))
 
@@ -206,4 +246,4 @@ class _Memory:
         return known
 
 
-__all__ = ["ACCOUNT", "AUTH_RESULT", "QUOTA", "Caller", "Gate", "Guessing", "Handler", "token_of"]
+__all__ = ["ACCOUNT", "AUTH_RESULT", "NAME", "QUOTA", "Caller", "Gate", "Guessing", "Handler", "token_of"]

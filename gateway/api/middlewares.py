@@ -42,6 +42,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     if span.trace is not None:
         request[LOG_FIELDS]["trace_id"] = span.trace.trace_id
     response.headers["X-Request-Id"] = request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
     quota = request.get(QUOTA)
     if quota is not None:
         _add_quota(response, quota)

@@ -7,7 +7,7 @@ from gateway.api import bodies
 from gateway.api.bodies import PresenceCommand
 from gateway.api.guards import Caller
 from gateway.api.middlewares import LOG_FIELDS
-from gateway.errors import GatewayError, StoreUnavailable
+from gateway.errors import GatewayError, Overloaded, StoreUnavailable
 from gateway.logs import chat_label
 from gateway.metrics import COMMANDS, LOST_LEASES
 from gateway.model import Instance, State
@@ -17,10 +17,12 @@ from gateway.presence import Presence
 class PresenceRoutes:
     """Reads the body, asks the domain, words the answer."""
 
-    def __init__(self, presence: Presence, *, body_timeout_s: float) -> None:
-        """Bound the body's arrival in time; its size is bounded by the server."""
+    def __init__(self, presence: Presence, *, body_timeout_s: float, max_in_flight: int) -> None:
+        """Bound the body's arrival in time, and how many commands are under way; its size is the server's business."""
         self._presence = presence
         self._body_timeout_s = body_timeout_s
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
 
     async def send(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:
         """Show, or end, an indicator on a chat (contract section 4)."""
@@ -32,11 +34,21 @@ class PresenceRoutes:
             duration_s=command.duration_s,
         )
         try:
-            await self._obey(caller, instance, command)
+            await self._admit(caller, instance, command)
         except GatewayError as error:
             COMMANDS.labels(command.state, type(error).__name__).inc()
             raise
         return envelope.success(_answer(command))
+
+    async def _admit(self, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
+        """Refuse at once what would only queue up: those already under way are promised their time."""
+        if self._in_flight >= self._max_in_flight:
+            raise Overloaded
+        self._in_flight += 1
+        try:
+            await self._obey(caller, instance, command)
+        finally:
+            self._in_flight -= 1
 
     async def _obey(self, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
         if caller.store_is_down:

@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway import notify
+from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.gauges import Gauges
 from gateway.ops import create_ops
@@ -66,6 +68,7 @@ async def serve(settings: Settings, doors: Doors | None = None) -> None:
     async with open_house(settings) as house:
         gauges = Gauges(house.health, house.upstreams.count_open_circuits)
         ops = create_ops("gateway", lambda: _is_ready(house, drain), gauges.refresh)
+        ops.add_subapp("/admin/", create_admin(house))
         app = create_app(house)
         app.middlewares.insert(0, drain.middleware)
         async with (
@@ -84,9 +87,15 @@ async def serve(settings: Settings, doors: Doors | None = None) -> None:
             ),
         ):
             notify.ready()
+            watch = asyncio.create_task(house.promises.watch())
             await drain.begun.wait()
             # Not ready yet still serving: the balancer needs a moment to look elsewhere.
             await asyncio.sleep(settings.http.drain_delay_s)
+            watch.cancel()
+        # The last request is answered. What Redis has not taken yet is worth a moment too.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.http.drain_timeout_s):
+                await house.presence.drain()
 
 
 async def _is_ready(house: House, drain: Drain) -> bool:

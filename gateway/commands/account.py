@@ -4,13 +4,33 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.names import NewName
-from gateway.commands.office import with_directory
-from gateway.commands.printing import Json, examples, print_created, print_json, print_table
+from gateway.commands.names import Account, NewName
+from gateway.commands.office import with_directory, with_house
+from gateway.commands.printing import (
+    Confirm,
+    Json,
+    confirmed,
+    examples,
+    print_created,
+    print_done,
+    print_json,
+    print_table,
+    when,
+)
+from gateway.store.facts import AccountFacts
+from gateway.wiring import House
 
 app = typer.Typer(help="Accounts: a tenant, whose token works on every instance it has.", no_args_is_help=True)
 
-_COLUMNS = ("name", "id", "status", "per_minute")
+_COLUMNS = ("name", "id", "status", "instances", "tokens", "per_minute", "creation_per_minute", "quota", "created")
+
+PerMinute = Annotated[
+    int | None, typer.Option(min=1, help="Requests a minute for each of its tokens, instead of the setting.")
+]
+CreationPerMinute = Annotated[
+    int | None, typer.Option(min=1, help="New instances a minute for each of its tokens, instead of the setting.")
+]
+Quota = Annotated[int | None, typer.Option(min=0, help="Instances at the most, instead of the setting.")]
 
 
 @app.command(
@@ -23,22 +43,121 @@ def create(
     context: typer.Context,
     name: NewName,
     *,
-    per_minute: Annotated[
-        int | None, typer.Option(min=1, help="Requests a minute for each of its tokens, instead of the setting.")
-    ] = None,
+    per_minute: PerMinute = None,
+    creation_per_minute: CreationPerMinute = None,
+    instances_quota: Quota = None,
     as_json: Json = False,
 ) -> None:
     """Make an account and its first token, which is shown this once."""
-    created = with_directory(context, lambda directory: directory.create_account(name, per_minute=per_minute))
+    created = with_directory(
+        context,
+        lambda directory: directory.create_account(
+            name,
+            per_minute=per_minute,
+            creation_per_minute=creation_per_minute,
+            instances_quota=instances_quota,
+        ),
+    )
     print_created("Account", created, {}, as_json=as_json)
 
 
 @app.command("list", epilog=examples("presence-gateway account list --json"))
 def list_accounts(context: typer.Context, *, as_json: Json = False) -> None:
     """List every account."""
-    accounts = sorted(with_directory(context, lambda directory: directory.accounts()), key=lambda found: found["name"])
+    shown = [_shown(account) for account in with_directory(context, lambda directory: directory.accounts())]
     if as_json:
-        print_json({"accounts": accounts})
+        print_json({"accounts": shown})
         return
-    rows = [[account.get(column, "") for column in _COLUMNS] for account in accounts]
+    rows = [
+        [when(cell) if column == "created" else cell if cell is not None else "" for column, cell in row.items()]
+        for row in shown
+    ]
     print_table(_COLUMNS, rows, empty="No accounts yet; make one: presence-gateway account create NAME")
+
+
+@app.command(epilog=examples("presence-gateway account suspend acme"))
+def suspend(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
+    """Refuse all of an account's tokens from their next request on; pauses that are owed still come."""
+
+    async def work(house: House) -> str:
+        account_id = await house.directory.find_account(account)
+        await house.tenancy.set_status(account_id, "suspended")
+        return account_id
+
+    print_done(f"Account {account} is suspended.", {"id": with_house(context, work), "status": "suspended"}, as_json)
+
+
+@app.command(epilog=examples("presence-gateway account resume acme"))
+def resume(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
+    """Let a suspended account work again."""
+
+    async def work(house: House) -> str:
+        account_id = await house.directory.find_account(account)
+        await house.tenancy.set_status(account_id, "active")
+        return account_id
+
+    print_done(f"Account {account} works again.", {"id": with_house(context, work), "status": "active"}, as_json)
+
+
+@app.command(
+    epilog=examples(
+        "presence-gateway account limits acme --per-minute 500 --instances-quota 20",
+        "presence-gateway account limits acme --reset",
+    )
+)
+def limits(
+    context: typer.Context,
+    account: Account,
+    *,
+    per_minute: PerMinute = None,
+    creation_per_minute: CreationPerMinute = None,
+    instances_quota: Quota = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Go back to the settings for all that is not given.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Give an account limits of its own; what is not given stays as it is."""
+    given = {
+        "per_minute": per_minute,
+        "creation_per_minute": creation_per_minute,
+        "instances_quota": instances_quota,
+    }
+    figures = {name: figure for name, figure in given.items() if reset or figure is not None}
+
+    async def work(house: House) -> AccountFacts:
+        account_id = await house.directory.find_account(account)
+        if figures:
+            await house.tenancy.set_limits(account_id, figures)
+        return await house.directory.account(account_id)
+
+    shown = _shown(with_house(context, work))
+    told = ", ".join(f"{name} {shown['quota' if name == 'instances_quota' else name] or 'default'}" for name in given)
+    print_done(f"Account {account}: {told}.", shown, as_json)
+
+
+@app.command(
+    epilog=examples("presence-gateway account delete acme", "presence-gateway account delete acme --confirm acme")
+)
+def delete(context: typer.Context, account: Account, *, confirm: Confirm = None, as_json: Json = False) -> None:
+    """Delete an account with its instances and tokens. Pauses that are owed are dispatched now."""
+    confirmed(account, confirm)
+
+    async def work(house: House) -> str:
+        found = await house.directory.account(await house.directory.find_account(account))
+        await house.removal.delete_account(found)
+        return found.id
+
+    print_done(f"Account {account} is deleted.", {"id": with_house(context, work), "status": "deleted"}, as_json)
+
+
+def _shown(account: AccountFacts) -> dict[str, object]:
+    return {
+        "name": account.name,
+        "id": account.id,
+        "status": account.status,
+        "instances": account.instances,
+        "tokens": account.tokens,
+        "per_minute": account.limits.per_minute,
+        "creation_per_minute": account.limits.creation_per_minute,
+        "quota": account.limits.instances_quota,
+        "created": account.created_s,
+    }

@@ -6,11 +6,21 @@ import typer
 
 from gateway import tokens
 from gateway.commands.names import Account, NewName
-from gateway.commands.office import with_directory
-from gateway.commands.printing import Json, examples, print_created, print_json, print_table
+from gateway.commands.office import with_directory, with_house
+from gateway.commands.printing import (
+    Confirm,
+    Json,
+    confirmed,
+    examples,
+    print_created,
+    print_done,
+    print_json,
+    print_table,
+)
 from gateway.model import Instance, Target
 from gateway.store.directory import Created, RedisDirectory
 from gateway.upstreams.registry import ADAPTERS
+from gateway.wiring import House
 
 app = typer.Typer(help="Instances: one WhatsApp number of an account, on its upstream.", no_args_is_help=True)
 
@@ -88,6 +98,21 @@ def list_instances(context: typer.Context, account: Account, *, as_json: Json = 
         return
     rows = [[instance[column] or "(the service's)" for column in _COLUMNS] for instance in shown]
     print_table(_COLUMNS, rows, empty=f"No instances yet; make one: presence-gateway instance create {account} NAME")
+
+
+@app.command(epilog=examples("presence-gateway instance delete acme sales --confirm sales"))
+def delete(
+    context: typer.Context, account: Account, name: NewName, *, confirm: Confirm = None, as_json: Json = False
+) -> None:
+    """Delete an instance: its tokens die at once, and pauses that are owed are dispatched now."""
+    confirmed(name, confirm)
+
+    async def work(house: House) -> str:
+        found = await house.directory.find_instance(await house.directory.find_account(account), name)
+        await house.removal.delete_instance(found)
+        return found.id
+
+    print_done(f"Instance {name} is deleted.", {"id": with_house(context, work), "status": "deleted"}, as_json)
 
 
 def _shown(instance: Instance) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 import typer
 
-from gateway.commands.printing import Json, examples, print_json
+from gateway.commands.office import with_house
+from gateway.commands.printing import Json, examples, print_done, print_json
 from gateway.keyfile import as_toml, generate
 
 app = typer.Typer(help="Keys: the pepper, the encryption keys and the operator's key.", no_args_is_help=True)
@@ -22,3 +23,14 @@ def generate_keys(*, as_json: Json = False) -> None:
         print_json(keys)
     else:
         typer.echo(as_toml(keys), nl=False)
+
+
+@app.command(epilog=examples("presence-gateway keys rotate"))
+def rotate(context: typer.Context, *, as_json: Json = False) -> None:
+    """Encrypt every stored credential under the newest encryption key, while everything serves.
+
+    First put the new key before the old ones in [secrets] encryption_keys of every process; when this is done, the
+    old ones may go. What was interrupted goes on where it stood.
+    """
+    resealed = with_house(context, lambda house: house.tenancy.reseal())
+    print_done(f"{resealed} credentials are encrypted anew.", {"resealed": resealed}, as_json)

@@ -22,18 +22,13 @@ class CommandFailed(Exception):
     """A command could not do what it was told; the message is for the operator."""
 
 
-def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awaitable[T]]) -> T:
-    """Do `work` on the installation's directory (see `with_house`)."""
-    return with_house(context, lambda house: work(house.directory))
-
-
 def with_house(context: typer.Context, work: Callable[[House], Awaitable[T]]) -> T:
     """Do `work` in the installation's house.
 
     Raises:
         SettingsError: a setting is wrong, or missing.
         CommandFailed: Redis does not answer.
-        GatewayError: the directory refused.
+        GatewayError: it was refused.
     """
     loaded = operator_settings(context.obj)
 
@@ -45,6 +40,11 @@ def with_house(context: typer.Context, work: Callable[[House], Awaitable[T]]) ->
         return uvloop.run(enter())
     except StoreUnavailable as error:
         raise CommandFailed(f"Redis does not answer at {masked_url(loaded.redis.url)}: {error.__cause__}") from error
+
+
+def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awaitable[T]]) -> T:
+    """Do `work` on the installation's directory (see `with_house`)."""
+    return with_house(context, lambda house: work(house.directory))
 
 
 def operator_settings(data: Path) -> settings.Settings:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,6 +13,10 @@ from rich.table import Table
 from gateway.store.directory import Created
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+Confirm = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The name again; without it you are asked.", show_default=False)
+]
 
 _PAPER_WIDTH = 300
 """Columns; what is not a terminal has no edge to wrap at."""
@@ -45,6 +50,32 @@ def print_created(what: str, created: Created, more: Mapping[str, str], *, as_js
     named = f" [bold]{escape(created.name)}[/]" if created.name else ""
     console.print(f"{what}{named} is made (id {created.id}). Its token, shown this once:")
     console.print(f"[bold]{escape(created.token)}[/]", soft_wrap=True)
+
+
+def print_done(sentence: str, facts: Mapping[str, object], as_json: bool) -> None:  # noqa: FBT001 - always the same name
+    """Print what was done."""
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo(sentence)
+
+
+def confirmed(name: str, given: str | None) -> None:
+    """Ask for the name of what will be deleted, unless it was given.
+
+    Raises:
+        BadParameter: it is another name.
+    """
+    again = typer.prompt(f"This cannot be undone. Type {name} to delete it") if given is None else given
+    if again != name:
+        raise typer.BadParameter(f"is {again}, not {name}; nothing is deleted", param_hint="--confirm")
+
+
+def when(instant_s: object) -> str:
+    """Word a Unix second for a table."""
+    if not isinstance(instant_s, (int, float)):
+        return ""
+    return datetime.fromtimestamp(instant_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _console() -> Console:

@@ -1,15 +1,22 @@
-"""`presence-gateway token`: more tokens for an account, and the end of one."""
+"""`presence-gateway token`: an account's tokens issued, listed, rotated and revoked."""
 
 from typing import Annotated
 
 import typer
 
 from gateway.commands.names import Account
-from gateway.commands.office import with_directory
-from gateway.commands.printing import Json, examples, print_created, print_json
+from gateway.commands.office import with_directory, with_house
+from gateway.commands.printing import Json, examples, print_created, print_done, print_json, print_table, when
 from gateway.store.directory import Created, RedisDirectory
+from gateway.store.facts import TokenFacts
+from gateway.store.tenancy import MAX_GRACE_S
+from gateway.wiring import House
 
-app = typer.Typer(help="Tokens: issue one more for an account, revoke any.", no_args_is_help=True)
+app = typer.Typer(help="Tokens: issue more for an account, list, rotate and revoke them.", no_args_is_help=True)
+
+_COLUMNS = ("id", "name", "kind", "prefix", "created", "last_used", "expires")
+
+TokenId = Annotated[str, typer.Argument(metavar="ID", help="The id that it was issued with; not the token.")]
 
 
 @app.command(epilog=examples("presence-gateway token issue acme --name crm"))
@@ -28,16 +35,57 @@ def issue(
     print_created("Token", with_directory(context, make), {}, as_json=as_json)
 
 
-@app.command(epilog=examples("presence-gateway token revoke t0123456789ab"))
-def revoke(
+@app.command("list", epilog=examples("presence-gateway token list acme"))
+def list_tokens(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
+    """List an account's tokens and those of its instances; never a token itself."""
+
+    async def read(directory: RedisDirectory) -> list[TokenFacts]:
+        return await directory.tokens(await directory.find_account(account))
+
+    shown = [_shown(token) for token in with_directory(context, read)]
+    if as_json:
+        print_json({"tokens": shown})
+        return
+    rows = [[when(token[name]) if name in _COLUMNS[4:] else token[name] for name in _COLUMNS] for token in shown]
+    print_table(_COLUMNS, rows, empty=f"No tokens; issue one: presence-gateway token issue {account}")
+
+
+@app.command(epilog=examples("presence-gateway token rotate t0123456789ab --grace 3600"))
+def rotate(
     context: typer.Context,
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="The id that it was issued with; not the token.")],
+    token_id: TokenId,
     *,
+    grace: Annotated[
+        int, typer.Option(min=0, max=MAX_GRACE_S, help="Seconds for which the old token stays valid.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
+    """Put a new token in the place of one; the new one is shown this once."""
+
+    async def work(house: House) -> Created:
+        old = await house.directory.token(token_id)
+        if old.kind == "instance":
+            instance = await house.directory.instance_by_id(old.instance_id)
+            return await house.tenancy.rotate_instance_token(instance, grace_s=grace)
+        return await house.tenancy.rotate_token(old, grace_s=grace)
+
+    print_created("Token", with_house(context, work), {}, as_json=as_json)
+
+
+@app.command(epilog=examples("presence-gateway token revoke t0123456789ab"))
+def revoke(context: typer.Context, token_id: TokenId, *, as_json: Json = False) -> None:
     """Revoke a token. It is refused from its next request on; pauses that are owed still come."""
     with_directory(context, lambda directory: directory.revoke_token(token_id))
-    if as_json:
-        print_json({"id": token_id, "revoked": True})
-    else:
-        typer.echo(f"Token {token_id} is revoked.")
+    print_done(f"Token {token_id} is revoked.", {"id": token_id, "revoked": True}, as_json)
+
+
+def _shown(token: TokenFacts) -> dict[str, object]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "kind": token.kind,
+        "prefix": token.prefix,
+        "created": token.created_s,
+        "last_used": token.used_s,
+        "expires": token.expires_s,
+    }

@@ -1,41 +1,23 @@
-"""Accounts, instances and tokens in Redis: made whole or not at all, tokens hashed, credentials encrypted."""
+"""Accounts, instances and tokens in Redis: found, listed, and made whole or not at all."""
 
 import json
 import secrets
-import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from gateway import tokens
 from gateway.cipher import Cipher
-from gateway.errors import Conflict, GatewayError, InstanceNotFound
-from gateway.model import Instance, Target
+from gateway.errors import AccountNotFound, Conflict, InstanceNotFound, QuotaExceeded, TokenNotFound
+from gateway.model import Instance, Principal, Target
 from gateway.store import keys
+from gateway.store.audit import CLI, entry
+from gateway.store.facts import AccountFacts, Limits, TokenFacts
 from gateway.store.redis import Script, command, store_errors
+from gateway.store.rows import Row, Rows, Write, limit_fields, now, write
 
 _CACHED = 10_000
-
-
-class QuotaExceeded(GatewayError):
-    """The account has as many instances as it may."""
-
-    status = 403
-    message = "Account instance quota exceeded"
-
-
-class AccountNotFound(GatewayError):
-    """The operator named an account that does not exist."""
-
-    status = 404
-    message = "Account not found"
-
-
-class TokenNotFound(GatewayError):
-    """The operator named a token that does not exist."""
-
-    status = 404
-    message = "Token not found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +30,7 @@ class Created:
 
 
 class RedisDirectory:
-    """`ports.Directory` on Redis, and the operator's side of it."""
+    """`ports.Directory` on Redis, and what an operator asks of it."""
 
     def __init__(
         self,
@@ -60,11 +42,11 @@ class RedisDirectory:
         instances_per_account: int,
     ) -> None:
         self._redis = redis
-        self._hash = hasher
-        self._cipher = cipher
-        self._default_upstream = default_upstream
+        self.rows = Rows(hasher, cipher, default_upstream)
         self._instances_per_account = instances_per_account
-        self._create = Script(redis, "create")
+        self._create = Script(redis, "audit", "create")
+        self._change = Script(redis, "audit", "change")
+        self._revoke = Script(redis, "audit", "token", "revoke")
         self._decoded: dict[tuple[str, str], Instance] = {}
 
     async def instance(self, instance_id: str, version: str) -> Instance | None:
@@ -74,89 +56,142 @@ class RedisDirectory:
         known = self._decoded.get((instance_id, version))
         if known is not None:
             return known
-        stored = await self._read(keys.instance(instance_id))
-        if not stored:
+        row = await self._read(keys.instance(instance_id))
+        if not row:
             return None
-        instance = self._decode(instance_id, stored)
+        instance = self.rows.read_instance(instance_id, row, await self._account_of(row))
         while len(self._decoded) >= _CACHED:
             self._decoded.pop(next(iter(self._decoded)))
-        self._decoded[instance_id, stored["version"]] = instance
+        self._decoded[instance_id, row["version"]] = instance
         return instance
 
-    async def create_account(self, name: str, *, per_minute: int | None = None) -> Created:
+    async def create_account(
+        self,
+        name: str,
+        *,
+        per_minute: int | None = None,
+        creation_per_minute: int | None = None,
+        instances_quota: int | None = None,
+        upstream: Target | None = None,
+        by: str = CLI,
+    ) -> Created:
         """Make an account and its first token.
 
         Raises:
             Conflict: the name is taken.
         """
         account_id, token = "a" + secrets.token_hex(6), tokens.make("account")
-        fields = {"name": name, "status": "active", "created": _now()}
-        if per_minute is not None:
-            fields["per_minute"] = str(per_minute)
-        writes = [_write(keys.account(account_id), fields), *self._token_writes(token, "account", account_id, "", "")]
-        await self._claim(keys.ACCOUNTS, name, account_id, 0, writes, [], "Account already exists")
+        fields = {"name": name, "status": "active", "created": now()}
+        fields |= limit_fields(Limits(per_minute, creation_per_minute, instances_quota)) | self.rows.upstream(upstream)
+        writes = [write(keys.account(account_id), fields), *self.rows.token(token, "account", account_id, "", "")]
+        told = entry(by, "account.create", account_id, account_id, name)
+        await self._claim((keys.ACCOUNTS, ""), name, account_id, writes, [], told, "Account already exists")
         return Created(account_id, name, token)
 
     async def create_instance(
-        self, account_id: str, name: str, *, upstream: Target | None = None, token: str | None = None
+        self,
+        account_id: str,
+        name: str,
+        *,
+        upstream: Target | None = None,
+        token: str | None = None,
+        by: str = CLI,
     ) -> Created:
         """Make an instance and its token.
 
         Args:
             account_id: whose.
             name: unique within the account.
-            upstream: where its session lives; without one the service's default, and the session is called `name`.
+            upstream: where its session lives; without one the account's default, else the service's, and the session
+                is called `name`.
             token: the caller's own, else one is made.
+            by: who does it, for the audit log.
 
         Raises:
             Conflict: the name, or the caller's own token, is taken.
             QuotaExceeded: the account has as many instances as it may.
+            AccountNotFound: it is gone, or going.
         """
         instance_id, token = "i" + secrets.token_hex(6), token or tokens.make("instance")
-        fields = {"account": account_id, "name": name, "version": secrets.token_hex(4), "created": _now()}
-        fields |= self._upstream_fields(upstream)
+        fields = {
+            "account": account_id,
+            "name": name,
+            "status": "active",
+            "version": secrets.token_hex(4),
+            "created": now(),
+        } | self.rows.upstream(upstream)
         writes = [
-            _write(keys.instance(instance_id), fields),
-            *self._token_writes(token, "instance", account_id, instance_id, ""),
+            write(keys.instance(instance_id), fields),
+            *self.rows.token(token, "instance", account_id, instance_id, name),
         ]
-        most = self._instances_per_account
-        taken = [keys.token(self._hash(token))]
-        await self._claim(keys.instances(account_id), name, instance_id, most, writes, taken, "Instance already exists")
+        taken = [keys.token(self.rows.hash(token))]
+        where = (keys.instances(account_id), keys.account(account_id))
+        told = entry(by, "instance.create", instance_id, account_id, name)
+        await self._claim(where, name, instance_id, writes, taken, told, "Instance already exists")
         return Created(instance_id, name, token)
 
-    async def move_instance(self, instance_id: str, upstream: Target) -> None:
-        """Point an instance at another upstream; every process sees it with its next request."""
-        fields = self._upstream_fields(upstream) | {"version": secrets.token_hex(4)}
-        await self._write_all([_write(keys.instance(instance_id), fields)])
+    async def issue_token(self, account_id: str, *, name: str = "", by: str = CLI) -> Created:
+        """Make one more token for an account.
 
-    async def issue_token(self, account_id: str, *, name: str = "") -> Created:
-        """Make one more token for an account."""
+        Raises:
+            AccountNotFound: it is gone, or going.
+        """
         token = tokens.make("account")
-        writes = self._token_writes(token, "account", account_id, "", name)
-        await self._write_all(writes)
-        return Created(self._token_id(token), name, token)
+        token_id, writes = self.rows.token_id(token), self.rows.token(token, "account", account_id, "", name)
+        told = entry(by, "token.issue", token_id, account_id, name)
+        await self._claim(("", keys.account(account_id)), "", token_id, writes, [], told, "")
+        return Created(token_id, name, token)
 
-    async def revoke_token(self, token_id: str) -> None:
-        """Make a token invalid with the next request of every process.
+    async def move_instance(self, instance_id: str, upstream: Target, *, by: str = CLI) -> None:
+        """Point an instance at another upstream; every process sees it with its next request.
+
+        Raises:
+            InstanceNotFound: it is gone, or going.
+        """
+        key = keys.instance(instance_id)
+        row = await self._read(key)
+        fields = self.rows.upstream(upstream) | {"version": secrets.token_hex(4)}
+        told = entry(by, "instance.move", instance_id, row.get("account", ""), upstream.url)
+        if await self._change((key, ""), (json.dumps(write(key, fields)[1:]), "[]", "", told)) == b"gone":
+            raise InstanceNotFound
+
+    async def revoke_token(self, token_id: str, *, by: str = CLI) -> None:
+        """Make a token invalid with the next request of every process; pauses that are owed still come.
 
         Raises:
             TokenNotFound: there is none with that id.
         """
-        token_hash = await command(self._redis, "HGET", keys.token_ids(), token_id)
-        if token_hash is None:
+        found = await self.token(token_id)
+        told = entry(by, "token.revoke", token_id, found.account_id, found.name)
+        if await self._revoke((), (token_id, told)) == b"gone":
             raise TokenNotFound
-        record = keys.token(token_hash.decode())
-        account = await command(self._redis, "HGET", record, "account")
-        async with store_errors(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(record)
-            pipe.hdel(keys.token_ids(), token_id)
-            pipe.hdel(keys.account_tokens((account or b"").decode()), token_id)
-            await pipe.execute()
 
-    async def accounts(self) -> list[dict[str, str]]:
-        """List every account with its id, name, status and limit."""
-        index = await command(self._redis, "HGETALL", keys.ACCOUNTS)
-        return [{"id": found.decode(), **await self._read(keys.account(found.decode()))} for found in index.values()]
+    async def identify(self, token_hash: str) -> Principal | None:
+        """Say whose a token is without counting a request; None where it is not valid now."""
+        row = await self._read(keys.token(token_hash))
+        if not row or (await self._read(keys.account(row["account"]))).get("status") != "active":
+            return None
+        if "expires" in row and int(row["expires"]) <= await self._now_ms():
+            return None
+        kind = "account" if row["kind"] == "account" else "instance"
+        return Principal(kind, row["account"], row.get("instance"))  # type: ignore[arg-type]
+
+    async def accounts(self) -> list[AccountFacts]:
+        """List every account that is not leaving, by name."""
+        ids = (await self._read(keys.ACCOUNTS)).values()
+        found = [await self._account(account_id) for account_id in ids]
+        return sorted((facts for facts in found if facts), key=lambda facts: facts.name)
+
+    async def account(self, account_id: str) -> AccountFacts:
+        """Return one account.
+
+        Raises:
+            AccountNotFound: there is none, or it is leaving.
+        """
+        facts = await self._account(account_id)
+        if facts is None or facts.status == "deleting":
+            raise AccountNotFound
+        return facts
 
     async def find_account(self, name: str) -> str:
         """Return the id of the account of that name (or id).
@@ -165,15 +200,19 @@ class RedisDirectory:
             AccountNotFound: there is none.
         """
         found = await command(self._redis, "HGET", keys.ACCOUNTS, name)
-        if found is None and not await command(self._redis, "EXISTS", keys.account(name)):
-            raise AccountNotFound
-        return found.decode() if found else name
+        return found.decode() if found else (await self.account(name)).id
 
     async def instances(self, account_id: str) -> list[Instance]:
-        """List an account's instances."""
-        index = await command(self._redis, "HGETALL", keys.instances(account_id))
-        stored = [(found.decode(), await self._read(keys.instance(found.decode()))) for found in index.values()]
-        return [self._decode(instance_id, fields) for instance_id, fields in stored if fields]
+        """List an account's instances, by name."""
+        ids = (await self._read(keys.instances(account_id))).values()
+        account = await self._read(keys.account(account_id))
+        rows = await self._read_all([keys.instance(instance_id) for instance_id in ids])
+        found = [
+            self.rows.read_instance(instance_id, row, account)
+            for instance_id, row in zip(ids, rows, strict=True)
+            if row
+        ]
+        return sorted(found, key=lambda instance: instance.name)
 
     async def find_instance(self, account_id: str, name: str) -> Instance:
         """Return an account's instance by name.
@@ -182,49 +221,76 @@ class RedisDirectory:
             InstanceNotFound: it has none of that name.
         """
         found = await command(self._redis, "HGET", keys.instances(account_id), name)
-        stored = await self._read(keys.instance(found.decode())) if found else {}
-        if not found or not stored:
+        return await self.instance_by_id(found.decode() if found else "")
+
+    async def instance_by_id(self, instance_id: str) -> Instance:
+        """Return any account's instance.
+
+        Raises:
+            InstanceNotFound: there is none of that id, or it is leaving.
+        """
+        row = await self._read(keys.instance(instance_id))
+        if row.get("status") != "active":
             raise InstanceNotFound
-        return self._decode(found.decode(), stored)
+        return self.rows.read_instance(instance_id, row, await self._account_of(row))
 
-    def _decode(self, instance_id: str, stored: dict[str, str]) -> Instance:
-        """Fill in what the instance leaves to the service's default upstream, and decrypt its credential."""
-        name, default = stored["name"], self._default_upstream
-        if stored.get("kind"):
-            credential = self._cipher.decrypt(stored.get("credential", ""))
-            target = Target(stored["kind"], stored["url"], stored.get("session") or name, credential)
-        else:
-            target = Target(default.kind, default.url, name, default.credential)
-        return Instance(instance_id, stored["account"], name, target)
+    async def find_by_id(self, instance_id: str) -> Instance | None:
+        """Return any account's instance, one that is leaving too; None where it has gone."""
+        version = await command(self._redis, "HGET", keys.instance(instance_id), "version")
+        return await self.instance(instance_id, version.decode()) if version else None
 
-    def _upstream_fields(self, upstream: Target | None) -> dict[str, str]:
-        if upstream is None:
-            return {}
-        return {
-            "kind": upstream.kind,
-            "url": upstream.url,
-            "session": upstream.session,
-            "credential": self._cipher.encrypt(upstream.credential),
-        }
+    async def tokens(self, account_id: str) -> list[TokenFacts]:
+        """List an account's tokens, those of its instances too, the oldest first."""
+        hashes = list((await self._read(keys.account_tokens(account_id))).values())
+        rows = await self._read_all([keys.token(token_hash) for token_hash in hashes])
+        found = [self.rows.read_token(token_hash, row) for token_hash, row in zip(hashes, rows, strict=True) if row]
+        return sorted(found, key=lambda token: (token.created_s, token.id))
 
-    def _token_id(self, token: str) -> str:
-        return "t" + self._hash(token)[:12]
+    async def token(self, token_id: str) -> TokenFacts:
+        """Return one token.
 
-    def _token_writes(self, token: str, kind: str, account_id: str, instance_id: str, name: str) -> list[list[str]]:
-        token_hash, token_id = self._hash(token), self._token_id(token)
-        fields = {"id": token_id, "kind": kind, "account": account_id, "name": name, "created": _now()}
-        if instance_id:
-            fields["instance"] = instance_id
-        return [
-            _write(keys.token(token_hash), fields),
-            [keys.account_tokens(account_id), token_id, token_hash],
-            [keys.token_ids(), token_id, token_hash],
-        ]
+        Raises:
+            TokenNotFound: there is none of that id.
+        """
+        found = await command(self._redis, "HGET", keys.TOKEN_IDS, token_id)
+        row = await self._read(keys.token(found.decode())) if found else {}
+        if not row:
+            raise TokenNotFound
+        return self.rows.read_token(found.decode(), row)
+
+    async def instance_ids(self, account_ids: Iterable[str]) -> list[str]:
+        """Return the ids of all instances of some accounts."""
+        async with store_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for account_id in account_ids:
+                pipe.hvals(keys.instances(account_id))
+            return [found.decode() for ids in await pipe.execute() for found in ids]
+
+    async def _account(self, account_id: str) -> AccountFacts | None:
+        async with store_errors(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(keys.account(account_id))
+            pipe.hlen(keys.instances(account_id))
+            pipe.hlen(keys.account_tokens(account_id))
+            row, instances, held = await pipe.execute()
+        return self.rows.read_account(account_id, _text(row), instances=instances, tokens=held) if row else None
+
+    async def _account_of(self, row: Row) -> Row:
+        """Return the account's row where an instance leaves its upstream to it."""
+        return {} if row.get("kind") else await self._read(keys.account(row["account"]))
 
     async def _claim(
-        self, index: str, name: str, new_id: str, most: int, writes: list[list[str]], taken: list[str], exists: str
+        self,
+        where: tuple[str, str],
+        name: str,
+        new_id: str,
+        writes: Sequence[Write],
+        taken: list[str],
+        told: str,
+        exists: str,
     ) -> None:
-        verdict = await self._create((index,), (name, new_id, most, json.dumps(taken), json.dumps(writes)))
+        most = self._instances_per_account
+        verdict = await self._create(where, (name, new_id, most, json.dumps(taken), json.dumps(writes), told))
+        if verdict == b"gone":
+            raise AccountNotFound
         if verdict == b"exists":
             raise Conflict(exists)
         if verdict == b"taken":
@@ -232,20 +298,19 @@ class RedisDirectory:
         if verdict == b"quota":
             raise QuotaExceeded
 
-    async def _write_all(self, writes: list[list[str]]) -> None:
-        async with store_errors(), self._redis.pipeline(transaction=True) as pipe:
-            for key, *pairs in writes:
-                pipe.hset(key, items=pairs)
-            await pipe.execute()
-
     async def _read(self, key: str) -> dict[str, str]:
-        stored = await command(self._redis, "HGETALL", key)
-        return {name.decode(): value.decode() for name, value in stored.items()}
+        return _text(await command(self._redis, "HGETALL", key))
+
+    async def _read_all(self, wanted: Sequence[str]) -> list[dict[str, str]]:
+        async with store_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for key in wanted:
+                pipe.hgetall(key)
+            return [_text(row) for row in await pipe.execute()]
+
+    async def _now_ms(self) -> int:
+        seconds, micros = await command(self._redis, "TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
 
 
-def _write(key: str, fields: dict[str, str]) -> list[str]:
-    return [key, *(part for pair in fields.items() for part in pair)]
-
-
-def _now() -> str:
-    return str(int(time.time()))
+def _text(row: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in row.items()}

@@ -7,9 +7,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from gateway.model import Chat, State
-from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Report, Settled
+from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
-from gateway.store.redis import Script
+from gateway.store.redis import Script, command
 
 _OVERDUE_MS = 2000
 _SWEEP_AT_MOST = 500
@@ -34,6 +34,8 @@ class RedisIndicators:
         self._settle = Script(redis, "record", "settle")
         self._claim = Script(redis, "record", "claim")
         self._sweep = Script(redis, "record", "sweep")
+        self._reassert = Script(redis, "record", "reassert")
+        self._redis = redis
         self._lease_ms = round(lease_s * 1000)
         self._echo_ms = round(echo_s * 1000)
         self._monotonic = monotonic
@@ -50,7 +52,8 @@ class RedisIndicators:
         )
         if verdict == b"go":
             told_ms_ago = int(rest[0])
-            return Grant(key, owner, op, deadline_s, told_ms_ago if told_ms_ago >= 0 else None)
+            told = told_ms_ago if told_ms_ago >= 0 else None
+            return Grant(key, owner, op, deadline_s, told, place.decode())
         if verdict == b"busy":
             return Busy(place.decode(), int(rest[0]))
         return Overtaken()
@@ -84,6 +87,26 @@ class RedisIndicators:
             instance_version=version.decode(),
         )
 
+    async def server(self) -> str:
+        """Name the server that answers (see `ports.Indicators.server`)."""
+        return str((await command(self._redis, "INFO", "server"))["run_id"])
+
+    async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
+        """Put back a command that the record does not know (see `ports.Indicators.reassert`)."""
+        lost = await self._reassert(
+            _keys(key),
+            (
+                self._now(),
+                ticket,
+                op,
+                "" if left_ms is None else left_ms,
+                round(pace.refresh_s * 1000),
+                round(pace.life_s * 1000),
+                self._echo_ms,
+            ),
+        )
+        return bool(lost)
+
     async def sweep(self) -> int:
         """Arm again what is overdue although nobody works on it; returns how many records that were.
 
@@ -107,6 +130,7 @@ class RedisIndicators:
                 round(report.pace.life_s * 1000),
                 self._echo_ms,
                 retry_ms,
+                grant.ticket or "0",
             ),
         )
         return Settled(lost_lease=verdict == b"lost", late_ms=int(late_ms) if int(late_ms) >= 0 else None)

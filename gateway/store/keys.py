@@ -20,6 +20,24 @@ PROCESSES: Final = "pg:processes"
 ACCOUNTS: Final = "pg:accounts"
 """Hash: account name -> account id."""
 
+TOKEN_IDS: Final = "pg:tokens"  # noqa: S105 - a key of Redis
+"""Hash: token id -> token hash, over all accounts."""
+
+EXPIRING: Final = "pg:expiring"
+"""Sorted set: hashes of tokens in their grace time, by its end in Unix milliseconds."""
+
+LEAVING: Final = "pg:leaving"
+"""Set: ids of instances that are deleted and may still owe a pause."""
+
+LEAVING_ACCOUNTS: Final = "pg:leaving:accounts"
+"""Set: ids of accounts that are deleted and may still have such an instance."""
+
+AUDIT: Final = "pg:audit"
+"""Stream: every change, bounded."""
+
+RESTORING: Final = "pg:restoring"
+"""There only while a backup is read back; found at another time, that was interrupted."""
+
 
 def record(instance_id: str, jid: str) -> str:
     """Return the key of a chat's record."""
@@ -46,14 +64,19 @@ def instance(instance_id: str) -> str:
     return f"{PREFIX}instance:{instance_id}"
 
 
+def instance_tokens(instance_id: str) -> str:
+    """Return the key of an instance's hash of token id -> token hash."""
+    return f"{PREFIX}instance:{instance_id}:tokens"
+
+
+def chats(instance_id: str) -> str:
+    """Return the key of an instance's sorted set of chats that show or owe something."""
+    return f"{PREFIX}chats:{instance_id}"
+
+
 def token(token_hash: str) -> str:
     """Return the key of a token's hash; the token itself is never in Redis."""
     return f"{PREFIX}token:{token_hash}"
-
-
-def token_ids() -> str:
-    """Return the key of the hash of token id -> token hash, over all accounts."""
-    return f"{PREFIX}tokens"
 
 
 def window(token_hash: str, limit_class: str) -> str:

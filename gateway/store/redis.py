@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError, RedisError
 from gateway import trace
 from gateway.errors import StoreUnavailable
 from gateway.metrics import REDIS_ERRORS
+from gateway.store.sentinel import SCHEME, sentinel_pool
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -47,17 +48,18 @@ def connection_pool(
     Every script is safe to run twice: a promise by its owner, a settlement by its lease, an admission by refusing
     rather one request too many.
     """
-    tcp: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=timeout_s,
-        socket_connect_timeout=connect_timeout_s,
-        socket_timeout=timeout_s,
-        **tcp,
-        retry=Retry(ConstantBackoff(0.01), 1),
-        retry_on_error=[RedisConnectionError],
-    )
+    options: dict[str, Any] = {
+        "max_connections": max_connections,
+        "timeout": timeout_s,
+        "socket_timeout": timeout_s,
+        "retry": Retry(ConstantBackoff(0.01), 1),
+        "retry_on_error": [RedisConnectionError],
+    }
+    if not url.startswith("unix:"):
+        options["socket_keepalive"] = True
+    if url.startswith(SCHEME):
+        return sentinel_pool(url, connect_timeout_s=connect_timeout_s, **options)
+    return BlockingConnectionPool.from_url(url, socket_connect_timeout=connect_timeout_s, **options)
 
 
 @asynccontextmanager

@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from gateway import trace
 from gateway.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
+from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy
 
 _MOST_BYTES = 64 * 1024
 """No upstream's answer is longer; what is longer is not an answer."""
@@ -20,15 +23,16 @@ _KEEPALIVE_S = 3.5
 """Shorter than Node's 5 s, so that we never send on a connection that the upstream is closing right now."""
 
 
-async def send(session: aiohttp.ClientSession, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
+async def send(sessions: "Sessions", target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
     """Send one request and read its answer.
 
     Returns:
-        The reply, whatever its status; `UNAVAILABLE` where the request surely never left; `GARBLED` where the answer
-        was no HTTP or too long; `UNKNOWN` where nobody knows whether the upstream acted.
+        The reply, whatever its status; `NOT_ALLOWED` where the operator's rules keep us from there; `UNAVAILABLE`
+        where the request surely never left; `GARBLED` where the answer was no HTTP or too long; `UNKNOWN` where
+        nobody knows whether the upstream acted.
     """
     with trace.step(f"{call.method} {target.kind}", **{"http.request.method": call.method}) as span:
-        result = await _send(session, target, call, timeout_s)
+        result = await _send(sessions, target, call, timeout_s)
         if isinstance(result, Reply):
             span.note("http.response.status_code", result.status)
         else:
@@ -36,7 +40,10 @@ async def send(session: aiohttp.ClientSession, target: Target, call: Call, timeo
         return result
 
 
-async def _send(session: aiohttp.ClientSession, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
+async def _send(sessions: "Sessions", target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
+    session = sessions.of(target)
+    if session is None:
+        return Outcome.NOT_ALLOWED
     try:
         async with session.request(
             call.method,
@@ -47,8 +54,9 @@ async def _send(session: aiohttp.ClientSession, target: Target, call: Call, time
             timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s)),
         ) as response:
             return await _read(response)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        return Outcome.UNAVAILABLE
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        refused = isinstance(getattr(error, "os_error", None), AddressRefused)
+        return Outcome.NOT_ALLOWED if refused else Outcome.UNAVAILABLE
     except (aiohttp.InvalidURL, ValueError):
         # The operator's URL, or a credential that is no header: refused before anything was sent.
         return Outcome.REJECTED
@@ -71,18 +79,45 @@ async def _read(response: aiohttp.ClientResponse) -> Reply | Outcome:
     return Reply(response.status, bytes(body), response.headers.get("Retry-After", ""))
 
 
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Two pools of connections: one goes anywhere, the other, for tenants' own upstreams, to public addresses only."""
+
+    anywhere: aiohttp.ClientSession
+    public: aiohttp.ClientSession
+    policy: UpstreamPolicy
+
+    def of(self, target: Target) -> aiohttp.ClientSession | None:
+        """Return the pool by which a target may be reached, or None where it may not."""
+        match self.policy.route(target):
+            case "open":
+                return self.anywhere
+            case "guarded":
+                return self.public
+            case _:
+                return None
+
+
 @asynccontextmanager
-async def open_session(*, connections: int, connections_per_origin: int) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open the pool of connections; one origin that hangs can never hold more than its share of them."""
+async def open_sessions(
+    *, connections: int, connections_per_origin: int, policy: UpstreamPolicy | None = None
+) -> AsyncIterator[Sessions]:
+    """Open the pools of connections; one origin that hangs can never hold more than its share of them."""
+    limits = connections, connections_per_origin
+    # A resolver is asked for names only: literals are looked at by the policy, before each call.
+    async with _session(*limits) as anywhere, _session(*limits, resolver=PublicResolver()) as public:
+        yield Sessions(anywhere, public, policy or UpstreamPolicy())
+
+
+def _session(most: int, most_per_origin: int, resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
-        limit=connections, limit_per_host=connections_per_origin, keepalive_timeout=_KEEPALIVE_S
+        limit=most, limit_per_host=most_per_origin, keepalive_timeout=_KEEPALIVE_S, resolver=resolver
     )
-    async with aiohttp.ClientSession(
+    return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "presence-gateway", "Accept-Encoding": "identity"},
         auto_decompress=False,
         trust_env=False,
         read_bufsize=_MOST_BYTES,
-    ) as session:
-        yield session
+    )

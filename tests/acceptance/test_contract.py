@@ -422,13 +422,13 @@ async def test_both_kinds_of_token_work_in_all_three_places(
 @pytest.mark.parametrize(
     ("headers", "query", "status"),
     [
-        pytest.param({"token": "good", "Authorization": "Bearer bad"}, "bad", 200, id="token before Bearer"),
-        pytest.param({"token": "bad", "Authorization": "Bearer good"}, "good", 401, id="token hides the others"),
-        pytest.param({"Authorization": "Bearer good"}, "bad", 200, id="Bearer before query"),
-        pytest.param({"Authorization": "Bearer bad"}, "good", 401, id="Bearer hides the query"),
-        pytest.param({"Authorization": "Basic Zm9vOmJhcg=="}, "good", 200, id="another scheme is no token"),
-        pytest.param({"Authorization": "bearer good"}, None, 200, id="a scheme has no letter case"),
-        pytest.param({"TOKEN": "good"}, None, 200, id="a header has no letter case"),
+        pytest.param({"token": "{good}", "Authorization": "Bearer {bad}"}, "{bad}", 200, id="token before Bearer"),
+        pytest.param({"token": "{bad}", "Authorization": "Bearer {good}"}, "{good}", 401, id="token hides the others"),
+        pytest.param({"Authorization": "Bearer {good}"}, "{bad}", 200, id="Bearer before query"),
+        pytest.param({"Authorization": "Bearer {bad}"}, "{good}", 401, id="Bearer hides the query"),
+        pytest.param({"Authorization": "Basic Zm9vOmJhcg=="}, "{good}", 200, id="another scheme is no token"),
+        pytest.param({"Authorization": "bearer {good}"}, None, 200, id="a scheme has no letter case"),
+        pytest.param({"TOKEN": "{good}"}, None, 200, id="a header has no letter case"),
     ],
 )
 async def test_the_first_place_that_holds_a_token_decides(
@@ -437,7 +437,7 @@ async def test_the_first_place_that_holds_a_token_decides(
     """2. ...tried in this order."""
 
     def filled(text: str) -> str:
-        return text.replace("good", tenant.instance_token).replace("bad", "pgi_bad")
+        return text.format(good=tenant.instance_token, bad="pgi_bad")
 
     answer = await client.post(
         tenant.instance + (f"?token={filled(query)}" if query else ""),
@@ -951,7 +951,7 @@ async def test_the_documented_examples_work_with_only_the_base_url_changed(
     applied = await client.calls_for(DOCUMENTED_JID)
     await client.show(tenant, "5511999999999", "pause")
 
-    assert [call.state for call in applied[before:]] == [state]
+    assert applied[before].state == state
 
 
 def test_the_requests_of_the_documented_clients_work(installation: Installation, tenant: Tenant) -> None:

@@ -54,8 +54,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="module")
-def owner(house: Installation) -> Tenant:
-    return house.create_tenant()
+def account(house: Installation) -> tuple[str, str]:
+    return house.create_account()
+
+
+@pytest.fixture
+def owner(house: Installation, account: tuple[str, str]) -> Tenant:
+    """An instance of the test's own: what one test broke and owes, the next does not meet."""
+    name, account_token = account
+    return Tenant(name, account_token, *house.create_instance(name))
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ async def paste(installation: Installation) -> str:
     return answer.decode()
 
 
-async def test_the_printed_line_shows_typing_and_it_goes_by_itself(page: Page, installation: Installation) -> None:
+async def test_the_printed_line_shows_typing_and_it_goes_by_itself(installation: Installation, page: Page) -> None:
     await page.goto(str(installation.ready["sandbox_url"]) + "/?instance=demo")
     assert (await paste(installation)).startswith('{"success":true')
     await expect(page.locator(PHONE)).to_have_attribute("data-state", "typing", timeout=3000)
@@ -41,7 +41,7 @@ async def test_the_printed_line_shows_typing_and_it_goes_by_itself(page: Page, i
 
 
 async def test_it_goes_even_when_gateway_and_worker_were_killed_in_between(
-    page: Page, installation: Installation
+    installation: Installation, page: Page
 ) -> None:
     await page.goto(str(installation.ready["sandbox_url"]) + "/?instance=demo")
     await paste(installation)

@@ -17,6 +17,7 @@ async def phone() -> AsyncIterator[Phone]:
     phone = Phone()
     app = web.Application()
     app.router.add_post("/instances/{instance}/presence", phone.tell)
+    app.router.add_get("/instances/{instance}", phone.say)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

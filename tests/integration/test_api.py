@@ -1,12 +1,16 @@
 """The front door in process: what only the inside can provoke. `tests/acceptance` holds it to the contract."""
 
+import asyncio
+import dataclasses
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from world import Phone, Tenant
+from world import Phone, Tenant, until
 
 from gateway.api.app import create_app
 from gateway.errors import StoreUnavailable
@@ -27,12 +31,15 @@ async def refuse(*args: Any, **options: Any) -> Any:
     raise StoreUnavailable
 
 
-async def test_every_route_but_health_refuses_a_caller_without_a_token(client: Client) -> None:
+PUBLIC_ROUTES = {"/health", "/openapi.json", "/docs", "/docs.css"}
+
+
+async def test_every_route_that_is_not_public_refuses_a_caller_without_a_token(client: Client) -> None:
     assert client.app
     routes = {
         (route.method, route.resource.canonical)
         for route in client.app.router.routes()
-        if route.resource and route.resource.canonical != "/health"
+        if route.resource and route.resource.canonical not in PUBLIC_ROUTES
     }
     assert ("POST", "/api/chat/presence/{instance}") in routes
     for method, path in routes:
@@ -112,3 +119,20 @@ def test_only_what_trusted_proxies_wrote_names_the_client(forwarded: str, truste
     request = make_mocked_request("POST", PATH, headers={"X-Forwarded-For": forwarded}, transport=transport)
     gate = Gate(Mock(), Mock(), Mock(), trusted_proxies=trusted)
     assert gate.address(request) == address
+
+
+async def test_more_commands_than_this_process_can_finish_are_refused_at_once(
+    house: House, tenant: Tenant, phone: Phone, aiohttp_client: Callable[..., Awaitable[Client]]
+) -> None:
+    http = msgspec.structs.replace(house.settings.http, max_in_flight=1)
+    small = dataclasses.replace(house, settings=msgspec.structs.replace(house.settings, http=http))
+    client = await aiohttp_client(create_app(small))
+    headers = {"token": tenant.account_token}
+    phone.hangs = True
+    first = asyncio.create_task(client.post(PATH, json=TYPING | {"duration": 1}, headers=headers))
+    await until(lambda: phone.asked > 0, within_s=5)
+    began = time.monotonic()
+    refused = await client.post(PATH, json=TYPING | {"number": "5511888888888"}, headers=headers)
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    assert time.monotonic() - began < 1
+    assert (await first).status == 504

@@ -105,8 +105,14 @@ async def test_a_job_that_vanished_from_the_queue_is_healed(
 
 async def test_hundreds_of_pauses_due_at_once_all_arrive(house: House, tenant: Tenant, phone: Phone) -> None:
     chats = [Chat(f"55119{number:08}@s.whatsapp.net") for number in range(300)]
+    a_few = asyncio.Semaphore(20)
+
+    async def show(chat: Chat) -> None:
+        async with a_few:
+            await house.presence.show(tenant.instance, chat, State.TYPING, 1)
+
     async with working(house):
-        await asyncio.gather(*(house.presence.show(tenant.instance, chat, State.TYPING, 1) for chat in chats))
-        await until(lambda: phone.states().count(State.PAUSED) == 300, within_s=15)
+        await asyncio.gather(*map(show, chats))
+        await until(lambda: phone.states().count(State.PAUSED) == 300, within_s=30)
     paused = [chat for _, state, chat in phone.told if state is State.PAUSED]
     assert len(set(paused)) == 300

@@ -32,6 +32,7 @@ class World:
     promises: list[Busy | Overtaken | Exception] = field(default_factory=list)
     claims: list[Claim | Early | None] = field(default_factory=list)
     settle_failures: int = 0
+    wake_failures: int = 0
     instance_exists: bool = True
     lease_s: float = 5.5
     now_s: float = 0.0
@@ -65,12 +66,21 @@ class World:
         return Settled(lost_lease=False, late_ms=None)
 
     async def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Settled:
+        if self.wake_failures:
+            self.wake_failures -= 1
+            raise StoreUnavailable
         self.events.append(f"settle {report.result} retry={retry_ms}")
         return Settled(lost_lease=False, late_ms=7 if report.result == "ok" and grant.op is State.PAUSED else None)
 
     async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
         self.events.append(f"claim {generation}")
         return self.claims.pop(0)
+
+    async def server(self) -> str:
+        return "s1"
+
+    async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
+        return False
 
     async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
         self.events.append(f"tell {state} within {timeout_s:g}")
@@ -163,6 +173,29 @@ async def test_without_a_promise_the_upstream_is_told_nothing() -> None:
     assert not [event for event in world.events if event.startswith("tell")]
 
 
+async def test_a_promise_that_was_refused_is_taken_back_when_redis_answers() -> None:
+    world = World(promises=[StoreUnavailable()])
+    presence = world.presence()
+    with pytest.raises(StoreUnavailable):
+        await presence.show(INSTANCE, CHAT, State.TYPING, 5)
+    await presence.drain()
+    assert world.events[-1] == "settle failed 5000 age=0"
+
+
+async def test_a_pause_that_was_told_without_redis_is_recorded_when_it_is_back() -> None:
+    world = World()
+    presence = world.presence()
+    await presence.pause_unpromised(INSTANCE, CHAT)
+    await presence.drain()
+    assert world.events == ["tell paused within 4.5", "promise paused 0 ticket=-100001", "settle unknown 0 age=0"]
+
+
+async def test_a_wake_up_insists_while_redis_is_away() -> None:
+    world = World(claims=[claim_of(State.PAUSED)], wake_failures=3)
+    assert (await world.presence().wake(KEY, "9")).did == "paused"
+    assert world.slept == [0.1, 0.1, 0.1]
+
+
 async def test_a_process_stopped_until_its_lease_is_nearly_spent_does_not_call() -> None:
     world = World(stalls_s=5.2)
     with pytest.raises(UpstreamUnavailable):
@@ -182,7 +215,7 @@ async def test_an_acted_command_stands_while_redis_is_away_and_is_settled_when_i
     assert await presence.show(INSTANCE, CHAT, State.TYPING, 5) == Shown("shown")
     await presence.drain()
     # The duration counts from the answer, however late it is recorded.
-    assert world.events[-1] == "settle ok 5000 age=750"
+    assert world.events[-1] == "settle ok 5000 age=300"
 
 
 async def test_a_due_pause_is_told_and_its_lateness_returned() -> None:

@@ -73,6 +73,8 @@ def test_every_setting_can_be_overridden_by_the_environment(section: str, key: s
         "ratio": "0.5",
         "file": str(file.with_name("keys.toml")),
         "encryption_keys": keys["encryption_keys"],
+        "allowed": "https://waha.example:3000",
+        "tenants_may_bring": "1",
     }
     value = special.get(key, "redis://elsewhere" if isinstance(default, str) else str(type(default)(default + 1)))
     environ = {"PRESENCE_UPSTREAM__URL": "http://upstream", f"PRESENCE_{section.upper()}__{key.upper()}": value}

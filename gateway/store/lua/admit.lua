@@ -37,10 +37,11 @@ local function unknown()
   return {'unknown'}
 end
 
-local tok = redis.call('HMGET', KEYS[1], 'kind', 'account', 'instance', 'expires')
+local tok = redis.call('HMGET', KEYS[1], 'kind', 'account', 'instance', 'expires', 'used')
 if not tok[1] or (tok[4] and tonumber(tok[4]) <= now) then return unknown() end
 local acc = redis.call('HMGET', 'pg:account:' .. tok[2], 'status', ARGV[4])
 if acc[1] ~= 'active' then return unknown() end
+if not tok[5] or tonumber(tok[5]) <= now - SPAN then redis.call('HSET', KEYS[1], 'used', string.format('%.0f', now)) end
 
 local limit = tonumber(acc[2] or ARGV[3])
 local count, oldest = trim(KEYS[2])

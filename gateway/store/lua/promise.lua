@@ -1,17 +1,27 @@
 -- Promise first: take the chat's lease and arm a provisional pause, before the upstream is told anything.
 -- KEYS record, owed, queue
--- ARGV clock (us or ''), owner, ticket ('0' on arrival), op, duration, lease, echo, trace
+-- ARGV clock (us or ''), owner, ticket ('0' on arrival; negative: arrived so many us ago), op, duration, lease, echo, trace
 -- Returns {'go', ticket, ms since something was shown or -1} | {'busy', ticket, ms until the lease ends} | {'overtaken', ticket}
 local now_us = clock(ARGV[1])
 local now, owner, ticket, op = math.floor(now_us / 1000), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local duration, lease, echo = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local rec = load()
 
+-- It gave up on us: this request lay in a socket while Redis was stopped, and its caller was told 503.
+if redis.call('EXISTS', 'pg:x:' .. owner) == 1 then return {'overtaken', '0'} end
+
+if ticket < 0 then
+  ticket = now_us + ticket
+  if rec.ticket > ticket then return {'overtaken', '0'} end
+  rec.ticket = ticket
+end
+
 if ticket == 0 then
   ticket = math.max(rec.ticket + 1, now_us)
   rec.ticket = ticket
   redis.call('HSET', KEY, 'ticket', whole(ticket))
-elseif rec.ticket > ticket then
+elseif rec.ticket > ticket or now_us - ticket > TOMBSTONE * 1000 then
+  -- A process that was stopped for longer than a closed record lives cannot know whether a newer command came.
   return {'overtaken', whole(ticket)}
 end
 

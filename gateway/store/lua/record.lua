@@ -13,6 +13,7 @@
 local KEY, OWED, QUEUE = KEYS[1], KEYS[2], KEYS[3]
 local JOB_TTL = 86400000 -- arq drops a job whose blob has gone; a day outlives any downtime we promise for
 local TOMBSTONE = 30000  -- longer than any command waits for the lease, so that it still learns it was overtaken
+local WITHDRAWN = 120000 -- longer than a request lies in the socket of a Redis that was stopped, for most stops
 local LINGER = 30000     -- an indicator without an end: the phone drops it long before
 
 local LATE = 'pg:late' -- records whose pause has failed, by its own time; the owed set knows only the next try
@@ -36,7 +37,23 @@ local function load()
   return rec
 end
 
+-- The instance's chats: one that owes stays until it is settled, one without an end lingers as long as its record.
+local function index(rec)
+  local instance, jid = string.match(KEY, '^pg:c:([^:]+):(.+)$')
+  local chats = 'pg:chats:' .. instance
+  if rec.owner ~= '' or rec['until'] > 0 then
+    redis.call('ZADD', chats, '+inf', jid)
+    redis.call('PERSIST', chats)
+    return
+  end
+  local now = math.floor(clock('') / 1000) -- as its record's TTL, which no test's clock moves
+  if rec.state ~= '' then redis.call('ZADD', chats, whole(now + LINGER), jid) else redis.call('ZREM', chats, jid) end
+  redis.call('ZREMRANGEBYSCORE', chats, '-inf', whole(now))
+  if redis.call('ZCOUNT', chats, '+inf', '+inf') == 0 then redis.call('PEXPIRE', chats, LINGER) end
+end
+
 local function save(rec)
+  index(rec)
   local flat, gone = {}, {}
   for _, name in ipairs(NUMBERS) do
     if rec[name] == 0 then gone[#gone + 1] = name

@@ -2,7 +2,7 @@
 -- KEYS record, owed, queue
 -- ARGV clock (us or ''), owner, op, result (ok|failed|unknown), duration (-1 for a wake-up),
 --      answered (how long ago), told (how long ago; -1: the telling before this one is still under way),
---      refresh, life, echo, retry (until the next pause; -1 gives up)
+--      refresh, life, echo, retry (until the next pause; -1 gives up), a command's ticket (0 for a wake-up)
 -- Returns {'settled'|'lost', ms that a delivered pause was late or -1}
 local now_us = clock(ARGV[1])
 local now, owner, op, result = math.floor(now_us / 1000), ARGV[2], ARGV[3], ARGV[4]
@@ -74,9 +74,19 @@ local function wake_up()
   return -1
 end
 
-if rec.owner ~= owner then
+-- The record does not know of a promise that was made: it was lost (a failover, a log that was not synced), or what
+-- is left of it is older. No newer command has come, so this one is settled as if it held its lease.
+local was_lost = duration >= 0 and rec.ticket < tonumber(ARGV[12]) and told >= 0 and told < TOMBSTONE
+
+if rec.owner ~= owner and not was_lost then
+  -- A promise of ours that is still on its way must not take the chat after we gave up on it.
+  if result == 'failed' then redis.call('SET', 'pg:x:' .. owner, 1, 'PX', WITHDRAWN) end
   repair()
   return {'lost', -1}
+end
+if was_lost then
+  if rec.owner ~= '' and rec.owner ~= owner then rec.doubt = math.max(rec.doubt, now + echo) end
+  rec.ticket = tonumber(ARGV[12])
 end
 rec.owner, rec.op, rec.lease, rec.ends = '', '', 0, 0
 if duration >= 0 then

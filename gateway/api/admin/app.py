@@ -1,0 +1,50 @@
+"""All routes of the operator's API, on one screen."""
+
+from aiohttp import web
+
+from gateway.api import reference
+from gateway.api.admin.accounts import AccountRoutes
+from gateway.api.admin.gate import AdminGate
+from gateway.api.admin.instances import InstanceRoutes
+from gateway.api.admin.overview import OverviewRoutes
+from gateway.api.admin.tokens import TokenRoutes
+from gateway.api.guards import Gate
+from gateway.api.middlewares import observe
+from gateway.store.guesses import RedisGuesses
+from gateway.wiring import House
+
+_GUESSES_PER_MINUTE = 30
+"""More wrong keys than an operator mistypes; a key of `keys generate` would take ages at any pace."""
+
+
+def create_admin(house: House, *, guesses_per_minute: int = _GUESSES_PER_MINUTE) -> web.Application:
+    """Build what is mounted at `/admin`. Every route but the reference is guarded by the gate."""
+    http = house.settings.http
+    clients = Gate(house.hasher, house.admission, house.directory, trusted_proxies=http.trusted_proxies)
+    gate = AdminGate(house, clients, RedisGuesses(house.redis, per_minute=guesses_per_minute))
+    accounts, tokens = AccountRoutes(house), TokenRoutes(house)
+    instances, overview = InstanceRoutes(house), OverviewRoutes(house)
+
+    app = web.Application(middlewares=[observe])
+    route = app.router
+    route.add_get("/session", gate.for_visitor(accounts.session), allow_head=False)
+    route.add_get("/accounts", gate.for_visitor(accounts.list_accounts), allow_head=False)
+    route.add_post("/accounts", gate.for_operator(accounts.create))
+    route.add_patch("/accounts/{account}", gate.for_account(accounts.change, operator_only=True))
+    route.add_delete("/accounts/{account}", gate.for_account(accounts.delete, operator_only=True))
+    route.add_post("/accounts/{account}/suspend", gate.for_account(accounts.suspend, operator_only=True))
+    route.add_post("/accounts/{account}/resume", gate.for_account(accounts.resume, operator_only=True))
+    route.add_get("/accounts/{account}/tokens", gate.for_account(tokens.list_tokens), allow_head=False)
+    route.add_post("/accounts/{account}/tokens", gate.for_account(tokens.issue))
+    route.add_post("/tokens/{token}/rotate", gate.for_token(tokens.rotate))
+    route.add_delete("/tokens/{token}", gate.for_token(tokens.revoke))
+    route.add_get("/accounts/{account}/instances", gate.for_account(instances.list_instances), allow_head=False)
+    route.add_post("/accounts/{account}/instances", gate.for_account(instances.create))
+    route.add_delete("/instances/{instance}", gate.for_instance(instances.delete))
+    route.add_post("/instances/{instance}/token", gate.for_instance(instances.rotate_token))
+    route.add_get("/indicators", gate.for_visitor(overview.indicators), allow_head=False)
+    route.add_get("/usage", gate.for_visitor(overview.usage), allow_head=False)
+    route.add_get("/audit", gate.for_visitor(overview.audit), allow_head=False)
+    route.add_post("/keys/rotate", gate.for_operator(overview.rotate_keys))
+    reference.add_routes(app, reference.ADMIN)
+    return app

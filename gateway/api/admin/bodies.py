@@ -1,0 +1,139 @@
+"""The bodies and queries of the operator's API, as checked values."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from gateway.api.bodies import decode
+from gateway.api.guards import NAME
+from gateway.api.instance_bodies import UpstreamFields, target
+from gateway.errors import ConfirmationNeeded, InvalidAccountName, InvalidFigure, InvalidLabel
+from gateway.model import Target
+
+MOST_ENTRIES = 1000
+_LONGEST_LABEL = 100
+_BOUNDS = {
+    "per_minute": (1, 1_000_000),
+    "creation_per_minute": (1, 1_000_000),
+    "instances_quota": (0, 1_000_000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """What to change; a figure of None goes back to the settings', and so does an upstream of None."""
+
+    figures: dict[str, int | None]
+    upstream: Target | Literal["keep"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """A checked request for an account."""
+
+    name: str
+    figures: dict[str, int | None]
+    upstream: Target | None
+
+
+class _AccountFields(msgspec.Struct, frozen=True):
+    name: str | None = None
+    per_minute: int | UnsetType | None = UNSET
+    creation_per_minute: int | UnsetType | None = UNSET
+    instances_quota: int | UnsetType | None = UNSET
+    upstream: UpstreamFields | UnsetType | None = UNSET
+
+
+class _NameFields(msgspec.Struct, frozen=True):
+    name: str | None = None
+
+
+class _ConfirmFields(msgspec.Struct, frozen=True):
+    confirm: str | None = None
+
+
+_account_fields = msgspec.json.Decoder(_AccountFields)
+_name_fields = msgspec.json.Decoder(_NameFields)
+_confirm_fields = msgspec.json.Decoder(_ConfirmFields)
+
+
+def new_account(body: bytes) -> NewAccount:
+    """Read the body of `POST /admin/accounts`.
+
+    Raises:
+        BadRequest: it cannot be obeyed.
+    """
+    fields = decode(_account_fields, body)
+    if not fields.name or not NAME.fullmatch(fields.name):
+        raise InvalidAccountName
+    upstream = _upstream(fields)
+    return NewAccount(fields.name, _figures(fields), None if upstream == "keep" else upstream)
+
+
+def account_change(body: bytes) -> AccountChange:
+    """Read the body of `PATCH /admin/accounts/{id}`: what is not there stays, what is null is reset.
+
+    Raises:
+        BadRequest: it cannot be obeyed.
+    """
+    fields = decode(_account_fields, body)
+    return AccountChange(_figures(fields), _upstream(fields))
+
+
+def label(body: bytes) -> str:
+    """Read a token's name; no body at all means none.
+
+    Raises:
+        BadRequest: it cannot be printed, or is too long.
+    """
+    name = (decode(_name_fields, body).name if body.strip() else None) or ""
+    if len(name) > _LONGEST_LABEL or not name.isprintable():
+        raise InvalidLabel
+    return name
+
+
+def confirm(body: bytes, name: str) -> None:
+    """Make sure that the name of what will be deleted was given again.
+
+    Raises:
+        BadRequest: it was not.
+    """
+    if not body.strip() or decode(_confirm_fields, body).confirm != name:
+        raise ConfirmationNeeded
+
+
+def count(request: web.Request) -> int:
+    """Read `?count=`, how many entries are wanted.
+
+    Raises:
+        InvalidFigure: it is no number from 1 to 1000.
+    """
+    given = request.query.get("count", "100")
+    if not (given.isascii() and given.isdigit() and len(given) <= len(str(MOST_ENTRIES))):
+        raise InvalidFigure
+    return _within(int(given), 1, MOST_ENTRIES)
+
+
+def _figures(fields: _AccountFields) -> dict[str, int | None]:
+    given = {name: getattr(fields, name) for name in _BOUNDS}
+    return {
+        name: None if figure is None else _within(figure, *_BOUNDS[name])
+        for name, figure in given.items()
+        if figure is not UNSET
+    }
+
+
+def _within(figure: int, least: int, most: int) -> int:
+    if not least <= figure <= most:
+        raise InvalidFigure
+    return figure
+
+
+def _upstream(fields: _AccountFields) -> Target | Literal["keep"] | None:
+    if isinstance(fields.upstream, UnsetType):
+        return "keep"
+    # The operator's word: every worker may go there.
+    return None if fields.upstream is None else target(fields.upstream, trusted=True)

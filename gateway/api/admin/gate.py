@@ -1,0 +1,186 @@
+"""Who may pass on the operator's port: the operator's key, or an account token for what is that account's.
+
+A handler's signature is its policy here too: it is handed the `Visitor`, and the account, token or instance of the
+path only where the visitor may know of it.
+"""
+
+import hmac
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway import tokens
+from gateway.api.guards import ACCOUNT, QUOTA, Gate
+from gateway.errors import (
+    AccountNotFound,
+    AdminOff,
+    InstanceNotFound,
+    InvalidKey,
+    InvalidToken,
+    MissingKey,
+    OperatorOnly,
+    RateLimited,
+    TokenNotFound,
+)
+from gateway.model import Instance, Principal
+from gateway.store.audit import OPERATOR
+from gateway.store.facts import AccountFacts, TokenFacts
+from gateway.store.guesses import RedisGuesses
+from gateway.wiring import House
+
+_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
+_ID = re.compile(r"[ait][0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """The operator, or an account; `account_id` is None for the operator."""
+
+    account_id: str | None = None
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this is the operator."""
+        return self.account_id is None
+
+    @property
+    def actor(self) -> str:
+        """What the audit log calls the visitor."""
+        return self.account_id or OPERATOR
+
+    def may_see(self, account_id: str) -> bool:
+        """Whether what belongs to this account is there for the visitor."""
+        return self.account_id in {None, account_id}
+
+
+Answer = Awaitable[web.StreamResponse]
+Handler = Callable[[web.Request], Answer]
+VisitorHandler = Callable[[web.Request, Visitor], Answer]
+AccountHandler = Callable[[web.Request, Visitor, AccountFacts], Answer]
+TokenHandler = Callable[[web.Request, Visitor, TokenFacts], Answer]
+InstanceHandler = Callable[[web.Request, Visitor, Instance], Answer]
+
+
+class AdminGate:
+    """Admits visitors. Wrong keys are limited for each address, since one key opens everything."""
+
+    def __init__(self, house: House, gate: Gate, guesses: RedisGuesses) -> None:
+        """Compare with the key of the house's settings; `gate` knows a client's address."""
+        self._house = house
+        self._gate = gate
+        self._guesses = guesses
+        key = house.settings.secrets.admin_key
+        self._key_hash = house.hasher(key) if key else None
+
+    def for_visitor(self, handler: VisitorHandler) -> Handler:
+        """Guard a route that operator and accounts may use."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            return await handler(request, await self._visitor(request))
+
+        return guarded
+
+    def for_operator(self, handler: VisitorHandler) -> Handler:
+        """Guard a route that is the operator's alone."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            return await handler(request, await self._operator(request))
+
+        return guarded
+
+    def for_account(self, handler: AccountHandler, *, operator_only: bool = False) -> Handler:
+        """Guard a route whose path names an account."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            visitor = await (self._operator(request) if operator_only else self._visitor(request))
+            account_id = _id(request, "account")
+            if account_id is None or not visitor.may_see(account_id):
+                raise AccountNotFound
+            return await handler(request, visitor, await self._house.directory.account(account_id))
+
+        return guarded
+
+    def for_token(self, handler: TokenHandler) -> Handler:
+        """Guard a route whose path names a token by its id."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            visitor = await self._visitor(request)
+            token_id = _id(request, "token")
+            token = await self._house.directory.token(token_id) if token_id else None
+            if token is None or not visitor.may_see(token.account_id):
+                raise TokenNotFound
+            return await handler(request, visitor, token)
+
+        return guarded
+
+    def for_instance(self, handler: InstanceHandler) -> Handler:
+        """Guard a route whose path names an instance by its id."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            visitor = await self._visitor(request)
+            instance_id = _id(request, "instance")
+            instance = await self._house.directory.instance_by_id(instance_id) if instance_id else None
+            if instance is None or not visitor.may_see(instance.account_id):
+                raise InstanceNotFound
+            return await handler(request, visitor, instance)
+
+        return guarded
+
+    async def _operator(self, request: web.Request) -> Visitor:
+        visitor = await self._visitor(request)
+        if not visitor.is_operator:
+            raise OperatorOnly
+        return visitor
+
+    async def _visitor(self, request: web.Request) -> Visitor:
+        if self._key_hash is None:
+            raise AdminOff
+        given = _given(request)
+        if given is None:
+            raise MissingKey
+        address = self._gate.address(request)
+        await self._guesses.check(address)
+        # Hashes of one length: the comparison's time tells neither the key nor how long it is.
+        given_hash = self._house.hasher(given)
+        if hmac.compare_digest(given_hash, self._key_hash):
+            return Visitor()
+        principal = await self._principal(request, given, given_hash)
+        if principal is None:
+            await self._guesses.count(address)
+            raise InvalidKey
+        request[ACCOUNT] = principal.account_id
+        return Visitor(principal.account_id)
+
+    async def _principal(self, request: web.Request, given: str, given_hash: str) -> Principal | None:
+        """Find the account; looking is free, since pages poll, while every change counts like any request."""
+        if not tokens.is_plausible(given):
+            return None
+        found = await self._house.directory.identify(given_hash)
+        if found is None or found.kind != "account":
+            return None
+        if request.method != "GET":
+            await self._spend(request, given_hash)
+        return found
+
+    async def _spend(self, request: web.Request, token_hash: str) -> None:
+        try:
+            admission = await self._house.admission.admit(token_hash)
+        except InvalidToken:  # revoked this very moment
+            raise InvalidKey from None
+        request[QUOTA] = admission.quota
+        if admission.is_limited:
+            raise RateLimited(retry_after_s=60)
+
+
+def _given(request: web.Request) -> str | None:
+    """Return the key or token of the headers; never of the URL, which ends up in histories and logs."""
+    bearer = _BEARER.fullmatch(request.headers.get("Authorization", ""))
+    return request.headers.get("token") or (bearer[1] if bearer else None)
+
+
+def _id(request: web.Request, name: str) -> str | None:
+    """Return an id of the path where it has the shape of one."""
+    given = request.match_info[name]
+    return given if _ID.fullmatch(given) else None

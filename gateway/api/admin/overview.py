@@ -1,0 +1,105 @@
+"""What happens now: indicators showing, pauses owed, minutes used, the latest changes; and the keys' rotation."""
+
+import time
+
+from aiohttp import web
+
+from gateway import envelope
+from gateway.api.admin import bodies
+from gateway.api.admin.accounts import visible_accounts
+from gateway.api.admin.gate import Visitor
+from gateway.errors import AccountNotFound
+from gateway.model import Instance
+from gateway.store.facts import AccountFacts, TokenFacts
+from gateway.store.showing import MOST
+from gateway.wiring import House
+
+
+class OverviewRoutes:
+    """Lists for people, bounded; an account sees its own part."""
+
+    def __init__(self, house: House) -> None:
+        """Read from the house's store."""
+        self._house = house
+
+    async def indicators(self, request: web.Request, visitor: Visitor) -> web.Response:
+        """Answer the newest indicators that show now, how many pauses are owed, and how late the oldest is."""
+        accounts = await self._chosen(request, visitor)
+        ids = await self._house.directory.instance_ids(account.id for account in accounts)
+        shown = await self._house.showing.of(ids)
+        instances = {one: await self._instance(one) for one in {one.instance_id for one in shown}}
+        owed, oldest_s = await self._house.showing.owed(None if _is_everything(request, visitor) else ids)
+        now_s = time.time()
+        listed = [
+            {
+                "instance": instance.name if instance else one.instance_id,
+                "account": instance.account_id if instance else None,
+                "chat": one.chat,
+                "state": one.state,
+                "since": one.since_s,
+                "ends": one.ends_s,
+                "overdue_s": round(one.overdue_s(now_s), 3),
+            }
+            for one, instance in ((one, instances[one.instance_id]) for one in shown)
+        ]
+        return envelope.success({"indicators": listed, "owed": owed, "oldest_overdue_s": round(oldest_s, 3)})
+
+    async def usage(self, request: web.Request, visitor: Visitor) -> web.Response:
+        """Answer how much of this minute each token has used, `MOST` tokens at the most."""
+        default = self._house.settings.limits.per_minute
+        limits: list[int] = []
+        tokens: list[TokenFacts] = []
+        for account in await self._chosen(request, visitor):
+            if len(tokens) >= MOST:
+                break
+            found = await self._house.directory.tokens(account.id)
+            tokens += found
+            limits += [account.limits.per_minute or default] * len(found)
+        used = await self._house.usage.of(tokens[:MOST])
+        return envelope.success(
+            {
+                "tokens": [
+                    {"id": one.token_id, "limit": limit, "used": one.used, "reset": one.reset_s}
+                    for one, limit in zip(used, limits, strict=False)
+                ]
+            }
+        )
+
+    async def audit(self, request: web.Request, visitor: Visitor) -> web.Response:
+        """Answer the latest changes, the newest first."""
+        entries = await self._house.audit.entries(bodies.count(request), account_id=visitor.account_id)
+        return envelope.success(
+            {
+                "entries": [
+                    {
+                        "id": entry.id,
+                        "at": entry.at_s,
+                        "actor": entry.actor,
+                        "action": entry.action,
+                        "subject": entry.subject,
+                        "detail": entry.detail,
+                    }
+                    for entry in entries
+                ]
+            }
+        )
+
+    async def rotate_keys(self, request: web.Request, visitor: Visitor) -> web.Response:  # noqa: ARG002
+        """Encrypt every credential under the newest key; asked again, it goes on where it was interrupted."""
+        return envelope.success({"resealed": await self._house.tenancy.reseal(by=visitor.actor)})
+
+    async def _chosen(self, request: web.Request, visitor: Visitor) -> list[AccountFacts]:
+        """Return the account of `?account=`, or all that the visitor may see."""
+        wanted = request.query.get("account")
+        if not wanted:
+            return await visible_accounts(self._house, visitor)
+        if not visitor.may_see(wanted):
+            raise AccountNotFound
+        return [await self._house.directory.account(wanted)]
+
+    async def _instance(self, instance_id: str) -> Instance | None:
+        return await self._house.directory.find_by_id(instance_id)
+
+
+def _is_everything(request: web.Request, visitor: Visitor) -> bool:
+    return visitor.is_operator and not request.query.get("account")

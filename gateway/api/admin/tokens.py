@@ -1,0 +1,65 @@
+"""`/admin/.../tokens`: tokens listed, issued, rotated and revoked; a token itself is only ever shown when made."""
+
+from aiohttp import web
+
+from gateway import envelope
+from gateway.api import bodies, instance_bodies
+from gateway.api.admin import bodies as admin_bodies
+from gateway.api.admin.gate import Visitor
+from gateway.api.instances import secret
+from gateway.store.directory import Created
+from gateway.store.facts import AccountFacts, TokenFacts
+from gateway.wiring import House
+
+
+class TokenRoutes:
+    """The tokens of an account, those of its instances too."""
+
+    def __init__(self, house: House) -> None:
+        """Work on the house's directory."""
+        self._house = house
+        self._body_timeout_s = house.settings.http.body_timeout_s
+
+    async def list_tokens(self, request: web.Request, visitor: Visitor, account: AccountFacts) -> web.Response:  # noqa: ARG002
+        """List an account's tokens, the oldest first."""
+        found = await self._house.directory.tokens(account.id)
+        return envelope.success({"tokens": [told_token(token) for token in found]})
+
+    async def issue(self, request: web.Request, visitor: Visitor, account: AccountFacts) -> web.Response:
+        """Make one more token, with a minute of its own."""
+        name = admin_bodies.label(await bodies.read(request, self._body_timeout_s))
+        created = await self._house.directory.issue_token(account.id, name=name, by=visitor.actor)
+        return await self._made(created)
+
+    async def rotate(self, request: web.Request, visitor: Visitor, token: TokenFacts) -> web.Response:
+        """Put a new token in the place of one; the old one lives for the grace time."""
+        grace_s = instance_bodies.grace_s(await bodies.read(request, self._body_timeout_s))
+        if token.kind == "instance":
+            instance = await self._house.directory.instance_by_id(token.instance_id)
+            created = await self._house.tenancy.rotate_instance_token(instance, grace_s=grace_s, by=visitor.actor)
+        else:
+            created = await self._house.tenancy.rotate_token(token, grace_s=grace_s, by=visitor.actor)
+        return await self._made(created)
+
+    async def revoke(self, request: web.Request, visitor: Visitor, token: TokenFacts) -> web.Response:  # noqa: ARG002
+        """Make a token invalid from its next request on."""
+        await self._house.directory.revoke_token(token.id, by=visitor.actor)
+        return envelope.success({"token": {"id": token.id, "status": "revoked"}})
+
+    async def _made(self, created: Created) -> web.Response:
+        token = await self._house.directory.token(created.id)
+        return secret({"token": told_token(token), "secret": created.token}, status=201)
+
+
+def told_token(token: TokenFacts) -> dict[str, object]:
+    """Word a token without itself; instants are Unix seconds or null."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "prefix": token.prefix,
+        "kind": token.kind,
+        "instance": token.instance_id or None,
+        "created": token.created_s,
+        "last_used": token.used_s,
+        "expires": token.expires_s,
+    }

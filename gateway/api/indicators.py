@@ -1,0 +1,30 @@
+"""`GET /api/chat/presence/{instance}`: what the instance's chats show right now."""
+
+from aiohttp import web
+
+from gateway import envelope
+from gateway.api.guards import Caller
+from gateway.model import Instance
+from gateway.store.showing import RedisShowing
+
+
+class IndicatorRoutes:
+    """Lists indicators for the tenant they belong to."""
+
+    def __init__(self, showing: RedisShowing) -> None:
+        """Read from `showing`."""
+        self._showing = showing
+
+    async def showing(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:  # noqa: ARG002
+        """Answer the indicators, the newest first; instants are Unix seconds, `ends` is null where there is no end."""
+        shown = await self._showing.of([instance.id])
+        count = len(shown)
+        return envelope.success(
+            {
+                "message": f"{count} Indicator{'' if count == 1 else 's'} showing",
+                "indicators": [
+                    {"chat": one.chat, "state": one.state, "since": one.since_s, "ends": one.ends_s} for one in shown
+                ],
+                "meta": {"total": count},
+            }
+        )

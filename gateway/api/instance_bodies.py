@@ -1,0 +1,99 @@
+"""The bodies of the routes for instances and tokens, as checked values."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway import tokens
+from gateway.api.bodies import decode, whole
+from gateway.api.guards import NAME
+from gateway.errors import InvalidGrace, InvalidName, InvalidOwnToken, InvalidUpstream, NameRequired
+from gateway.model import Target
+from gateway.store.tenancy import MAX_GRACE_S
+from gateway.upstreams.registry import ADAPTERS
+
+_LONGEST_URL = 2000
+_DOTS = {".", ".."}
+"""Neither can stand in a URL's path."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """A checked request for an instance; the upstream's address is not looked at yet."""
+
+    name: str
+    token: str | None
+    upstream: Target | None
+
+
+class UpstreamFields(msgspec.Struct, frozen=True):
+    """`upstream` as a caller writes it."""
+
+    kind: str | None = None
+    url: str | None = None
+    session: str | None = None
+    credential: str | None = None
+
+
+class _InstanceFields(msgspec.Struct, frozen=True):
+    name: str | None = None
+    token: str | None = None
+    upstream: UpstreamFields | None = None
+
+
+class _GraceFields(msgspec.Struct, frozen=True):
+    grace: int | float | None = None
+
+
+_instance_fields = msgspec.json.Decoder(_InstanceFields)
+_grace_fields = msgspec.json.Decoder(_GraceFields)
+
+
+def new_instance(body: bytes, *, trusted: bool) -> NewInstance:
+    """Read the body of a creation; an operator's upstream is `trusted`, a tenant's is not.
+
+    Raises:
+        BadRequest: with the message of contract section 5.
+    """
+    fields = decode(_instance_fields, body)
+    if not fields.name:
+        raise NameRequired
+    if not is_name(fields.name):
+        raise InvalidName
+    if fields.token and not tokens.is_acceptable(fields.token):
+        raise InvalidOwnToken
+    upstream = target(fields.upstream, trusted=trusted) if fields.upstream else None
+    return NewInstance(fields.name, fields.token or None, upstream)
+
+
+def target(fields: UpstreamFields, *, trusted: bool) -> Target:
+    """Read an upstream.
+
+    Raises:
+        InvalidUpstream: it could not be one.
+    """
+    if not fields.kind or fields.kind not in ADAPTERS or not fields.url or len(fields.url) > _LONGEST_URL:
+        raise InvalidUpstream
+    if not fields.url.startswith(("http://", "https://")) and trusted:
+        raise InvalidUpstream
+    if fields.session and not is_name(fields.session):
+        raise InvalidUpstream
+    return Target(fields.kind, fields.url, fields.session or "", fields.credential or "", trusted)
+
+
+def grace_s(body: bytes) -> int:
+    """Read how long the old token stays valid, in seconds; no body at all means not at all.
+
+    Raises:
+        BadRequest: it is no whole number of seconds up to a day.
+    """
+    given = decode(_grace_fields, body).grace if body.strip() else None
+    grace = whole(given or 0)
+    if not 0 <= grace <= MAX_GRACE_S:
+        raise InvalidGrace
+    return grace
+
+
+def is_name(name: str) -> bool:
+    """Whether an instance, or its session at the upstream, may be called so."""
+    return bool(NAME.fullmatch(name)) and name not in _DOTS

@@ -1,0 +1,109 @@
+"""`/api/instance/...`: a tenant's instances made, listed, deleted, and their tokens rotated (contract section 5)."""
+
+from aiohttp import web
+
+from gateway import envelope
+from gateway.api import bodies, instance_bodies
+from gateway.api.guards import Caller
+from gateway.errors import InstanceNotFound
+from gateway.model import Instance, Target
+from gateway.wiring import House
+
+_ACTIVE = "active"
+
+
+class InstanceRoutes:
+    """Reads bodies, asks the directory, words answers."""
+
+    def __init__(self, house: House, *, body_timeout_s: float) -> None:
+        """Bound the bodies' arrival in time; their size is bounded by the server."""
+        self._house = house
+        self._body_timeout_s = body_timeout_s
+
+    async def create(self, request: web.Request, caller: Caller) -> web.Response:
+        """Make an instance; its token is in the answer this once, at both places where clients look for it."""
+        wanted = instance_bodies.new_instance(await bodies.read(request, self._body_timeout_s), trusted=False)
+        if wanted.upstream is not None:
+            await self._house.policy.check(wanted.upstream)
+        account_id = caller.principal.account_id
+        created = await self._house.directory.create_instance(
+            account_id, wanted.name, upstream=wanted.upstream, token=wanted.token, by=account_id
+        )
+        instance = await self._house.directory.instance_by_id(created.id)
+        fields = {"token": created.token, **described(instance), "upstream": told_target(instance.target)}
+        return secret(
+            {"message": "Instance created", "instance": fields, "data": {"token": created.token}},
+            status=201,
+        )
+
+    async def list_instances(self, request: web.Request, caller: Caller) -> web.Response:
+        """List the caller's instances with their connection; an instance's token sees only its own."""
+        found = await self._house.directory.instances(caller.principal.account_id)
+        if caller.principal.kind == "instance":
+            found = [instance for instance in found if instance.id == caller.principal.instance_id]
+        else:
+            found = _filtered(found, request.query.get("instanceName", ""))
+        states = await self._house.connections.of(found)
+        listed = [
+            {**described(instance), "connection": {"state": state.value}}
+            for instance, state in zip(found, states, strict=True)
+        ]
+        total = len(listed)
+        return envelope.success(
+            {
+                "message": f"{total} Instance{'' if total == 1 else 's'} found",
+                "instances": listed,
+                "meta": {"total": total},
+            }
+        )
+
+    async def delete(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:  # noqa: ARG002
+        """Delete an instance: its tokens die at once, the pauses that it owes are dispatched now."""
+        await self._house.removal.delete_instance(instance, by=caller.principal.account_id)
+        return envelope.success(
+            {"message": "Instance deleted", "instance": {"name": instance.name, "status": "deleted"}}
+        )
+
+    async def rotate_token(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:
+        """Replace the instance's token; the old one lives for the grace time that the caller chose."""
+        grace_s = instance_bodies.grace_s(await bodies.read(request, self._body_timeout_s))
+        created = await self._house.tenancy.rotate_instance_token(
+            instance, grace_s=grace_s, by=caller.principal.account_id
+        )
+        return secret(
+            {
+                "message": "Instance token rotated",
+                "instance": {"token": created.token, **described(instance)},
+                "data": {"token": created.token},
+                "grace": grace_s,
+            }
+        )
+
+
+def described(instance: Instance) -> dict[str, object]:
+    """Word what every answer tells of an instance."""
+    return {"id": instance.id, "name": instance.name, "status": _ACTIVE}
+
+
+def told_target(target: Target, *, to_operator: bool = False) -> dict[str, str | None]:
+    """Word an upstream without its credential; where the operator's own upstreams are is not a tenant's business."""
+    url = target.url if to_operator or not target.trusted else None
+    return {"kind": target.kind, "url": url, "session": target.session}
+
+
+def secret(fields: dict[str, object], *, status: int = 200) -> web.Response:
+    """Answer with a token that nothing on the way may keep."""
+    response = envelope.success(fields, status=status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _filtered(instances: list[Instance], wanted: str) -> list[Instance]:
+    """Keep those that a comma list names; a single name that is none of them is an error, as the contract has it."""
+    names = {name.strip() for name in wanted.split(",") if name.strip()}
+    if not names:
+        return instances
+    found = [instance for instance in instances if instance.name in names]
+    if not found and len(names) == 1:
+        raise InstanceNotFound
+    return found

@@ -1,0 +1,218 @@
+"""What the operator's API is, as OpenAPI."""
+
+from typing import Any
+
+from gateway.api.openapi.public import CONNECTION, GRACE, NEW_INSTANCE, TOLD_UPSTREAM, UPSTREAM
+from gateway.api.openapi.words import (
+    BEARER,
+    INTEGER,
+    NUMBER,
+    STRING,
+    Schema,
+    document,
+    fields,
+    header,
+    items,
+    nullable,
+    operation,
+    path,
+    success,
+    text,
+)
+
+_ABOUT = (
+    "Tenants, their tokens and their instances, for the operator. An account's token works here too, on what is that "
+    "account's; looking is free then, and every change counts against its limit. Every change is audited."
+)
+_FIGURES = {name: nullable(INTEGER) for name in ("per_minute", "creation_per_minute", "instances_quota")}
+_CHANGE = fields({}, {**_FIGURES, "upstream": {"anyOf": [UPSTREAM, {"type": "null"}]}})
+_NEW_ACCOUNT = fields({"name": text(pattern="^[A-Za-z0-9_.-]{1,100}$")}, _CHANGE["properties"])
+_ACCOUNT = fields(
+    {
+        "id": STRING,
+        "name": STRING,
+        "status": text(enum=["active", "suspended"]),
+        "created": INTEGER,
+        **_FIGURES,
+        "instances": INTEGER,
+        "tokens": INTEGER,
+    }
+)
+_TOKEN = fields(
+    {
+        "id": STRING,
+        "name": STRING,
+        "prefix": text("How it begins; empty where the caller chose it."),
+        "kind": text(enum=["account", "instance"]),
+        "instance": nullable(STRING),
+        "created": INTEGER,
+        "last_used": nullable(NUMBER),
+        "expires": nullable(NUMBER),
+    }
+)
+_INSTANCE = {"id": STRING, "name": STRING, "status": STRING, "upstream": TOLD_UPSTREAM}
+_INDICATOR = fields(
+    {
+        "instance": STRING,
+        "account": nullable(STRING),
+        "chat": STRING,
+        "state": STRING,
+        "since": NUMBER,
+        "ends": nullable(NUMBER),
+        "overdue_s": NUMBER,
+    }
+)
+_USAGE = fields({"id": STRING, "limit": INTEGER, "used": INTEGER, "reset": INTEGER})
+_ENTRY = fields({"id": STRING, "at": NUMBER, "actor": STRING, "action": STRING, "subject": STRING, "detail": STRING})
+_CONFIRM = fields({"confirm": text("The name of what will be deleted, again.")})
+_GONE = fields({"id": STRING, "status": STRING})
+_ISSUED = success({"token": _TOKEN, "secret": text("The token itself, shown this once.")})
+_ONE_ACCOUNT = success({"account": _ACCOUNT})
+_OF_ACCOUNT = {"account": "Only this account's, by its id."}
+
+
+def _look(name: str, summary: str, needed: dict[str, Schema], **more: Any) -> dict[str, Any]:
+    return operation(name, summary, success(needed), refusals=(403, 404, *more.pop("refusals", ())), **more)
+
+
+def _do(name: str, summary: str, answer: Schema, **more: Any) -> dict[str, Any]:
+    return operation(name, summary, answer, refusals=(403, 404, *more.pop("refusals", ())), **more)
+
+
+_ACCOUNTS = {
+    "/admin/session": path(
+        {
+            "get": _look(
+                "session",
+                "Say who is asking",
+                {"kind": text(enum=["operator", "account"]), "account": {"type": ["object", "null"]}},
+            )
+        }
+    ),
+    "/admin/accounts": path(
+        {
+            "get": _look("listAccounts", "List accounts", {"accounts": items(_ACCOUNT)}),
+            "post": _do(
+                "createAccount",
+                "Make an account and its first token",
+                success({"account": _ACCOUNT, "token": STRING}),
+                status=201,
+                body=_NEW_ACCOUNT,
+                refusals=(409,),
+            ),
+        }
+    ),
+    "/admin/accounts/{account}": path(
+        {
+            "patch": _do("changeAccount", "Change figures or upstream; null resets", _ONE_ACCOUNT, body=_CHANGE),
+            "delete": _do("deleteAccount", "Delete an account", success({"account": _GONE}), body=_CONFIRM),
+        },
+        account="The account's id.",
+    ),
+    "/admin/accounts/{account}/suspend": path(
+        {"post": _do("suspendAccount", "Refuse an account's tokens", _ONE_ACCOUNT)}, account="The account's id."
+    ),
+    "/admin/accounts/{account}/resume": path(
+        {"post": _do("resumeAccount", "Let an account work again", _ONE_ACCOUNT)}, account="The account's id."
+    ),
+}
+_TOKENS = {
+    "/admin/accounts/{account}/tokens": path(
+        {
+            "get": _look("listTokens", "List an account's tokens", {"tokens": items(_TOKEN)}),
+            "post": _do(
+                "issueToken",
+                "Make one more token",
+                _ISSUED,
+                status=201,
+                body=fields({}, {"name": nullable(STRING)}),
+                body_required=False,
+            ),
+        },
+        account="The account's id.",
+    ),
+    "/admin/tokens/{token}/rotate": path(
+        {"post": _do("rotateToken", "Replace a token", _ISSUED, status=201, body=GRACE, body_required=False)},
+        token="The token's id.",  # noqa: S106 - a description
+    ),
+    "/admin/tokens/{token}": path(
+        {"delete": _do("revokeToken", "Revoke a token", success({"token": _GONE}))},
+        token="The token's id.",  # noqa: S106 - a description
+    ),
+}
+_INSTANCES = {
+    "/admin/accounts/{account}/instances": path(
+        {
+            "get": _look(
+                "listInstancesOfAccount",
+                "List an account's instances",
+                {"instances": items(fields({**_INSTANCE, "connection": CONNECTION}))},
+            ),
+            "post": _do(
+                "createInstanceOfAccount",
+                "Make an instance",
+                success({"instance": fields({**_INSTANCE, "token": STRING}), "secret": STRING}),
+                status=201,
+                body=NEW_INSTANCE,
+                refusals=(409,),
+            ),
+        },
+        account="The account's id.",
+    ),
+    "/admin/instances/{instance}": path(
+        {"delete": _do("deleteInstanceById", "Delete an instance", success({"instance": _GONE}), body=_CONFIRM)},
+        instance="The instance's id.",
+    ),
+    "/admin/instances/{instance}/token": path(
+        {
+            "post": _do(
+                "rotateTokenOfInstance",
+                "Replace an instance's token",
+                success({"instance": fields(_INSTANCE), "token": _TOKEN, "secret": STRING}),
+                status=201,
+                body=GRACE,
+                body_required=False,
+            )
+        },
+        instance="The instance's id.",
+    ),
+}
+_OVERVIEW = {
+    "/admin/indicators": path(
+        {
+            "get": _look(
+                "showIndicators",
+                "List what shows now, and what is owed",
+                {"indicators": items(_INDICATOR), "owed": INTEGER, "oldest_overdue_s": NUMBER},
+                query=_OF_ACCOUNT,
+            )
+        }
+    ),
+    "/admin/usage": path(
+        {
+            "get": _look(
+                "showUsage", "List how much of this minute is used", {"tokens": items(_USAGE)}, query=_OF_ACCOUNT
+            )
+        }
+    ),
+    "/admin/audit": path(
+        {
+            "get": _look(
+                "showAudit",
+                "List the latest changes",
+                {"entries": items(_ENTRY)},
+                query={"count": "How many, 1 to 1000; 100 by default."},
+                refusals=(400,),
+            )
+        }
+    ),
+    "/admin/keys/rotate": path(
+        {"post": _do("rotateKeys", "Encrypt credentials under the newest key", success({"resealed": INTEGER}))}
+    ),
+}
+
+
+def describe() -> dict[str, Any]:
+    """Describe the operator's API."""
+    schemes = {"token": header("token"), "bearer": BEARER}
+    return document("Presence gateway: operator", _ABOUT, schemes, _ACCOUNTS | _TOKENS | _INSTANCES | _OVERVIEW)

@@ -1,0 +1,51 @@
+"""`presence-gateway check`, `backup` and `restore`: all tenant data, looked over, saved and brought back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.commands.office import CommandFailed, with_house
+from gateway.commands.printing import Json, print_done, print_json
+from gateway.keyfile import write_private
+from gateway.store.backup import RedisBackup
+from gateway.store.checker import RedisChecker
+
+
+def check(context: typer.Context, *, as_json: Json = False) -> None:
+    """Look for accounts, instances and tokens that are half there; exits with 1 where it finds any."""
+    problems = with_house(context, lambda house: RedisChecker(house.redis).problems())
+    if as_json:
+        print_json({"ok": not problems, "problems": problems})
+    if problems:
+        raise CommandFailed("\n".join([f"{len(problems)} found", *(f"  {problem}" for problem in problems)]))
+    if not as_json:
+        typer.echo("All is well: no orphan, nothing half made or half deleted.")
+
+
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Written whole or not at all, readable by you only.", dir_okay=False)],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write all tenant data to a file: hashed tokens, encrypted credentials, no clear secret.
+
+    It is good only with the pepper and the encryption keys of this installation; keep those elsewhere.
+    """
+    lines = with_house(context, lambda house: RedisBackup(house.redis, house.hasher).lines())
+    write_private(file, "\n".join(lines) + "\n")
+    print_done(f"{file}: {len(lines) - 2} records.", {"file": str(file), "records": len(lines) - 2}, as_json)
+
+
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="What `backup` wrote.", exists=True, dir_okay=False)],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="In the place of what is there, which is lost.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring tenant data back into an empty Redis."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    count = with_house(context, lambda house: RedisBackup(house.redis, house.hasher).restore(lines, force=force))
+    print_done(f"{count} records are back.", {"records": count}, as_json)

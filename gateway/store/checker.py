@@ -1,0 +1,123 @@
+"""Looks for what should not be: records that nothing names, names of nothing, deletions and restores left undone."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+
+from redis.asyncio import Redis
+
+from gateway.store import keys
+from gateway.store.redis import command, store_errors
+
+_STUCK_S = 1800.0
+"""A deletion waits for its last pause, which is given up after ten minutes by default."""
+
+_AT_ONCE = 500
+
+Row = dict[str, str]
+
+
+class RedisChecker:
+    """Reads everything that belongs to tenants; changes nothing."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def problems(self) -> list[str]:
+        """Return one sentence for each thing that is wrong, none where all is well.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        accounts = {key: row for key, row in (await self._rows("account")).items() if ":" not in key}
+        instances = {key: row for key, row in (await self._rows("instance")).items() if ":" not in key}
+        held = await self._rows("token")
+        return [
+            *_restoring(await command(self._redis, "EXISTS", keys.RESTORING)),
+            *_accounts(accounts, await self._read(keys.ACCOUNTS), await self._members(keys.LEAVING_ACCOUNTS)),
+            *_instances(instances, accounts, await self._members(keys.LEAVING)),
+            *[problem async for problem in self._indexes(accounts, instances, held)],
+            *_tokens(held, accounts, instances, await self._read(keys.TOKEN_IDS)),
+            *_owed([member.decode() for member in await command(self._redis, "ZRANGE", keys.OWED, 0, -1)], instances),
+        ]
+
+    async def _indexes(
+        self, accounts: dict[str, Row], instances: dict[str, Row], held: dict[str, Row]
+    ) -> AsyncIterator[str]:
+        for key in [key async for key in self._redis.scan_iter(match=keys.account("*:*"), count=_AT_ONCE)]:
+            account_id, what = key.decode().removeprefix(keys.account("")).split(":")
+            index = await self._read(key.decode())
+            if account_id not in accounts:
+                yield f"the {what} of account {account_id} are listed, but there is no such account"
+            known = instances if what == "instances" else held
+            for name, named in index.items():
+                if named not in known:
+                    yield f"account {account_id} lists {what[:-1]} {name}, which does not exist"
+        for instance_id, row in instances.items():
+            listed = await command(self._redis, "HGET", keys.instances(row["account"]), row["name"])
+            if row.get("status") == "active" and (listed or b"").decode() != instance_id:
+                yield f"instance {instance_id} ({row['name']}) is not listed by its account"
+
+    async def _rows(self, what: str) -> dict[str, Row]:
+        prefix = f"{keys.PREFIX}{what}:"
+        async with store_errors():
+            found = [key.decode() async for key in self._redis.scan_iter(match=prefix + "*", count=_AT_ONCE)]
+        return {
+            key.removeprefix(prefix): {} if ":" in key.removeprefix(prefix) else await self._read(key) for key in found
+        }
+
+    async def _read(self, key: str) -> Row:
+        stored = await command(self._redis, "HGETALL", key)
+        return {name.decode(): value.decode() for name, value in stored.items()}
+
+    async def _members(self, key: str) -> set[str]:
+        return {member.decode() for member in await command(self._redis, "SMEMBERS", key)}
+
+
+def _restoring(mark: int) -> Iterator[str]:
+    if mark:
+        yield "a restore was interrupted; run it again"
+
+
+def _accounts(accounts: dict[str, Row], index: Row, leaving: set[str]) -> Iterator[str]:
+    for name, account_id in index.items():
+        if account_id not in accounts:
+            yield f"the name {name} is taken by account {account_id}, which does not exist"
+    for account_id, row in accounts.items():
+        if row.get("status") == "deleting":
+            if account_id not in leaving:
+                yield f"account {account_id} is half deleted, and nothing finishes it"
+        elif index.get(row.get("name", "")) != account_id:
+            yield f"account {account_id} has no name that leads to it"
+
+
+def _instances(instances: dict[str, Row], accounts: dict[str, Row], leaving: set[str]) -> Iterator[str]:
+    for instance_id, row in instances.items():
+        if row.get("account") not in accounts:
+            yield f"instance {instance_id} belongs to no account"
+        if row.get("status") == "deleting":
+            if instance_id not in leaving:
+                yield f"instance {instance_id} is half deleted, and nothing finishes it"
+            elif time.time() - int(row["deleted"]) / 1000 > _STUCK_S:
+                yield f"instance {instance_id} has been leaving for half an hour; does a worker run?"
+        elif not row.get("name") or not row.get("version"):
+            yield f"instance {instance_id} is only half there"
+
+
+def _tokens(held: dict[str, Row], accounts: dict[str, Row], instances: dict[str, Row], ids: Row) -> Iterator[str]:
+    for token_id, token_hash in ids.items():
+        if token_hash not in held:
+            yield f"token {token_id} is listed, but does not exist"
+    for token_hash, row in held.items():
+        token_id = row.get("id", "without an id")
+        if ids.get(token_id) != token_hash:
+            yield f"token {token_id} cannot be found by its id"
+        if row.get("account") not in accounts or accounts[row["account"]].get("status") == "deleting":
+            yield f"token {token_id} opens an account that is gone"
+        if row.get("kind") == "instance" and instances.get(row.get("instance", ""), {}).get("status") != "active":
+            yield f"token {token_id} opens an instance that is gone"
+
+
+def _owed(records: list[str], instances: dict[str, Row]) -> Iterator[str]:
+    gone = {record.split(":")[2] for record in records} - instances.keys()
+    for instance_id in sorted(gone):
+        yield f"pauses are owed for instance {instance_id}, which is gone"

@@ -1,0 +1,110 @@
+"""Play rows of the fault table on one site, print what was measured, and say whether a bound was broken."""
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+from chaos.faults import ROWS, Row
+from chaos.load import Load, Verdict
+from chaos.site import Site
+
+NOISE_S = 0.5
+"""What a busy machine adds to any lateness."""
+
+_PER_SECOND = 15.0
+_HEAD = (
+    "fault",
+    "commands",
+    "promised",
+    "delivered",
+    "refused",
+    "no answer",
+    "stuck",
+    "early",
+    "again",
+    "late",
+    "bound",
+)
+_WIDTHS = (32, 9, 9, 10, 8, 10, 6, 6, 6, 9, 9)
+
+
+def line(cells: tuple[object, ...]) -> str:
+    return "".join(
+        f"{cell!s:<{width}}" if number == 0 else f"{cell!s:>{width}}"
+        for number, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=True))
+    )
+
+
+def cells(row: Row, verdict: Verdict, bound_s: float) -> tuple[object, ...]:
+    return (
+        row.name, verdict.commands, verdict.promised, verdict.delivered, verdict.refused, verdict.unanswered,
+        verdict.stuck, verdict.early, verdict.duplicated, f"{verdict.worst_late_s:.2f} s", f"{bound_s:.1f} s",
+    )  # fmt: skip
+
+
+def broken(row: Row, verdict: Verdict, bound_s: float) -> list[str]:
+    """What the row promised and did not hold."""
+    found = []
+    if verdict.stuck:
+        found.append(f"{verdict.stuck} chats are left on")
+    if verdict.early:
+        found.append(f"{verdict.early} pauses came early")
+    if verdict.delivered != verdict.promised:
+        found.append(f"{verdict.promised - verdict.delivered} promised pauses never came")
+    if verdict.worst_late_s > bound_s + NOISE_S:
+        found.append(f"a pause was {verdict.worst_late_s:.2f} s late")
+    if row.none_refused and (verdict.refused or verdict.unanswered):
+        found.append(f"{verdict.refused} requests were refused, {verdict.unanswered} got no answer")
+    return found
+
+
+async def play(row: Row, site: Site, seed: int) -> tuple[Verdict, float]:
+    async with Load(site.urls, site.sandbox_url, site.account_token, seed) as load:
+        stop = asyncio.create_task(load.run(2.0, _PER_SECOND))
+        await asyncio.sleep(1.0)
+        striking = asyncio.ensure_future(row.strike(site, load))
+        await stop
+        while not striking.done():
+            await load.run(0.5, _PER_SECOND)
+        downtime_s = striking.result()
+        await load.run(1.0, _PER_SECOND)
+        bound_s = row.bound_s + (downtime_s if row.plus_downtime else 0.0)
+        return await load.settle(bound_s + 25), bound_s
+
+
+async def run(rows: tuple[Row, ...], folder: Path) -> list[str]:
+    """Play the rows; return what was broken."""
+    found: list[str] = []
+    print(line(_HEAD), flush=True)
+    for sentinel in (False, True):
+        wanted = [row for row in rows if row.sentinel is sentinel]
+        if not wanted:
+            continue
+        site = Site(folder / ("sentinel" if sentinel else "one"), sentinel=sentinel)
+        try:
+            site.folder.mkdir(parents=True, exist_ok=True)
+            await site.start()
+            for number, row in enumerate(wanted):
+                verdict, bound_s = await play(row, site, number)
+                objections = broken(row, verdict, bound_s)
+                print(
+                    line(cells(row, verdict, bound_s)) + ("  BROKEN: " + "; ".join(objections) if objections else ""),
+                    flush=True,
+                )
+                found += [f"{row.name}: {objection}" for objection in objections]
+        finally:
+            site.close()
+    return found
+
+
+def main(names: list[str]) -> int:
+    """Play the rows whose name contains one of `names`, or all."""
+    rows = tuple(row for row in ROWS if not names or any(name in row.name for name in names))
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        found = asyncio.run(run(rows, Path(folder)))
+    print(f"{len(rows)} rows on {os.cpu_count()} cores, load average {load:.1f} before; {len(found)} bounds broken")
+    for objection in found:
+        print(f"  {objection}")
+    return 1 if found else 0

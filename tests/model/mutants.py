@@ -1,0 +1,175 @@
+"""The rules, each of which can be taken away: a patch of the scripts' text or of the domain code."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.model import State
+from gateway.ports import Grant
+from gateway.presence import Presence
+from model.world import Node
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A rule of design section 4, and the world without it."""
+
+    rule: str
+    remove: Callable[[Node], None]
+    within_seeds: int = 400
+    kind: str | None = None
+
+
+def lua(script: str, old: str, new: str) -> Callable[[Node], None]:
+    """Patch one of the scripts."""
+
+    def remove(node: Node) -> None:
+        part = getattr(node.indicators, f"_{script}")
+        assert part._source.count(old) == 1, f"the rule is not in {script}.lua as it was: {old}"
+        part._source = part._source.replace(old, new)
+        part._sha = _sha(part._source)
+
+    return remove
+
+
+def every_lua(old: str, new: str) -> Callable[[Node], None]:
+    """Patch what the scripts share."""
+
+    def remove(node: Node) -> None:
+        for script in ("promise", "settle", "claim", "sweep", "reassert"):
+            lua(script, old, new)(node)
+
+    return remove
+
+
+def code(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
+    """Replace a method of the domain."""
+
+    def remove(node: Node) -> None:
+        assert hasattr(Presence, name)
+        presence = node.presence
+        setattr(presence, name, lambda *args, **kwargs: replacement(presence, *args, **kwargs))
+
+    return remove
+
+
+def _sha(source: str) -> str:
+    import hashlib
+
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+async def _insist_once(self: Presence, step: Callable[[], Awaitable[Any]]) -> Any:
+    return await step()
+
+
+async def _tell_without_a_look_at_the_clock(self: Presence, instance: Any, grant: Grant) -> Any:
+    return await Presence._tell(self, instance, Grant(grant.key, grant.owner, grant.op, grant.deadline_s + 1e6))
+
+
+async def _settle_command_once(self: Presence, grant: Grant, told: Any, duration_ms: int) -> Any:
+    return await self._indicators.settle_command(grant, told.report(self._monotonic()), duration_ms)
+
+
+async def _show_before_promising(
+    self: Presence, instance: Any, chat: Any, state: State, seconds: int, **kw: Any
+) -> Any:
+    await self._upstreams.tell(instance.target, chat, state, timeout_s=4.5)
+    return await Presence.show(self, instance, chat, state, seconds, **kw)
+
+
+def _never_settle_later(self: Presence, step: Any) -> None:
+    return None
+
+
+def _no_memory(node: Node) -> None:
+    node.presence._promises = None
+
+
+def _no_sweeper(node: Node) -> None:
+    async def nothing() -> int:
+        return 0
+
+    node.indicators.sweep = nothing  # type: ignore[method-assign]
+
+
+def _no_retry(node: Node) -> None:
+    node.presence._retry_ms = lambda *_: None  # type: ignore[method-assign]
+
+
+MUTANTS = (
+    Mutant("promise before telling", code("show", _show_before_promising), kind="kills"),
+    Mutant("a provisional pause", lua("promise", "arm(rec, now + lease + duration, now_us)", ""), kind="kills"),
+    Mutant(
+        "lease for commands", lua("promise", "if rec.lease > now then return", "if false then return"), kind="stalls"
+    ),
+    Mutant("lease for wake-ups", lua("claim", "if rec.lease > now then return {'busy'} end", ""), kind="queue"),
+    Mutant("ticket", lua("promise", "elseif rec.ticket > ticket or", "elseif")),
+    Mutant("a ticket outlives no record", lua("promise", " or now_us - ticket > TOMBSTONE * 1000", ""), kind="stalls"),
+    Mutant(
+        "echo after an unknown outcome",
+        lua(
+            "settle",
+            "rec.state, rec.since, rec.doubt = op, now, math.max(rec.doubt, now + echo)",
+            "rec.state, rec.since = op, now",
+        ),
+        kind="upstream",
+    ),
+    Mutant("pause at once after an unknown outcome", lua("settle", "rec['until'], rec.sent = now, now\n", "")),
+    Mutant(
+        "kept older pause",
+        lua(
+            "settle",
+            "-- Rejected: the older indicator still shows and still owes its pause.",
+            "if result == 'failed' then rec.state, rec['until'] = '', 0 end",
+        ),
+    ),
+    Mutant(
+        "lost-lease repair", lua("settle", "  repair()\n  return {'lost', -1}", "  return {'lost', -1}"), kind="stalls"
+    ),
+    Mutant(
+        "lost lease is noticed",
+        lua("settle", "if rec.owner ~= owner and not was_lost then", "if false then"),
+        kind="stalls",
+    ),
+    Mutant("sweeper", _no_sweeper),
+    Mutant(
+        "sweeper leaves calls under way alone, and takes the dead ones'",
+        lua("sweep", "rec.lease <= now and not", "rec.lease == 0 and not"),
+        kind="single worker killed",
+    ),
+    Mutant("pre-send check", code("_tell", _tell_without_a_look_at_the_clock), kind="stalls"),
+    Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
+    Mutant("settle retry", code("_settle_later", _never_settle_later), kind="single redis restarted"),
+    Mutant("a wake-up insists", code("_insist", _insist_once), kind="single redis restarted at a claim"),
+    Mutant("adoption of a dead owner's promise", every_lua("    rec['until'] = rec.ends\n", ""), kind="kills"),
+    Mutant(
+        "adoption remembers the doubt",
+        every_lua("if rec.op ~= 'paused' then rec.doubt = math.max(rec.doubt, rec.lease + echo) end", ""),
+        kind="kills",
+    ),
+    Mutant(
+        "withdrawal of a refused promise",
+        lua("promise", "if redis.call('EXISTS', 'pg:x:' .. owner) == 1 then return {'overtaken', '0'} end", ""),
+        kind="single redis stopped",
+    ),
+    Mutant("re-assertion after data loss", _no_memory, kind="single redis failover"),
+    Mutant(
+        "settle of a lost record",
+        lua("settle", "rec.ticket < tonumber(ARGV[12])", "false"),
+        kind="single redis failover",
+    ),
+    Mutant(
+        "refreshes",
+        every_lua("if rec.state ~= '' and at - rec.sent > life then at = math.min(at, rec.sent + refresh) end", ""),
+        kind="calm",
+    ),
+    Mutant(
+        "the pause is due at its time, not before",
+        lua(
+            "claim",
+            "if rec['until'] > 0 and rec['until'] <= now then op = 'paused' end",
+            "if rec['until'] > 0 then op = 'paused' end",
+        ),
+    ),
+)

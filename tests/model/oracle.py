@@ -1,0 +1,312 @@
+"""The promises of design section 4 and contract 4.1, as objections to what happened; written from them alone.
+
+A command may still have its effect until a newer one was surely obeyed after it. It was *superseded* by a command that
+arrived after it was over and was answered 200. Whatever nobody superseded may be what a chat shows, so a pause or a
+refresh that the gateway sends by itself must be one that some command that is not superseded asked for.
+
+What no upstream lets us fence is left out, and only that: a request that a process sent after it had been stopped
+between its last look at its clock and the socket; the bare pause of a caller whose gateway could not reach Redis; what
+a replica that lacks the latest writes lets happen in the second before it is told again; and what an upstream does
+later than it was told. All must still end: `ends` and `late` hold for them too.
+"""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from gateway.model import Outcome, State
+from gateway.ports import ChatKey
+
+if TYPE_CHECKING:
+    from model.world import Command, Telling, World
+
+EARLY_S = 0.003
+CALM_LATE_S = 0.05
+LIFE_S = 5.5
+"""How long a phone surely shows an indicator that it was told."""
+
+LEASE_S = 5.5
+
+STOPPED_S = 0.3
+"""Between the code's last look at its clock and the socket: longer only where the process was stopped."""
+
+STEP_S = 6.0 + 4.5
+"""One back-off step, and the call that ends it."""
+
+REASSERTED_S = 1.0
+"""After a failover, until every gateway that is alive has said again what was lost."""
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    # fault: (from the pause's time, from the fault's end), whichever is later
+    "gateway killed": (6.0, 0.0),
+    "worker killed": (7.0, 0.0),
+    "all workers down": (CALM_LATE_S, 7.0),
+    "redis restarted": (CALM_LATE_S, 0.3),
+    "redis restarted at a claim": (CALM_LATE_S, 0.3),
+    "redis stopped": (CALM_LATE_S, 1.0),
+    "redis failover": (CALM_LATE_S, 1.0),
+    "queue loses jobs": (3.1, 0.0),
+    "upstream rejects": (CALM_LATE_S, STEP_S),
+    "upstream down": (CALM_LATE_S, STEP_S),
+    "upstream hangs": (CALM_LATE_S, STEP_S),
+    "upstream lost_reply": (CALM_LATE_S, STEP_S),
+    "upstream slow": (4.6, STEP_S),
+    "upstream late": (CALM_LATE_S, STEP_S),
+    "upstream not_connected": (CALM_LATE_S, 18.1),
+}
+STORM_S = 8.5
+"""With several faults: once nothing has gone wrong for this long, everything owed has been paid."""
+
+NOT_CONNECTED_S = 20.0
+
+
+_BRIEF = (b"pg:instance:", b"arq:in-progress:", b"pg:x:")
+"""The instances themselves, and what expires by itself in minutes."""
+
+
+def judge(world: "World", kind: str, ends_at: float) -> tuple[list[str], list[float]]:
+    """Return every objection, and how late each promised pause was."""
+    objections = list(_left_over(world))
+    lateness: list[float] = []
+    for chat in {command.chat for command in world.commands}:
+        story = _Story(world, chat, kind, ends_at)
+        objections += story.objections()
+        lateness += story.lateness
+    if kind == "calm":
+        objections += _not_calm(world)
+    return sorted(objections), lateness
+
+
+def _left_over(world: "World") -> Iterable[str]:
+    """Nothing about a chat outlives its indicator."""
+    space = world.keyspace
+    if owed := space.step("ZRANGE", "pg:owed", 0, -1):
+        yield f"still owing at the end: {owed}"
+    if space.queue:
+        yield f"still queued at the end: {space.queue}"
+    space.step("PING")
+    if left := [key for key in space.step("KEYS", "*") if not key.startswith(_BRIEF)]:
+        yield f"still in Redis at the end: {left}"
+
+
+def _not_calm(world: "World") -> Iterable[str]:
+    for command in world.commands:
+        if command.result not in {"shown", "overtaken"}:
+            yield f"{command} answered {command.result!r} although nothing was wrong"
+        elif command.done_at is None or command.done_at - command.sent_at > 1.5:
+            yield f"{command} was not answered within 1.5 s"
+
+
+class _Story:
+    """What happened to one chat."""
+
+    def __init__(self, world: "World", chat: ChatKey, kind: str, ends_at: float) -> None:
+        self.world, self.chat, self.kind, self.ends_at = world, chat, kind, ends_at
+        self.commands = [c for c in world.commands if c.chat == chat]
+        self.tellings = [t for t in world.tellings if t.chat == chat]
+        self.applied = sorted((at, t.n, t) for t in self.tellings for at in t.applied_at)
+        self.lateness: list[float] = []
+
+    def objections(self) -> Iterable[str]:
+        yield from self._ends()
+        for telling in self.tellings:
+            if telling.by is not None:
+                yield from self._commanded(telling)
+            elif telling.state is State.PAUSED:
+                yield from self._paused(telling)
+            else:
+                yield from self._refreshed(telling)
+        yield from self._overlaps()
+        for command in self.commands:
+            if command.result == "shown" and command.seconds:
+                yield from self._on_time(command)
+                if self.kind == "calm":
+                    yield from self._never_dark(command)
+
+    def alive(self, at: float) -> "list[Command]":
+        """The commands that may still have their effect at an instant."""
+        arrived = [c for c in self.commands if c.sent_at <= at]
+        return [c for c in arrived if not any(_supersedes(newer, c, at) for newer in arrived)]
+
+    def _ends(self) -> Iterable[str]:
+        """No chat is left showing, except where its newest command asked for no end."""
+        if not self.applied or self.applied[-1][2].state is State.PAUSED:
+            return
+        endless = [
+            c
+            for c in self.alive(self.ends_at)
+            if not c.seconds and c.state is not State.PAUSED and c.outcome is Outcome.OK
+        ]
+        if not endless:
+            at, _, telling = self.applied[-1]
+            yield f"left on: {_name(self.chat)} shows {telling.state} since {at:.3f}"
+
+    def _overlaps(self) -> Iterable[str]:
+        """One call to a chat at a time, for as long as a lease lasts."""
+        told = [t for t in self.tellings if t.sent_at - t.asked_at <= STOPPED_S and not self._is_forgotten(t)]
+        told = [t for t in told if t.by is None or not t.by.is_bare]
+        for first, second in pairwise(sorted(told, key=lambda t: (t.sent_at, t.n))):
+            free = first.asked_at + LEASE_S - 1.0
+            if second.sent_at < min(free, free if first.answered_at is None else first.answered_at):
+                yield f"told {second.state} at {second.sent_at:.3f} while it was being told {first.state}"
+
+    def _commanded(self, telling: "Telling") -> Iterable[str]:
+        """No command acts on a newer one that was obeyed already."""
+        command = telling.by
+        assert command is not None
+        if telling.sent_at - telling.asked_at > STOPPED_S or command.is_bare:
+            return
+        if command not in self.alive(telling.sent_at):
+            yield f"{command} acted at {telling.sent_at:.3f} on a newer one"
+        newer = [
+            c
+            for c in self.commands
+            if c.result == "shown"
+            and c.done_at is not None
+            and c.done_at <= telling.sent_at
+            and c.ran_at is not None
+            and command.ran_at is not None
+            and c.sent_at > command.ran_at
+        ]
+        if newer:
+            yield f"{command} acted at {telling.sent_at:.3f} on {newer[0]}, which arrived later and was obeyed"
+
+    def _paused(self, telling: "Telling") -> Iterable[str]:
+        """A pause that the gateway sends by itself is one that some command asked for, and not before its time."""
+        if telling.sent_at - telling.asked_at > STOPPED_S or self._is_forgotten(telling):
+            return
+        alive = self.alive(telling.claimed_at)
+        if not any(self._may_pause(c, telling.sent_at) for c in alive):
+            yield f"pause at {telling.sent_at:.3f} before its time or for nobody; alive: {', '.join(map(str, alive))}"
+
+    def _may_pause(self, command: "Command", at: float) -> bool:
+        if command.state is State.PAUSED:
+            return any((command.outcome is not None, command.granted_at is not None, command.died_at is not None))
+        if command.outcome is Outcome.UNKNOWN:
+            return True
+        if command.granted_at is not None and (command.over_at is None or command.over_at > at):
+            # Its process stopped after the promise, and what it told or will tell the upstream is not known.
+            return at >= command.granted_at + command.seconds
+        if command.granted_at is not None and command.outcome is None and command.result == "UpstreamUnavailable":
+            # It was stopped for so long that it told nothing; its provisional pause, and that one's echo, harm nobody.
+            return at >= command.granted_at + command.seconds + LEASE_S
+        ends = self._ends_at(command)
+        return ends is not None and at >= ends - EARLY_S
+
+    def _ends_at(self, command: "Command") -> float | None:
+        """When a command's indicator is to end; None where it never showed, or has no end."""
+        if command.died_at is not None or (command.disturbed and command.outcome is Outcome.OK):
+            begun = command.granted_at if command.granted_at is not None else command.sent_at
+            return begun + command.seconds
+        if command.outcome is Outcome.OK and command.answered_at is not None and command.seconds:
+            return command.answered_at + command.seconds
+        return None
+
+    def _refreshed(self, telling: "Telling") -> Iterable[str]:
+        """A refresh tells what some command asked for, while it lasts."""
+        if telling.sent_at - telling.asked_at > STOPPED_S or self._is_forgotten(telling):
+            return
+        for command in self.alive(telling.claimed_at):
+            if command.state is not telling.state or command.outcome not in {Outcome.OK, Outcome.UNKNOWN, None}:
+                continue
+            # Counted from the answer, however long its process was stopped before it saw that.
+            ends = command.answered_at + command.seconds if command.answered_at else self._ends_at(command)
+            if (
+                not command.seconds
+                or ends is None
+                or telling.claimed_at <= ends + EARLY_S
+                or command.died_at is not None
+            ):
+                return
+        yield f"refresh {telling.state} at {telling.sent_at:.3f}, which nobody wants any more"
+
+    def _on_time(self, command: "Command") -> Iterable[str]:
+        """The pause of a command that was answered 200 comes no later than the fault table says."""
+        ends = (command.answered_at or 0.0) + command.seconds
+        deadline = self._deadline(ends)
+        if any(_supersedes(newer, command, deadline) for newer in self.commands) or self._may_be_newer(command):
+            return
+        paused = [
+            t.sent_at
+            for t in self.tellings
+            if t.state is State.PAUSED
+            and t.applied_at
+            and t.applied_at[0] >= ends - 9
+            and t.sent_at >= (command.answered_at or 0.0)
+        ]
+        first = min(paused, default=None)
+        if (first is None or first > deadline) and command.disturbed and not self._shows_at(deadline):
+            return  # its process was stopped for longer than its lease: paused at once, and that is that
+        if first is None or first > deadline:
+            yield f"late: the pause of {command} was due at {ends:.3f}, by {deadline:.3f}; it came at {first}"
+        else:
+            self.lateness.append(max(0.0, first - ends))
+
+    def _shows_at(self, at: float) -> bool:
+        applied = [telling.state for since, _, telling in self.applied if since <= at]
+        return bool(applied) and applied[-1] is not State.PAUSED
+
+    def _may_be_newer(self, command: "Command") -> bool:
+        """Whether some command raced with this one, so that nobody can say which of them was the last."""
+        assert command.done_at is not None
+        return any(
+            c is not command
+            and (c.over_at is None or c.over_at > command.sent_at)
+            and c.result != "overtaken"
+            and c.sent_at < self._deadline(command.done_at + command.seconds)
+            for c in self.commands
+            if c.outcome is not Outcome.REJECTED
+        )
+
+    def _deadline(self, ends: float) -> float:
+        disturbances = [(a, b) for a, b in self.world.disturbances if a <= ends + 60]
+        if self.kind == "calm" or not disturbances:
+            return ends + CALM_LATE_S
+        if self.kind.startswith("single "):
+            after_due, after_fault = BOUNDS[self.kind.removeprefix("single ")]
+            fault_ends = max(b for _, b in disturbances)
+            return max(ends + after_due, fault_ends + after_fault if after_fault else 0.0)
+        quiet = NOT_CONNECTED_S if any(w[2] == "not_connected" for w in self.world.faults.upstream) else STORM_S
+        if self.world.faults.upstream:
+            quiet = max(quiet, STEP_S)
+        at = ends + quiet
+        moved = True
+        while moved:
+            moved = False
+            for a, b in disturbances:
+                if a <= at and b > at - quiet + 1e-6:
+                    at, moved = b + quiet, True
+        return at + CALM_LATE_S
+
+    def _is_forgotten(self, telling: "Telling") -> bool:
+        """Whether Redis lost its latest writes just now, and the gateways have not told it again yet."""
+        return any(
+            since <= telling.claimed_at <= to + REASSERTED_S
+            for since, to, how in self.world.faults.store
+            if how == "failover"
+        )
+
+    def _never_dark(self, command: "Command") -> Iterable[str]:
+        if self._may_be_newer(command) or any(_supersedes(newer, command, 1e9) for newer in self.commands):
+            return
+        assert command.answered_at is not None
+        ends = command.answered_at + command.seconds
+        shows = [at for at, _, t in self.applied if command.sent_at <= at <= ends and t.state is command.state]
+        for since, to in zip(shows, [*shows[1:], ends], strict=True):
+            if to - since > LIFE_S:
+                yield f"dark: {command} from {since + LIFE_S:.3f} to {to:.3f}"
+
+
+def _supersedes(newer: "Command", older: "Command", at: float) -> bool:
+    return (
+        newer is not older
+        and newer.result == "shown"
+        and newer.done_at is not None
+        and newer.done_at <= at
+        and older.over_at is not None
+        and newer.sent_at > older.over_at
+    )
+
+
+def _name(chat: ChatKey) -> str:
+    return f"{chat.instance_id}/{chat.chat.user}"

@@ -1,0 +1,34 @@
+"""A process is killed at each single I/O of a command and of a job, before and after it: none is a bad moment."""
+
+import pytest
+
+from gateway.model import State
+from model.keyspace import Keyspace
+from model.scenario import CHATS, Order, Scenario, play
+from model.world import Faults
+
+_COMMANDS = {
+    "a short indicator": [Order(1.0, CHATS[0], State.TYPING, 2)],
+    "a held indicator": [Order(1.0, CHATS[0], State.TYPING, 9)],
+    "an indicator without end": [Order(1.0, CHATS[0], State.RECORDING, 0)],
+    "an indicator over another": [Order(1.0, CHATS[0], State.TYPING, 8), Order(3.0, CHATS[0], State.RECORDING, 3)],
+    "a pause": [Order(1.0, CHATS[0], State.TYPING, 20), Order(2.5, CHATS[0], State.PAUSED, 0)],
+    "two at once": [Order(1.0, CHATS[0], State.TYPING, 3), Order(1.001, CHATS[0], State.PAUSED, 0)],
+}
+_MOST_IOS = 400
+
+
+@pytest.mark.parametrize("victim", ["g1", "g2", "w1", "w2"])
+@pytest.mark.parametrize("commands", _COMMANDS.values(), ids=_COMMANDS)
+def test_no_crash_point_breaks_a_promise(keyspace: Keyspace, commands: list[Order], victim: str) -> None:
+    kind = "single gateway killed" if victim.startswith("g") else "single worker killed"
+    killed = 0
+    for point in range(1, _MOST_IOS):
+        faults = Faults(kill_at=(victim, point, ""), most_kills=1)
+        report = play(Scenario(7, kind, commands, faults, 75.0), keyspace)
+        assert not report.objections, f"crash point {point}\n{report.timeline()}"
+        at = next((at for at, what in report.trace if "KILLED" in what), None)
+        if at is None or at > 14:
+            break
+        killed += 1
+    assert killed > 10

@@ -1,0 +1,30 @@
+"""Hundreds of scenarios, each of a seed: nothing is left on, nothing is owed, nothing old acts on anything newer."""
+
+import pytest
+
+from model.keyspace import Keyspace
+from model.scenario import play, scenario_of
+
+SEEDS_EACH = 50
+
+
+@pytest.mark.parametrize("first", range(0, 400, SEEDS_EACH))
+def test_every_promise_is_kept_whatever_happens(keyspace: Keyspace, first: int) -> None:
+    for seed in range(first, first + SEEDS_EACH):
+        report = play(scenario_of(seed), keyspace)
+        assert not report.objections, report.timeline()
+
+
+def test_without_faults_a_pause_is_on_time_and_nothing_goes_dark(keyspace: Keyspace) -> None:
+    lateness: list[float] = []
+    for seed in range(40):
+        report = play(scenario_of(seed, "calm"), keyspace)
+        assert not report.objections, report.timeline()
+        lateness += report.lateness
+    assert len(lateness) > 40
+    assert max(lateness) <= 0.05
+
+
+def test_a_seed_replays_to_the_step(keyspace: Keyspace) -> None:
+    once, again = (play(scenario_of(64, "storm"), keyspace).trace for _ in range(2))
+    assert once == again

@@ -1,0 +1,211 @@
+"""Which upstreams tenants may name: every disguise of an inner address is refused, when given and when connected."""
+
+import socket
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from gateway.errors import UpstreamNotAllowed
+from gateway.model import Outcome, Target
+from gateway.upstreams.base import Call, Reply
+from gateway.upstreams.http import Sessions, send
+from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy, is_public, literal_of
+
+OPEN = UpstreamPolicy(tenants_may_bring=True)
+LISTED = UpstreamPolicy(["https://waha.example:3000", "http://127.0.0.1:8888"])
+
+
+def tenants(url: str) -> Target:
+    return Target("waha", url, "s", trusted=False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1",
+        "http://127.1",
+        "http://2130706433",
+        "http://0x7f000001",
+        "http://0x7f.0.0.1",
+        "http://0177.0.0.1",
+        "http://017700000001",
+        "http://0",
+        "http://0.0.0.0",
+        "http://127.0.0.1.",
+        "http://[::1]",
+        "http://[::]",
+        "http://[::ffff:127.0.0.1]",
+        "http://[::ffff:7f00:1]",
+        "http://[::127.0.0.1]",
+        "http://[64:ff9b::7f00:1]",
+        "http://[64:ff9b::10.0.0.1]",
+        "http://[64:ff9b:1::a00:1]",
+        "http://[2002:7f00:1::]",
+        "http://[2002:a00:1::1]",
+        "http://[2001:0:4136:e378:8000:63bf:3fff:fdd2]",
+        "http://[fe80::1]",
+        "http://[fe80::1%25eth0]",
+        "http://[fc00::1]",
+        "http://[fd12:3456::1]",
+        "http://[fec0::1]",
+        "http://[ff02::1]",
+        "http://10.0.0.1",
+        "http://172.16.0.1",
+        "http://192.168.1.1",
+        "http://169.254.169.254",
+        "http://100.64.0.1",
+        "http://192.0.0.1",
+        "http://198.18.0.1",
+        "http://224.0.0.1",
+        "http://240.0.0.1",
+        "http://255.255.255.255",
+        "http://user@8.8.8.8",
+        "http://user:secret@8.8.8.8",
+        "http://@8.8.8.8",
+        "http://8.8.8.8?",
+        "http://8.8.8.8/?x=",
+        "http://8.8.8.8/#",
+        "http://8.8.8.8\\@127.0.0.1",
+        "http:// 8.8.8.8",
+        "http://8.8.8.8:0",
+        "http://8.8.8.8:99999",
+        "ftp://8.8.8.8",
+        "file:///etc/passwd",
+        "gopher://8.8.8.8",
+        "unix:///run/docker.sock",
+        "//8.8.8.8",
+        "8.8.8.8",
+        "http://",
+        "",
+    ],
+)
+def test_no_disguise_gets_through(url: str) -> None:
+    assert OPEN.route(tenants(url)) == "refused"
+    assert LISTED.route(tenants(url)) == "refused"
+
+
+@pytest.mark.parametrize("url", ["http://8.8.8.8", "https://waha.example/base", "http://[2606:4700::1111]:3000"])
+def test_public_addresses_and_names_go_through_the_guarded_pool_where_tenants_may_bring_them(url: str) -> None:
+    assert OPEN.route(tenants(url)) == "guarded"
+    assert UpstreamPolicy().route(tenants(url)) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("url", "route"),
+    [
+        ("https://waha.example:3000", "open"),
+        ("https://WAHA.example.:3000/", "open"),
+        ("http://127.0.0.1:8888", "open"),
+        ("https://waha.example", "refused"),
+        ("http://waha.example:3000", "refused"),
+        ("https://waha.example:3000/admin", "refused"),
+        ("https://waha.example:3000@evil.example", "refused"),
+        ("https://waha.example.evil:3000", "refused"),
+    ],
+)
+def test_an_allowed_origin_is_that_origin_and_nothing_else(url: str, route: str) -> None:
+    assert LISTED.route(tenants(url)) == route
+
+
+def test_what_the_operator_chose_is_trusted() -> None:
+    assert UpstreamPolicy().route(Target("sandbox", "http://127.0.0.1:1", "s")) == "open"
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
+def test_public_addresses_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+def test_a_name_is_no_literal() -> None:
+    assert literal_of("waha.example") is None
+    assert literal_of("0x7f.1") == "127.0.0.1"
+
+
+class Names(AbstractResolver):
+    """DNS as an attacker runs it: each name's answers, one after the other."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = self.answers.pop(0)
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)
+            for address in found
+        ]
+
+    async def close(self) -> None: ...
+
+
+async def test_one_inner_address_among_public_ones_refuses_the_name() -> None:
+    resolver = PublicResolver(Names(["8.8.8.8", "10.0.0.1"], ["8.8.8.8"]))
+    with pytest.raises(AddressRefused):
+        await resolver.resolve("rebind.example")
+    assert len(await resolver.resolve("rebind.example")) == 1
+    await resolver.close()
+
+
+async def test_a_name_that_was_public_when_given_is_refused_when_it_leads_inside_later() -> None:
+    told: list[str] = []
+
+    async def tell(request: web.Request) -> web.Response:
+        told.append(request.path)
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_post("/{any}", tell)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    connector = aiohttp.TCPConnector(resolver=PublicResolver(Names(["127.0.0.1"])))
+    async with aiohttp.ClientSession() as anywhere, aiohttp.ClientSession(connector=connector) as public:
+        sessions = Sessions(anywhere, public, OPEN)
+        outcome = await send(sessions, tenants(f"http://rebind.example:{port}"), Call("/x", {}), 2.0)
+        assert outcome is Outcome.NOT_ALLOWED
+        outcome = await send(sessions, tenants(f"http://127.0.0.1:{port}"), Call("/x", {}), 2.0)
+        assert outcome is Outcome.NOT_ALLOWED
+        trusted = await send(sessions, Target("waha", f"http://127.0.0.1:{port}", "s"), Call("/x", {}), 2.0)
+        assert isinstance(trusted, Reply)
+    assert told == ["/x"]
+    await runner.cleanup()
+
+
+async def test_a_redirect_is_never_followed() -> None:
+    async def away(request: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect("http://127.0.0.1:1/inside")
+
+    app = web.Application()
+    app.router.add_post("/x", away)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as session:
+        target = Target("waha", f"http://127.0.0.1:{runner.addresses[0][1]}", "s")
+        reply = await send(Sessions(session, session, OPEN), target, Call("/x", {}), 2.0)
+    assert isinstance(reply, Reply)
+    assert reply.status == 307
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_allowed"),
+    [(["8.8.8.8"], True), (["8.8.8.8", "127.0.0.1"], False), (["fd00::1"], False), ([], False)],
+)
+async def test_a_name_is_resolved_when_it_is_given(
+    answers: list[str], is_allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolver(*_: Any) -> Names:
+        return Names(answers)
+
+    monkeypatch.setattr("gateway.upstreams.policy.ThreadedResolver", resolver)
+    if is_allowed:
+        await OPEN.check(tenants("https://waha.example"))
+        return
+    with pytest.raises(UpstreamNotAllowed):
+        await OPEN.check(tenants("https://waha.example"))

@@ -1,0 +1,79 @@
+"""What a gateway remembers of its promises, and when it says them again."""
+
+from dataclasses import dataclass, field
+
+from gateway.errors import StoreUnavailable
+from gateway.model import Chat, State
+from gateway.ports import ChatKey, Grant, Pace
+from gateway.reassert import Promises
+
+PACE = Pace(4.0, 5.5)
+KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
+OTHER = ChatKey("i1", Chat("5511888888888@s.whatsapp.net"))
+
+
+@dataclass
+class Store:
+    """A Redis with a name."""
+
+    name: str | None = "s1"
+    now_s: float = 100.0
+    told: list[tuple[ChatKey, State, int | None, str]] = field(default_factory=list)
+
+    async def server(self) -> str:
+        if self.name is None:
+            raise StoreUnavailable
+        return self.name
+
+    async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
+        self.told.append((key, op, left_ms, ticket))
+        return True
+
+
+def promises_of(store: Store) -> Promises:
+    return Promises(store, monotonic=lambda: store.now_s)  # type: ignore[arg-type]
+
+
+def keep(promises: Promises, key: ChatKey, seconds: int, ticket: str) -> None:
+    promises.remember(Grant(key, "me", State.TYPING, 0.0, ticket=ticket), PACE, seconds * 1000, answered_ms_ago=0)
+
+
+async def test_a_stranger_is_told_what_still_matters_with_the_time_that_is_left() -> None:
+    store = Store()
+    promises = promises_of(store)
+    await promises.look()
+    keep(promises, KEY, 30, "7")
+    keep(promises, OTHER, 0, "8")
+    store.now_s += 10
+    await promises.look()
+    assert store.told == []
+    store.name = "s2"
+    assert await promises.look() == 2
+    assert store.told == [(KEY, State.TYPING, 20_000, "7"), (OTHER, State.TYPING, None, "8")]
+
+
+async def test_what_ended_while_redis_was_away_is_still_said() -> None:
+    store = Store()
+    promises = promises_of(store)
+    await promises.look()
+    keep(promises, KEY, 5, "7")
+    store.name = None
+    store.now_s += 60
+    assert await promises.look() == 0
+    store.name = "s2"
+    await promises.look()
+    assert store.told == [(KEY, State.TYPING, -55_000, "7")]
+
+
+async def test_only_the_newest_command_of_a_chat_is_remembered_and_not_for_ever() -> None:
+    store = Store()
+    promises = promises_of(store)
+    keep(promises, KEY, 30, "7")
+    keep(promises, KEY, 5, "8")
+    assert len(promises) == 1
+    store.now_s += 20
+    await promises.look()
+    await promises.look()
+    store.now_s += 20
+    await promises.look()
+    assert len(promises) == 0
