@@ -211,6 +211,8 @@ class _Story:
                 continue
             # Counted from the answer, however long its process was stopped before it saw that.
             ends = command.answered_at + command.seconds if command.answered_at else self._ends_at(command)
+            if ends is not None and command.disturbed and command.granted_at is not None:
+                ends = max(ends, command.granted_at + LEASE_S + command.seconds)
             if (
                 not command.seconds
                 or ends is None

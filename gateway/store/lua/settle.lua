@@ -28,10 +28,14 @@ local function repair()
   end
 end
 
+local latest = rec.lease > 0 and rec.lease or answered
+
 local function shown()
   if rec.state ~= op or (rec['until'] > 0 and rec['until'] <= now) then rec.since = answered end
   rec.state, rec.tries = op, 0
-  rec['until'] = duration > 0 and answered + duration or 0
+  -- A process that was stopped after it had written down the answer's age reports it too young: an answer comes within
+  -- the lease, so the pause is due no later than the provisional one was.
+  rec['until'] = duration > 0 and math.min(answered, latest) + duration or 0
   if told >= 0 then
     rec.sent = now - told
   elseif duration == 0 then
