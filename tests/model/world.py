@@ -205,11 +205,14 @@ class Link:
             raise RedisConnectionError("refused")
         if down is not None:
             # It reads what its socket holds when it goes on, whether or not somebody still waits.
-            world.loop.call_at(down[1] + dice.uniform(0, 0.02), world.run_unheard, words, CURRENT.get())
-            await asyncio.sleep(REDIS_TIMEOUT_S)
-            await node.passes()
-            _mark(CURRENT.get())
-            raise RedisTimeoutError("stopped")
+            goes_on_at = down[1] + dice.uniform(0, 0.02)
+            if goes_on_at - world.now > REDIS_TIMEOUT_S:
+                world.loop.call_at(goes_on_at, world.run_unheard, words, CURRENT.get())
+                await asyncio.sleep(REDIS_TIMEOUT_S)
+                await node.passes()
+                _mark(CURRENT.get())
+                raise RedisTimeoutError("stopped")
+            await asyncio.sleep(goes_on_at - world.now)
         if lost:
             world.say(f"{node.name}: redis {lost} lost{' silently' if silent else ''}")
             world.disturb(world.now, world.now)
