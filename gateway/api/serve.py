@@ -12,6 +12,7 @@ from gateway import notify
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.gauges import Gauges
+from gateway.console.routes import add_console
 from gateway.ops import create_ops
 from gateway.server import listening
 from gateway.settings import Settings
@@ -69,6 +70,7 @@ async def serve(settings: Settings, doors: Doors | None = None) -> None:
         gauges = Gauges(house.health, house.upstreams.count_open_circuits)
         ops = create_ops("gateway", lambda: _is_ready(house, drain), gauges.refresh)
         ops.add_subapp("/admin/", create_admin(house))
+        add_console(ops)
         app = create_app(house)
         app.middlewares.insert(0, drain.middleware)
         async with (

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.model import State
+from gateway.pages import page
 from gateway.sandbox.faults import Fault, Faults, Kind, play, refuse
 from gateway.sandbox.phone import Phone
 
@@ -22,15 +23,6 @@ MAX_BODY = 4096
 """Bytes; a presence needs a hundred."""
 
 _PAGE = Path(__file__).parent / "page"
-_PAGE_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 # Proxies must pass each event on as it comes.
 _STREAM_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _RETRY = b"retry: 1000\n\n"
@@ -59,9 +51,9 @@ def create_sandbox(clock: Callable[[], float] = time.time, heartbeat_s: float = 
             web.get("/faults", list_faults),
             web.post("/faults", order_fault),
             web.delete("/faults", clear_faults),
-            web.get("/", _page("index.html", "text/html")),
-            web.get("/phone.css", _page("phone.css", "text/css")),
-            web.get("/phone.js", _page("phone.js", "text/javascript")),
+            web.get("/", page(_PAGE / "index.html")),
+            web.get("/phone.css", page(_PAGE / "phone.css")),
+            web.get("/phone.js", page(_PAGE / "phone.js")),
         ],
     )
     app.on_shutdown.append(_release)
@@ -161,15 +153,6 @@ async def _release(app: web.Application) -> None:
     """Let nothing that hangs or listens hold up the server's end."""
     app[FAULTS].close()
     app[PHONE].hang_up()
-
-
-def _page(name: str, content_type: str) -> _Handler:
-    body = (_PAGE / name).read_bytes()
-
-    async def page(_: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=_PAGE_HEADERS)
-
-    return page
 
 
 def _query(request: web.Request, shape: type[_Query]) -> _Query:

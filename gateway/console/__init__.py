@@ -1,0 +1,1 @@
+"""The console: accounts, instances and tokens in the browser, for the operator and for tenants."""
