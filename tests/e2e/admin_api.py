@@ -178,10 +178,10 @@ def _caller(request: web.Request) -> tuple[str, str | None]:
     if credential == office.key:
         return "operator", None
     for token in office.tokens.values():
-        if token["secret"] == credential and token["kind"] == "account":
-            if office.accounts[token["account"]]["status"] == "active":
-                token["last_used"] = time.time()
-                return f"account {office.accounts[token['account']]['name']}", token["account"]
+        account = office.accounts[token["account"]]
+        if (token["secret"], token["kind"], account["status"]) == (credential, "account", "active"):
+            token["last_used"] = time.time()
+            return f"account {account['name']}", account["id"]
     raise Refused(401, "Invalid token")
 
 

@@ -128,7 +128,7 @@ export function showSecret(title, secret) {
 
 // What opened the dialog may be gone by now, deleted for instance.
 function returnFocus() {
-  if (document.activeElement === document.body) focusHeading($("main"));
+  if (document.activeElement === document.body) focusHeading($("view"));
 }
 
 async function copySecret() {

@@ -1,0 +1,462 @@
+"""The console in a real browser: what an operator and a tenant see and do."""
+
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import pytest
+from aiohttp.test_utils import TestServer
+from e2e.admin_api import OPERATOR_KEY, Office, Opened, create_admin_api
+from playwright.async_api import Locator, Page, Route, expect
+from pytest_aiohttp import AiohttpServer
+
+from gateway.console.routes import add_console
+from gateway.upstreams.registry import ADAPTERS
+
+NewPage: TypeAlias = Callable[..., Awaitable[Page]]
+
+CHAT = "5511999999999@s.whatsapp.net"
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def office() -> Office:
+    return Office()
+
+
+@pytest.fixture
+async def server(aiohttp_server: AiohttpServer, office: Office) -> TestServer:
+    app = create_admin_api(office)
+    add_console(app)
+    return await aiohttp_server(app)
+
+
+@pytest.fixture
+async def acme(office: Office) -> Opened:
+    return await office.open_account("acme")
+
+
+async def sign_in(page: Page, server: TestServer, credential: str = OPERATOR_KEY) -> None:
+    await page.goto(str(server.make_url("/console")))
+    await page.get_by_label("Key or token").fill(credential)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    await expect(page.locator("#status")).to_have_text("Live")
+
+
+async def open_account(page: Page, server: TestServer, credential: str = OPERATOR_KEY) -> None:
+    await sign_in(page, server, credential)
+    if credential == OPERATOR_KEY:
+        await page.get_by_role("link", name="Accounts").click()
+        await page.get_by_role("link", name="acme").click()
+    else:
+        await page.get_by_role("link", name="Account", exact=True).click()
+    await expect(page.get_by_role("heading", name="acme")).to_be_visible()
+
+
+def dialog(page: Page) -> Locator:
+    return page.get_by_role("dialog")
+
+
+async def take_secret(page: Page) -> str:
+    secret = await page.locator("#secret[open] input").input_value()
+    await dialog(page).get_by_role("button", name="I have stored it").click()
+    await expect(dialog(page)).to_have_count(0)
+    return secret
+
+
+async def cut(page: Page) -> None:
+    async def lose(route: Route) -> None:
+        await route.abort()
+
+    await page.route("**/admin/**", lose)
+
+
+def forgive(complaints: list[str], reason: str) -> None:
+    complaints[:] = [said for said in complaints if reason not in said]
+
+
+async def test_a_page_is_served_under_a_strict_policy_and_kept_by_nobody(server: TestServer, page: Page) -> None:
+    for path in ("/console", "/console/", "/console/console.js", "/console/console.css"):
+        answer = await page.request.get(str(server.make_url(path)), max_redirects=0)
+        assert answer.status == 200
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"] == (
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+
+
+async def test_a_wrong_key_is_refused_in_words_and_the_right_one_opens(
+    page: Page, server: TestServer, complaints: list[str]
+) -> None:
+    await page.goto(str(server.make_url("/console")))
+    await expect(page.get_by_label("Key or token")).to_be_focused()
+    for wrong in ("wrong", "ключ"):
+        await page.get_by_label("Key or token").fill(wrong)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#refused")).to_contain_text("Not accepted")
+    forgive(complaints, "401")
+    await sign_in(page, server)
+
+
+async def test_the_credential_lives_in_the_tab_and_goes_with_the_sign_out(page: Page, server: TestServer) -> None:
+    await sign_in(page, server)
+    await page.reload()
+    await expect(page.locator("#who")).to_have_text("Operator")
+    assert await page.context.cookies() == []
+    assert await page.evaluate("localStorage.length") == 0
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("Key or token")).to_be_focused()
+    assert await page.evaluate("sessionStorage.length") == 0
+    assert OPERATOR_KEY not in await page.content()
+
+
+async def test_a_token_revoked_meanwhile_signs_out(
+    page: Page, server: TestServer, office: Office, acme: Opened, complaints: list[str]
+) -> None:
+    await sign_in(page, server, acme.token)
+    await office.revoke(next(iter(office.tokens)))
+    await expect(page.locator("#refused")).to_have_text("That key or token is no longer accepted.")
+    forgive(complaints, "401")
+
+
+async def test_an_indicator_appears_counts_down_and_goes(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await sign_in(page, server)
+    await expect(page.get_by_text("Nobody is typing right now.")).to_be_visible()
+    await office.show(acme.id, "sales", CHAT, state="recording", ends_in_s=30)
+    row = page.locator(f'[data-chat="{CHAT}"]')
+    await expect(row).to_contain_text("+5511999999999")
+    await expect(row).to_contain_text("recording audio")
+    await expect(row).to_contain_text("acme / sales")
+    first = await row.locator(".left").inner_text()
+    assert re.fullmatch(r"\d+\.\d s left", first)
+    await expect(row.locator(".left")).not_to_have_text(first)
+    await office.pause_all()
+    await expect(row).to_have_count(0)
+
+
+async def test_a_countdown_follows_the_gateways_clock_not_the_browsers(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await page.clock.install(time=time.time() + 3600)
+    await office.show(acme.id, "sales", CHAT, ends_in_s=40)
+    await sign_in(page, server)
+    await expect(page.locator(".left")).to_have_text(re.compile(r"(3[6-9]|4[01])\.\d s left"))
+
+
+async def test_pauses_owed_and_how_late_they_are_stand_out(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await office.show(acme.id, "sales", CHAT)
+    await office.show(acme.id, "sales", "4915112345678@s.whatsapp.net", overdue_s=12.0)
+    await sign_in(page, server)
+    await expect(page.locator(".tile .value")).to_have_text(["2", "2", "12 s"])
+    await expect(page.locator(".indicator").first).to_contain_text(re.compile(r"1\d s late"))
+
+
+async def test_a_bar_tells_how_much_of_the_limit_is_used(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    crm = await office.add_token(acme.id, "crm")
+    await office.use(crm, 84)
+    await sign_in(page, server)
+    await expect(page.get_by_role("meter", name="Requests this minute of crm")).to_have_attribute("aria-valuenow", "84")
+    await expect(page.locator(".bars")).to_contain_text("84 of 100")
+
+
+async def test_the_overview_can_be_one_accounts(page: Page, server: TestServer, office: Office, acme: Opened) -> None:
+    other = await office.open_account("other")
+    await office.show(acme.id, "sales", CHAT)
+    await office.show(other.id, "desk", "4915112345678@s.whatsapp.net")
+    await sign_in(page, server)
+    await expect(page.locator(".indicator")).to_have_count(2)
+    await page.get_by_label("Account", exact=True).select_option("other")
+    await expect(page.locator(".indicator .name.soft")).to_have_text(["other / desk"])
+
+
+async def test_an_account_is_created_limited_suspended_resumed_and_deleted(
+    page: Page, server: TestServer, office: Office, complaints: list[str]
+) -> None:
+    await sign_in(page, server)
+    await page.get_by_role("link", name="Accounts").click()
+    await page.get_by_role("button", name="New account").click()
+    await dialog(page).get_by_label("Name").fill("acme")
+    await dialog(page).get_by_label("Requests a minute").fill("600")
+    await page.keyboard.press("Enter")
+    assert (await take_secret(page)).startswith("pga_")
+    row = page.locator("[data-account]")
+    await expect(row).to_contain_text("600 requests/min")
+
+    await page.get_by_role("button", name="New account").click()
+    await dialog(page).get_by_label("Name").fill("acme")
+    await page.keyboard.press("Enter")
+    await expect(dialog(page).get_by_role("alert")).to_have_text("Account already exists")
+    await page.keyboard.press("Escape")
+    forgive(complaints, "409")
+
+    await page.get_by_role("button", name="Limits of account acme").click()
+    await dialog(page).get_by_label("Requests a minute").fill("700")
+    await page.keyboard.press("Enter")
+    await expect(row).to_contain_text("700 requests/min")
+    for verb, then in (("Suspend", "suspended"), ("Resume", "active")):
+        await page.get_by_role("button", name=f"{verb} account acme").click()
+        await dialog(page).get_by_role("button", name=f"{verb} account").click()
+        await expect(row.locator(".chip")).to_have_text(then)
+
+    await page.get_by_role("button", name="Delete account acme").click()
+    await dialog(page).get_by_label("Type the account's name").fill("acne")
+    await page.keyboard.press("Enter")
+    assert office.accounts
+    await dialog(page).get_by_label("Type the account's name").fill("acme")
+    await page.keyboard.press("Enter")
+    await expect(row).to_have_count(0)
+    await expect(page.locator("#view h1")).to_be_focused()
+    assert not office.accounts
+
+
+async def test_a_token_is_issued_rotated_and_revoked_and_shown_once(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await open_account(page, server)
+    await page.get_by_role("button", name="New token").click()
+    await dialog(page).get_by_label("What is it for?").fill("crm")
+    await page.keyboard.press("Enter")
+    await dialog(page).get_by_role("button", name="Copy").click()
+    await expect(dialog(page)).to_contain_text("Copied.")
+    issued = await take_secret(page)
+    assert await page.evaluate("navigator.clipboard.readText()") == issued
+    assert await page.locator("#secret-value").input_value() == ""
+
+    await page.get_by_role("button", name="Rotate token crm").click()
+    await dialog(page).get_by_label("The old token works for").select_option("one more hour")
+    await dialog(page).get_by_role("button", name="Rotate token").click()
+    assert await take_secret(page) != issued
+    old = page.locator("[data-token]", has_text="works until")
+    await old.get_by_role("button", name="Revoke token crm").click()
+    await dialog(page).get_by_role("button", name="Revoke token").click()
+    await expect(old).to_have_count(0)
+    assert issued not in {token["secret"] for token in office.tokens.values()}
+
+
+async def test_who_rotates_the_token_they_are_signed_in_with_stays_signed_in(
+    page: Page, server: TestServer, acme: Opened
+) -> None:
+    await open_account(page, server, acme.token)
+    await expect(page.get_by_text("signed in with this")).to_be_visible()
+    await page.get_by_role("button", name="Rotate token first").click()
+    await dialog(page).get_by_role("button", name="Rotate token").click()
+    assert await take_secret(page) != acme.token
+    await expect(page.get_by_text("signed in with this")).to_be_visible()
+    await expect(page.locator("#status")).to_have_text("Live")
+
+
+async def test_an_instance_is_created_shown_with_its_connection_rotated_and_deleted(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await office.add_instance(acme.id, "old", "loggedout")
+    await open_account(page, server)
+    await expect(page.locator("[data-instance]", has_text="old").locator(".chip")).to_have_text("logged out")
+    await page.get_by_role("button", name="New instance").click()
+    await expect(dialog(page).get_by_label("Its address")).to_be_hidden()
+    await dialog(page).get_by_label("Name").fill("sales")
+    await dialog(page).get_by_label("Upstream").select_option("waha")
+    await dialog(page).get_by_label("Its address").fill("https://wa.example.com")
+    await dialog(page).get_by_role("button", name="Create instance").click()
+    assert (await take_secret(page)).startswith("pgi_")
+    await expect(page.locator("[data-instance]", has_text="sales")).to_contain_text("waha · https://wa.example.com")
+    await page.get_by_role("button", name="New token for instance sales").click()
+    await dialog(page).get_by_role("button", name="Rotate token").click()
+    assert (await take_secret(page)).startswith("pgi_")
+    await page.get_by_role("button", name="Delete instance sales").click()
+    await dialog(page).get_by_label("Type the instance's name").fill("sales")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("[data-instance]", has_text="sales")).to_have_count(0)
+
+
+async def test_every_kind_of_upstream_can_be_chosen(page: Page, server: TestServer, acme: Opened) -> None:
+    await open_account(page, server)
+    await page.get_by_role("button", name="New instance").click()
+    kinds = await dialog(page).get_by_label("Upstream").locator("option").all_inner_texts()
+    assert set(kinds) == {"the default", *ADAPTERS}
+
+
+async def test_a_tenant_sees_and_does_only_what_is_theirs(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    other = await office.open_account("other")
+    await office.show(other.id, "desk", CHAT)
+    await open_account(page, server, acme.token)
+    await expect(page.locator("#nav a")).to_have_text(["Overview", "Account"])
+    await expect(page.get_by_role("button", name="Suspend")).to_have_count(0)
+    for address in ("#/accounts", "#/audit"):
+        await page.evaluate("where => { location.hash = where }", address)
+        await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        await expect(page.locator(".indicator")).to_have_count(0)
+
+
+async def test_the_audit_lists_the_latest_first(page: Page, server: TestServer, office: Office, acme: Opened) -> None:
+    await office.add_token(acme.id, "crm")
+    await sign_in(page, server)
+    await page.get_by_role("link", name="Audit").click()
+    await expect(page.locator(".entry").first).to_contain_text("token.issue crm")
+    await expect(page.locator(".entry").first).to_contain_text("by operator")
+
+
+async def test_what_cannot_be_refreshed_is_marked_until_it_can(
+    page: Page, server: TestServer, complaints: list[str]
+) -> None:
+    await sign_in(page, server)
+    await cut(page)
+    banner = page.locator("#stale")
+    await expect(banner).to_contain_text(re.compile(r"cannot be reached.*is from \d\d:\d\d:\d\d"))
+    await page.unroute("**/admin/**")
+    await expect(banner).to_be_hidden()
+    await expect(page.locator("#status")).to_have_text("Live")
+    forgive(complaints, "ERR_FAILED")
+
+
+async def test_a_hidden_tab_asks_nothing(page: Page, server: TestServer) -> None:
+    await sign_in(page, server)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.evaluate(
+        "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    await page.wait_for_timeout(2500)
+    assert asked == []
+    await page.evaluate(
+        "delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))",
+    )
+    await page.wait_for_timeout(300)
+    assert asked != []
+
+
+async def test_nothing_that_the_api_says_is_read_as_markup(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await office.add_instance(acme.id, "sales", kind=MARKUP, url="javascript:alert(1)", session=MARKUP)
+    await office.show(acme.id, MARKUP, f"{MARKUP}@g.us", state=MARKUP)
+    await office.use(await office.add_token(acme.id, MARKUP), 1)
+    office.accounts[acme.id]["name"] = MARKUP
+    office.note(MARKUP, MARKUP, MARKUP, MARKUP)
+    for record in (*office.tokens.values(), *office.instances.values()):
+        record |= {"name": MARKUP, "status": MARKUP, "prefix": MARKUP, "kind": MARKUP}
+    for instance in office.instances.values():
+        instance["connection"] = {"state": MARKUP}
+    office.accounts[acme.id]["status"] = MARKUP
+    await sign_in(page, server)
+    for address in ("#/overview", "#/accounts", f"#/accounts/{acme.id}", "#/audit"):
+        await page.evaluate("where => { location.hash = where }", address)
+        await expect(page.locator("#view:not(.loading) .name", has_text=MARKUP).first).to_be_visible()
+        assert await page.locator("#view :is(img, script, [href^=javascript])").count() == 0
+
+
+async def test_a_breach_of_the_policy_is_noticed(page: Page, server: TestServer, complaints: list[str]) -> None:
+    await sign_in(page, server)
+    await page.evaluate("document.body.setAttribute('style', 'color: red')")
+    assert "Content Security Policy" in complaints.pop()
+
+
+async def test_every_control_has_a_name_and_the_keyboard_reaches_all_and_leaves(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await office.add_instance(acme.id, "sales")
+    await open_account(page, server)
+    nameless = """[...document.querySelectorAll("input, select, button, a")]
+        .filter((one) => one.checkVisibility() && !one.labels?.length && !one.textContent.trim()).map((one) => one.outerHTML)"""
+    assert await page.evaluate(nameless) == []
+    await page.get_by_role("button", name="New instance").click()
+    assert await page.evaluate(nameless) == []
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("button", name="New instance")).to_be_focused()
+
+    await page.reload()
+    await expect(page.locator("[data-instance]")).to_have_count(1)
+    reached = []
+    for _ in range(30):
+        await page.keyboard.press("Tab")
+        reached.append(await page.evaluate("document.activeElement.textContent.trim()"))
+        if document_end(reached):
+            break
+    order = ["Skip to the content", "Overview", "Accounts", "Audit", "Sign out", "Limits of account acme"]
+    assert reached[:6] == order
+    assert "Delete instance sales" in reached
+    assert "Revoke token first" in reached
+
+
+def document_end(reached: list[str]) -> bool:
+    return len(reached) > 1 and reached[-1] == reached[0]
+
+
+async def test_the_skip_link_leads_past_the_navigation(page: Page, server: TestServer) -> None:
+    await sign_in(page, server)
+    await page.reload()
+    await expect(page.locator("#status")).to_have_text("Live")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("main")).to_be_focused()
+    assert page.url.endswith("/console")
+
+
+async def test_a_dialog_keeps_the_focus(page: Page, server: TestServer) -> None:
+    await sign_in(page, server)
+    await page.get_by_role("link", name="Accounts").click()
+    await page.get_by_role("button", name="New account").click()
+    for _ in range(12):
+        await page.keyboard.press("Tab")
+        assert await page.evaluate(
+            "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+        )
+
+
+async def test_polls_leave_the_focus_where_it_is(page: Page, server: TestServer, office: Office, acme: Opened) -> None:
+    await sign_in(page, server)
+    await page.get_by_role("link", name="Accounts").click()
+    await page.get_by_role("button", name="Suspend account acme").focus()
+    await office.open_account("aaa")
+    await expect(page.locator("[data-account]")).to_have_count(2)
+    await expect(page.get_by_role("button", name="Suspend account acme")).to_be_focused()
+
+
+async def test_reduced_motion_is_respected(new_page: NewPage, server: TestServer, office: Office, acme: Opened) -> None:
+    page = await new_page(reduced_motion="reduce")
+    await office.show(acme.id, "sales", CHAT)
+    await sign_in(page, server)
+    moving = "dot => getComputedStyle(dot).animationName"
+    assert await page.locator(".dots i").first.evaluate(moving) == "none"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_is_wider_than_a_small_screen(
+    new_page: NewPage, server: TestServer, office: Office, acme: Opened, scheme: str
+) -> None:
+    page = await new_page(viewport={"width": 320, "height": 640}, color_scheme=scheme)
+    long = "a" * 100
+    other = await office.open_account(long, token_name=long)
+    await office.add_instance(other.id, long, url=f"https://{long}.example.com", session=long)
+    await office.show(other.id, long, f"{'1' * 25}@g.us")
+    await sign_in(page, server)
+    for address in ("#/overview", "#/accounts", f"#/accounts/{other.id}", "#/audit"):
+        await page.evaluate("where => { location.hash = where }", address)
+        await expect(page.locator("#view:not(.loading) h1")).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+async def test_every_module_is_fetched_at_once(page: Page, server: TestServer) -> None:
+    await page.goto(str(server.make_url("/console")))
+    listed = await page.evaluate(
+        "[...document.querySelectorAll('script, [rel=modulepreload]')].map((one) => one.src || one.href)"
+    )
+    loaded = await page.evaluate(
+        "performance.getEntriesByType('resource').map((one) => one.name).filter((name) => name.endsWith('.js'))"
+    )
+    assert json.dumps(sorted(set(listed))) == json.dumps(sorted(set(loaded)))
