@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format bench chaos replay soak lock clean
+.PHONY: help install run test test-fast lint format bench bench-metrics bench-isolation chaos replay soak docs panels sizing lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,11 +53,24 @@ format: $(STAMP) ## Rewrite the code in the house style
 bench: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
 	@$(BIN)/python bench/lateness.py $(ARGS)
 
+bench-metrics: $(STAMP) ## Measure what watching costs (ARGS="--owed 10000")
+	@PYTHONPATH=tests $(BIN)/python bench/metrics_cost.py $(ARGS)
+
+sizing: $(STAMP) ## Measure what an installation needs
+	@PYTHONPATH=tests $(BIN)/python bench/sizing.py $(ARGS)
+
+panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/images
+	@PYTHONPATH=tests $(BIN)/python bench/draw_panels.py $(ARGS)
+
+docs: $(STAMP) ## Write the pages that are made from the code
+	@$(BIN)/python docs/configuration.py > docs/configuration.md
+
 bench-isolation: $(STAMP) ## Measure whether an upstream that hangs is felt on another
 	@$(BIN)/python bench/isolation.py $(ARGS)
 
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group dev --group build pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group build pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group build --constraints requirements.lock pyproject.toml -o deploy/requirements.lock
 
 clean: ## Remove what the targets made (data/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

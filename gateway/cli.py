@@ -8,7 +8,7 @@ import typer
 
 from gateway import SERVICE, VERSION
 from gateway.cipher import CredentialUnreadable
-from gateway.commands import account, audit, config, data, doctor, instance, keys, roles, send, token
+from gateway.commands import account, audit, config, data, doctor, instance, keys, roles, send, status, token
 from gateway.commands.office import CommandFailed
 from gateway.commands.printing import examples
 from gateway.dev.errors import DevError
@@ -50,6 +50,10 @@ app.command(
     rich_help_panel=_OPERATE,
     epilog=examples("presence-gateway check-config", "presence-gateway check-config /etc/presence/gateway.toml --json"),
 )(config.check_config)
+app.command(
+    rich_help_panel=_OPERATE,
+    epilog=examples("presence-gateway status", "presence-gateway status --json"),
+)(status.status)
 app.add_typer(account.app, name="account", rich_help_panel=_OPERATE)
 app.add_typer(instance.app, name="instance", rich_help_panel=_OPERATE)
 app.add_typer(token.app, name="token", rich_help_panel=_OPERATE)

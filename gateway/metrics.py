@@ -1,6 +1,23 @@
-"""Every metric, by name. Doors count what the domain returns; labels never name a tenant or a chat."""
+"""Every metric, by name; `docs/metrics.md` says what each is for. Labels never name a tenant or a chat.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+Doors count what the domain returns. The gauges of what all processes share (the backlog, Redis) are asked for when
+somebody scrapes: see `gateway.gauges`. Each process has a port of its own, so nothing here is shared between processes.
+"""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from gateway.model import Outcome
+
+# When a series began is told by its process's start; a second series beside each is only a cost.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()
 
@@ -25,6 +42,15 @@ UPSTREAM_REQUESTS = Counter(
 UPSTREAM_DURATION = Histogram(
     "presence_upstream_request_duration_seconds", "Time an upstream took to answer.", ["upstream"], registry=REGISTRY
 )
+CREDENTIAL_REFUSED = Counter(
+    "presence_upstream_credential_refused",
+    "Calls that an upstream refused for their credential.",
+    ["upstream"],
+    registry=REGISTRY,
+)
+CIRCUITS_OPEN = Gauge(
+    "presence_upstream_circuits_open", "Upstreams that this process leaves alone now.", registry=REGISTRY
+)
 PAUSE_LATENESS = Histogram(
     "presence_pause_lateness_seconds",
     "How long after its time a promised pause reached the upstream.",
@@ -33,9 +59,14 @@ PAUSE_LATENESS = Histogram(
     registry=REGISTRY,
 )
 PAUSES = Counter("presence_pauses", "Promised pauses, by what became of them.", ["result"], registry=REGISTRY)
-PAUSES_OWED = Gauge("presence_pauses_owed", "Chats that wait for a refresh or a pause now.", registry=REGISTRY)
+PAUSES_OWED = Gauge("presence_pauses_owed", "Chats that are owed a pause, in all processes.", registry=REGISTRY)
+PAUSES_RETRYING = Gauge(
+    "presence_pauses_retrying", "Owed pauses that failed and are tried again, in all processes.", registry=REGISTRY
+)
 OLDEST_OVERDUE = Gauge(
-    "presence_pause_oldest_overdue_seconds", "How long the oldest wake-up is overdue.", registry=REGISTRY
+    "presence_pause_oldest_overdue_seconds",
+    "How long ago the oldest pause, or refresh before it, was due that has not been delivered.",
+    registry=REGISTRY,
 )
 REFRESHES = Counter("presence_refreshes", "Indicators re-sent while held.", ["outcome"], registry=REGISTRY)
 SWEEPER_REARMED = Counter(
@@ -45,11 +76,50 @@ QUEUE_DUE = Gauge("presence_queue_due_jobs", "Jobs in arq's queue whose time has
 WORKER_LAST_POLL = Gauge(
     "presence_worker_last_poll_timestamp_seconds", "When this worker last looked at its queue.", registry=REGISTRY
 )
+WORKER_JOBS = Gauge("presence_worker_running_jobs", "Wake-ups under way in this worker.", registry=REGISTRY)
+REDIS_UP = Gauge("presence_redis_up", "Whether Redis answered this process at the scrape.", registry=REGISTRY)
 REDIS_ERRORS = Counter("presence_redis_errors", "Times Redis did not answer.", registry=REGISTRY)
+REDIS_ROUND_TRIP = Gauge(
+    "presence_redis_round_trip_seconds", "How long Redis took to answer at the scrape.", registry=REGISTRY
+)
+REDIS_PERSISTENCE_OK = Gauge(
+    "presence_redis_persistence_ok",
+    "Whether Redis' last write to disk succeeded; aof is 0 where there is no append-only file.",
+    ["kind"],
+    registry=REGISTRY,
+)
+REDIS_MEMORY = Gauge("presence_redis_memory_bytes", "Memory that Redis uses.", registry=REGISTRY)
+REDIS_MEMORY_LIMIT = Gauge(
+    "presence_redis_memory_limit_bytes", "Memory that Redis may use; 0 means no limit.", registry=REGISTRY
+)
 LOST_LEASES = Counter(
     "presence_lost_leases", "Calls that outlasted their lease; their records were repaired.", registry=REGISTRY
 )
 EVENT_LOOP_LAG = Gauge(
-    "presence_event_loop_lag_seconds", "How late the event loop ran its latest timer.", registry=REGISTRY
+    "presence_event_loop_lag_seconds",
+    "How late the event loop ran a timer, at worst in the last 15 s.",
+    registry=REGISTRY,
 )
-BUILD_INFO = Gauge("presence_build_info", "Always 1; the labels tell the build.", ["version"], registry=REGISTRY)
+BUILD_INFO = Gauge(
+    "presence_build_info", "Always 1; the labels tell the build and the role.", ["version", "role"], registry=REGISTRY
+)
+
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+
+
+def _begin_at_zero() -> None:
+    """Show what may happen before it happens: the first of a kind is an increase too, and may be the alarm."""
+    for result in ("paused", "pause_failed", "abandoned"):
+        PAUSES.labels(result)
+    for trigger in ("due", "retry", "echo"):
+        PAUSE_LATENESS.labels(trigger)
+    for result in ("ok", "missing", "malformed", "unknown"):
+        AUTH.labels(result)
+    for decision in ("admitted", "refused"):
+        RATE_LIMIT_DECISIONS.labels(decision)
+    for outcome in Outcome:
+        REFRESHES.labels(outcome)
+
+
+_begin_at_zero()

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from gateway import trace as tracing
 from gateway.errors import (
     GatewayError,
     InstanceNotConnected,
@@ -164,6 +165,10 @@ class Presence:
         claim = await self._claim(key, generation)
         if claim is None:
             return Woken("nothing")
+        with tracing.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
+            return await self._do(key, claim)
+
+    async def _do(self, key: ChatKey, claim: Claim) -> Woken:
         instance = await self._directory.instance(key.instance_id, claim.instance_version)
         if instance is None:
             # Nobody is left to tell. Giving up closes the record.

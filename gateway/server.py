@@ -1,6 +1,8 @@
 """Listening on a port, with what fails before there is a request answered in the envelope too."""
 
+import asyncio
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +12,11 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from gateway import envelope
+
+BACKLOG = 1024
+"""Connections that wait to be accepted; a burst beyond it is refused by the kernel."""
+
+_LOOK_EVERY_S = 0.02
 
 _SHUTDOWN_S = 2.0
 """How long a listener that names no time of its own waits for requests under way."""
@@ -62,8 +69,19 @@ class _Runner(web.AppRunner):
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int, **limits: Any) -> AsyncIterator[int]:
+async def listening(
+    app: web.Application, host: str, port: int, *, fd: int | None = None, farewell_s: float = 0.0, **limits: Any
+) -> AsyncIterator[int]:
     """Serve `app` inside the block; yields the port, then lets requests under way finish.
+
+    Args:
+        app: what is served.
+        host: where to listen.
+        port: 0 takes a free one.
+        fd: a listening socket that somebody else opened, in place of both. It stays open there: what we have not
+            accepted waits for whoever accepts next.
+        farewell_s: how long clients that keep their connection may take, after the block, to be told that it ends.
+        limits: of aiohttp's runner and its connections.
 
     Raises:
         OSError: the port is in use.
@@ -71,8 +89,27 @@ async def listening(app: web.Application, host: str, port: int, **limits: Any) -
     runner = _Runner(app, access_log=None, **{"shutdown_timeout": _SHUTDOWN_S, **limits})
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, reuse_address=True)
+        site = _site(runner, host, port, fd)
         await site.start()
         yield runner.addresses[0][1]
+        await site.stop()
+        await _farewell(runner, farewell_s)
     finally:
         await runner.cleanup()
+
+
+def _site(runner: web.AppRunner, host: str, port: int, fd: int | None) -> web.BaseSite:
+    if fd is None:
+        return web.TCPSite(runner, host, port, reuse_address=True, backlog=BACKLOG)
+    return web.SockSite(runner, socket.socket(fileno=fd), backlog=BACKLOG)
+
+
+async def _farewell(runner: web.AppRunner, within_s: float) -> None:
+    """Wait until every client has had an answer that says `Connection: close`.
+
+    A connection that is closed while idle may have a request on its way, which would be lost.
+    """
+    for _ in range(round(within_s / _LOOK_EVERY_S)):
+        if not runner.server or not runner.server.connections:
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)

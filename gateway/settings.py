@@ -127,6 +127,14 @@ class Log(Struct, frozen=True):
     format: str = "auto"
 
 
+class Tracing(Struct, frozen=True):
+    """OpenTelemetry export; a caller's `traceparent` is logged and handed on either way."""
+
+    export: bool = False
+    endpoint: str = ""
+    ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+
+
 class Settings(Struct, frozen=True):
     """Every setting; `config/gateway.toml` says what each is for."""
 
@@ -139,6 +147,7 @@ class Settings(Struct, frozen=True):
     worker: Worker = field(default_factory=Worker)
     secrets: Secrets = field(default_factory=Secrets)
     log: Log = field(default_factory=Log)
+    tracing: Tracing = field(default_factory=Tracing)
 
     @property
     def lease_s(self) -> float:

@@ -1,7 +1,7 @@
 """The object graph, opened and closed in one place; the front door and the back door live in the same house."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -11,13 +11,15 @@ from gateway.errors import StoreUnavailable
 from gateway.model import Target
 from gateway.presence import Presence
 from gateway.reassert import Promises
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError, Tracing
 from gateway.store.admission import RedisAdmission
 from gateway.store.audit import RedisAudit
 from gateway.store.directory import RedisDirectory
+from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import open_redis, store_errors
 from gateway.store.removal import RedisRemoval
+from gateway.store.roster import Roster
 from gateway.store.showing import RedisShowing
 from gateway.store.tenancy import RedisTenancy
 from gateway.store.usage import RedisUsage
@@ -37,6 +39,8 @@ class House:
     admission: RedisAdmission
     directory: RedisDirectory
     indicators: RedisIndicators
+    health: RedisHealth
+    roster: Roster
     upstreams: UpstreamClient
     presence: Presence
     promises: Promises
@@ -63,6 +67,8 @@ class House:
 async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Build the graph from `settings`. Nothing connects before it is used, so the order of start-ups is free."""
     async with AsyncExitStack() as stack:
+        if settings.tracing.export:
+            await stack.enter_async_context(_exporting(settings.tracing))
         redis = await stack.enter_async_context(
             open_redis(
                 settings.redis.url,
@@ -85,6 +91,16 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         house = _build(settings, redis, upstreams, policy)
         stack.push_async_callback(house.connections.close)
         yield house
+
+
+def _exporting(tracing: Tracing) -> AbstractAsyncContextManager[None]:
+    try:
+        from gateway import otel
+    except ImportError as error:
+        raise SettingsError(
+            ["[tracing] export: needs OpenTelemetry: pip install 'presence-gateway[otel]', or switch it off"]
+        ) from error
+    return otel.exporting(endpoint=tracing.endpoint, ratio=tracing.ratio)
 
 
 def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient, policy: UpstreamPolicy) -> House:
@@ -119,6 +135,8 @@ def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient, policy: 
         admission,
         directory,
         indicators,
+        RedisHealth(redis),
+        Roster(redis),
         upstreams,
         presence,
         promises,

@@ -32,6 +32,7 @@ class Phone:
 
     url: str = ""
     told: list[tuple[float, State, str]] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)
     status: int = 200
     hangs: bool = False
     asked: int = 0
@@ -42,6 +43,7 @@ class Phone:
         if self.hangs:
             await asyncio.sleep(60)
         if self.status == 200:
+            self.traces.append(request.headers.get("traceparent", ""))
             self.told.append((time.time(), State(body["state"]), body["chat"]))
         return web.json_response({"ok": True}, status=self.status)
 

@@ -6,9 +6,10 @@ import structlog
 
 from gateway.errors import StoreUnavailable
 from gateway.logs import chat_label
-from gateway.metrics import LOST_LEASES, PAUSE_LATENESS, PAUSES, REDIS_ERRORS, REFRESHES
+from gateway.metrics import LOST_LEASES, PAUSE_LATENESS, PAUSES, REFRESHES
 from gateway.presence import Presence, Woken
 from gateway.store.indicators import parse_key
+from gateway.trace import Trace
 
 _log = structlog.get_logger()
 
@@ -19,7 +20,6 @@ async def wake(ctx: dict[str, Any], instance_id: str, jid: str, generation: str)
     try:
         woken = await presence.wake(parse_key(instance_id, jid), generation)
     except StoreUnavailable:
-        REDIS_ERRORS.inc()
         return
     except Exception:  # noqa: BLE001 - see the docstring; it is logged whole
         _log.exception("wake_failed", instance=instance_id, chat=chat_label(jid))
@@ -34,8 +34,10 @@ def _record(woken: Woken, instance_id: str, jid: str) -> None:
         REFRESHES.labels(woken.outcome).inc()
     else:
         PAUSES.labels(woken.did).inc()
+    here = Trace.parse(woken.trace)
     if woken.late_ms is not None:
-        PAUSE_LATENESS.labels(woken.trigger).observe(woken.late_ms / 1000)
+        exemplar = {"trace_id": here.trace_id} if here else None
+        PAUSE_LATENESS.labels(woken.trigger).observe(woken.late_ms / 1000, exemplar)
     if woken.lost_lease:
         LOST_LEASES.inc()
     line = _log.error if woken.did == "abandoned" else _log.info
@@ -47,5 +49,5 @@ def _record(woken: Woken, instance_id: str, jid: str) -> None:
         late_ms=woken.late_ms,
         instance=instance_id,
         chat=chat_label(jid),
-        trace=woken.trace or None,
+        **({"trace_id": here.trace_id} if here else {}),
     )

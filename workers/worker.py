@@ -8,11 +8,14 @@ import time
 from collections.abc import AsyncIterator
 
 import structlog
+from aiohttp import web
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from gateway.metrics import WORKER_LAST_POLL
+from gateway import notify
+from gateway.gauges import Gauges
+from gateway.metrics import REDIS_ERRORS, WORKER_JOBS, WORKER_LAST_POLL
 from gateway.ops import create_ops
 from gateway.server import listening
 from gateway.settings import Settings
@@ -48,6 +51,7 @@ class PresenceWorker(Worker):
         await super()._poll_iteration()
         self.last_poll_s = time.monotonic()
         WORKER_LAST_POLL.set_to_current_time()
+        WORKER_JOBS.set(len(self.tasks))
 
 
 def create_worker(settings: Settings, house: House, stop: asyncio.Event) -> PresenceWorker:
@@ -93,7 +97,7 @@ async def run(settings: Settings) -> None:
     async with open_house(settings) as house:
         watch = _Watch()
         async with _ops(settings, house, watch, stop):
-            sweeper = asyncio.create_task(sweep_for_ever(house.indicators, house.redis))
+            sweeper = asyncio.create_task(sweep_for_ever(house.indicators))
             tidier = asyncio.create_task(tidy_for_ever(house.removal, house.tenancy))
             _log.info("worker_started", max_jobs=settings.worker.max_jobs)
             while not stop.is_set():
@@ -125,6 +129,7 @@ async def work(worker: PresenceWorker, drain_s: float) -> None:
     except WorkerStopped:
         pass
     except (RedisError, OSError) as error:
+        REDIS_ERRORS.inc()
         _log.warning("worker_lost_redis", error=type(error).__name__)
         await asyncio.sleep(_REBUILD_S)
     except Exception:  # noqa: BLE001 - whatever it was, pauses are owed: logged whole, and a new worker is built
@@ -148,14 +153,19 @@ async def _ops(settings: Settings, house: House, watch: _Watch, stop: asyncio.Ev
     async def is_ready() -> bool:
         return not stop.is_set() and watch.is_polling and await house.store_answers()
 
+    gauges = Gauges(house.health, house.upstreams.count_open_circuits)
+
+    def app() -> web.Application:
+        return create_ops("worker", is_ready, gauges.refresh)
+
     async with contextlib.AsyncExitStack() as stack:
         try:
-            port = await stack.enter_async_context(
-                listening(create_ops(is_ready), settings.worker.host, settings.worker.port)
-            )
+            port = await stack.enter_async_context(listening(app(), settings.worker.host, settings.worker.port))
         except OSError:
             # A second worker on one machine: pauses matter more than its metrics' address.
-            port = await stack.enter_async_context(listening(create_ops(is_ready), settings.worker.host, 0))
+            port = await stack.enter_async_context(listening(app(), settings.worker.host, 0))
             _log.warning("worker_port_in_use", wanted=settings.worker.port, got=port)
         _log.info("worker_ops", port=port)
+        await stack.enter_async_context(house.roster.listed("worker", settings.worker.host, port))
+        notify.ready()
         yield

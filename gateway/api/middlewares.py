@@ -8,10 +8,10 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway import envelope
+from gateway import envelope, trace
 from gateway.api.guards import ACCOUNT, AUTH_RESULT, QUOTA
-from gateway.errors import GatewayError, StoreUnavailable
-from gateway.metrics import AUTH, HTTP_DURATION, HTTP_REQUESTS, RATE_LIMIT_DECISIONS, REDIS_ERRORS
+from gateway.errors import GatewayError
+from gateway.metrics import AUTH, HTTP_DURATION, HTTP_REQUESTS, RATE_LIMIT_DECISIONS
 from gateway.model import Quota
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
@@ -36,7 +36,11 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get("X-Request-Id", "")
     request[REQUEST_ID] = request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
     request[LOG_FIELDS] = {}
-    response = await _answer(request, handler)
+    with trace.arrived(request.headers.get(trace.HEADER, ""), _span_name(request), "server") as span:
+        response = await _answer(request, handler)
+        span.note("http.response.status_code", response.status)
+    if span.trace is not None:
+        request[LOG_FIELDS]["trace_id"] = span.trace.trace_id
     response.headers["X-Request-Id"] = request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     quota = request.get(QUOTA)
@@ -50,8 +54,6 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except GatewayError as error:
-        if isinstance(error, StoreUnavailable):
-            REDIS_ERRORS.inc()
         request[LOG_FIELDS]["error"] = type(error).__name__
         return envelope.refusal(error)
     except web.HTTPException as error:
@@ -71,9 +73,7 @@ def _add_quota(response: web.StreamResponse, quota: Quota) -> None:
 
 
 def _record(request: web.Request, status: int, seconds: float) -> None:
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource else "unknown"
-    method = request.method if request.method in _METHODS else "other"
+    method, route = _method(request), _route(request)
     HTTP_REQUESTS.labels(method, route, status).inc()
     HTTP_DURATION.labels(route).observe(seconds)
     auth = request.get(AUTH_RESULT)
@@ -91,6 +91,20 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
         account=request.get(ACCOUNT),
         **request[LOG_FIELDS],
     )
+
+
+def _span_name(request: web.Request) -> str:
+    return f"{_method(request)} {_route(request)}"
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "unknown"
+
+
+def _method(request: web.Request) -> str:
+    """Return a method that exists; a caller may invent any number of others."""
+    return request.method if request.method in _METHODS else "other"
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

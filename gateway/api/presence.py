@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from gateway import envelope
+from gateway import envelope, trace
 from gateway.api import bodies
 from gateway.api.bodies import PresenceCommand
 from gateway.api.guards import Caller
@@ -34,26 +34,27 @@ class PresenceRoutes:
             duration_s=command.duration_s,
         )
         try:
-            await self._admit(request, caller, instance, command)
+            await self._admit(caller, instance, command)
         except GatewayError as error:
             COMMANDS.labels(command.state, type(error).__name__).inc()
             raise
         return envelope.success(_answer(command))
 
-    async def _admit(self, request: web.Request, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
+    async def _admit(self, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
         """Refuse at once what would only queue up: those already under way are promised their time."""
         if self._in_flight >= self._max_in_flight:
             raise Overloaded
         self._in_flight += 1
         try:
-            await self._obey(request, caller, instance, command)
+            await self._obey(caller, instance, command)
         finally:
             self._in_flight -= 1
 
-    async def _obey(self, request: web.Request, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
+    async def _obey(self, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
         if caller.store_is_down:
             await self._obey_without_store(instance, command)
             return
+        here = trace.current()
         try:
             shown = await self._presence.show(
                 instance,
@@ -61,7 +62,7 @@ class PresenceRoutes:
                 command.state,
                 command.duration_s,
                 asked=command.asked,
-                trace=request.headers.get("traceparent", "")[:64],
+                trace=here.header if here else "",
             )
         except StoreUnavailable:
             await self._obey_without_store(instance, command)

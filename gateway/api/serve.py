@@ -3,16 +3,31 @@
 import asyncio
 import signal
 from contextlib import suppress
+from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
+from gateway import notify
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
+from gateway.gauges import Gauges
 from gateway.console.routes import add_console
 from gateway.ops import create_ops
 from gateway.server import listening
 from gateway.settings import Settings
 from gateway.wiring import House, open_house
+
+_FAREWELL_S = 1.0
+"""A client that keeps its connection and sends nothing for this long is cut off at the end of a drain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Listening sockets that a process manager opened for us (their descriptors), None to open our own."""
+
+    http: int | None = None
+    admin: int | None = None
 
 
 class Drain:
@@ -28,28 +43,52 @@ class Drain:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.begun.set)
 
+    @property
+    def middleware(self) -> Middleware:
+        """Tell every client that is answered from now on to open its next connection elsewhere."""
 
-async def serve(settings: Settings) -> None:
+        @web.middleware
+        async def close(request: web.Request, handler: Handler) -> web.StreamResponse:
+            response = await handler(request)
+            if self.begun.is_set():
+                response.force_close()
+            return response
+
+        return close
+
+
+async def serve(settings: Settings, doors: Doors | None = None) -> None:
     """Run the front door until SIGTERM or SIGINT, then drain it.
 
     Raises:
         OSError: a port is in use.
     """
+    doors = doors or Doors()
     drain = Drain()
     drain.on_signals()
     async with open_house(settings) as house:
+        gauges = Gauges(house.health, house.upstreams.count_open_circuits)
+        ops = create_ops("gateway", lambda: _is_ready(house, drain), gauges.refresh)
+        ops.add_subapp("/admin/", create_admin(house))
+        add_console(ops)
+        app = create_app(house)
+        app.middlewares.insert(0, drain.middleware)
         async with (
-            listening(_create_operators_app(house, drain), settings.admin.host, settings.admin.port),
+            listening(ops, settings.admin.host, settings.admin.port, fd=doors.admin) as admin_port,
+            house.roster.listed("gateway", settings.admin.host, admin_port),
             listening(
-                create_app(house),
+                app,
                 settings.http.host,
                 settings.http.port,
+                fd=doors.http,
+                farewell_s=_FAREWELL_S,
                 keepalive_timeout=settings.http.keepalive_timeout_s,
                 max_line_size=settings.http.max_head_bytes,
                 max_field_size=settings.http.max_head_bytes,
                 shutdown_timeout=settings.http.drain_timeout_s,
             ),
         ):
+            notify.ready()
             watch = asyncio.create_task(house.promises.watch())
             await drain.begun.wait()
             # Not ready yet still serving: the balancer needs a moment to look elsewhere.
@@ -59,14 +98,6 @@ async def serve(settings: Settings) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.http.drain_timeout_s):
                 await house.presence.drain()
-
-
-def _create_operators_app(house: House, drain: Drain) -> web.Application:
-    """Build everything on the operator's port: probes, metrics, the operator's API and its console."""
-    app = create_ops(lambda: _is_ready(house, drain))
-    app.add_subapp("/admin/", create_admin(house))
-    add_console(app)
-    return app
 
 
 async def _is_ready(house: House, drain: Drain) -> bool:

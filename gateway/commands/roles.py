@@ -44,21 +44,41 @@ def dev(
     raise typer.Exit(run(Plan(data or context.obj, port, admin_port, sandbox_port, ready_file)))
 
 
-def serve() -> None:
-    """Run one gateway: the front door and the operator's port, on the Redis that is set.
+def serve(
+    *,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Gateways to run behind one port, one for each core. Their operator's ports count up.",
+        ),
+    ] = 1,
+    listen_fd: Annotated[
+        int | None,
+        typer.Option(min=3, help="A listening socket to serve on, such as systemd's (3).", show_default=False),
+    ] = None,
+    admin_fd: Annotated[int | None, typer.Option(min=3, hidden=True)] = None,
+) -> None:
+    """Run one gateway, or several: the front door and the operator's port, on the Redis that is set.
 
-    Workers run beside it: python -m workers. SIGTERM drains it.
+    Workers run beside it: python -m workers. SIGTERM drains it; with --processes, SIGHUP replaces the processes one by
+    one, without a refused request.
     """
+    from gateway.api.serve import Doors
     from gateway.api.serve import serve as serve_api
+    from gateway.processes import Manager, StartFailed
 
     loaded = settings.load_to_join()
     logs.set_up(level=loaded.log.level, fmt=loaded.log.format)
+    if processes > 1 and (listen_fd, admin_fd) != (None, None):
+        raise CommandFailed("--processes opens its own sockets; use it without --listen-fd")
+    work = Manager(loaded, processes).run() if processes > 1 else serve_api(loaded, Doors(listen_fd, admin_fd))
     try:
-        uvloop.run(serve_api(loaded))
+        uvloop.run(work)
+    except StartFailed as failed:
+        raise CommandFailed(str(failed)) from failed
     except OSError as error:
-        raise CommandFailed(
-            f"{error.strerror}; set another with PRESENCE_HTTP__PORT or PRESENCE_ADMIN__PORT"
-        ) from error
+        raise CommandFailed(f"{error}; set another with PRESENCE_HTTP__PORT or PRESENCE_ADMIN__PORT") from error
 
 
 def sandbox(

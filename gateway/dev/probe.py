@@ -8,7 +8,7 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway.dev.child import Child
+from gateway.child import Child
 from gateway.dev.errors import DevError
 from gateway.dev.site import Site
 

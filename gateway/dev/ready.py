@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.dev.child import Child
+from gateway.child import Child
 from gateway.dev.demo import Demo
 from gateway.dev.site import Site
 from gateway.keyfile import write_private

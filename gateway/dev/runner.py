@@ -11,8 +11,8 @@ import structlog
 import uvloop
 
 from gateway import logs
+from gateway.child import Child
 from gateway.dev import banner
-from gateway.dev.child import Child
 from gateway.dev.demo import Demo, ensure_demo
 from gateway.dev.lock import locked
 from gateway.dev.plan import Plan, survey

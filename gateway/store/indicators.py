@@ -131,9 +131,15 @@ class RedisIndicators:
                 self._echo_ms,
                 retry_ms,
                 grant.ticket or "0",
+                self._answered_after_ms(grant, report) if duration_ms >= 0 else -1,
             ),
         )
         return Settled(lost_lease=verdict == b"lost", late_ms=int(late_ms) if int(late_ms) >= 0 else None)
+
+    def _answered_after_ms(self, grant: Grant, report: Report) -> int:
+        """How long after a promise was asked for its call was answered."""
+        asked_s = grant.deadline_s - self._lease_ms / 1000
+        return round((self._monotonic() - asked_s) * 1000) - report.answered_ms_ago
 
     def _deadline_s(self) -> float:
         """When a lease that we ask for now surely ends; counted from before the request, so never too late."""

@@ -11,6 +11,12 @@ QUEUE: Final = "pg:queue"
 OWED: Final = "pg:owed"
 """Every record that waits for a wake-up, by the wake-up's time in Unix milliseconds; the sweeper reads it."""
 
+LATE: Final = "pg:late"
+"""Records whose pause has failed and is tried again, by the pause's own time in Unix milliseconds; for metrics."""
+
+PROCESSES: Final = "pg:processes"
+"""Every process that said lately that it runs, by when that is to be forgotten, in Unix seconds."""
+
 ACCOUNTS: Final = "pg:accounts"
 """Hash: account name -> account id."""
 

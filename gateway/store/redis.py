@@ -12,12 +12,16 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
+from gateway import trace
 from gateway.errors import StoreUnavailable
+from gateway.metrics import REDIS_ERRORS
 from gateway.store.sentinel import SCHEME, sentinel_pool
 
 _LUA = Path(__file__).parent / "lua"
 
 Argument = str | int | float | bytes
+
+_DB = {"db.system.name": "redis"}
 
 
 @asynccontextmanager
@@ -60,10 +64,11 @@ def connection_pool(
 
 @asynccontextmanager
 async def store_errors() -> AsyncIterator[None]:
-    """Turn every failure of Redis inside the block into `StoreUnavailable`."""
+    """Turn every failure of Redis inside the block into `StoreUnavailable`, and count it."""
     try:
         yield
     except (RedisError, OSError) as error:
+        REDIS_ERRORS.inc()
         raise StoreUnavailable from error
 
 
@@ -74,7 +79,8 @@ async def command(redis: Redis, *words: Argument) -> Any:
         StoreUnavailable: Redis did not answer.
     """
     async with store_errors():
-        return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+        with trace.step(f"redis {words[0]!s}", **_DB):
+            return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 class Script:
@@ -83,6 +89,7 @@ class Script:
     def __init__(self, redis: Redis, *parts: str) -> None:
         """Join the named files of `lua/` into one script."""
         self._redis = redis
+        self._name = f"redis {parts[-1]}"
         self._source = "\n".join((_LUA / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
@@ -93,7 +100,11 @@ class Script:
             StoreUnavailable: Redis could not be reached or refused to run it; it may or may not have run.
         """
         async with store_errors():
-            try:
-                return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
-            except NoScriptError:
-                return await self._redis.execute_command("EVAL", self._source, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            with trace.step(self._name, **_DB):
+                return await self._run(keys, args)
+
+    async def _run(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        try:
+            return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            return await self._redis.execute_command("EVAL", self._source, len(keys), *keys, *args)  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.metrics import UPSTREAM_DURATION, UPSTREAM_REQUESTS
+from gateway.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from gateway.model import Chat, Outcome, State, Target
 from gateway.ports import Pace
 from gateway.upstreams.base import Adapter, Call, Connection, Reply
@@ -54,6 +54,8 @@ class UpstreamClient:
         self._sessions = sessions
         self._breakers = breakers or Breakers()
         self._available_until: dict[Hashable, float] = {}
+        for kind in adapters:
+            CREDENTIAL_REFUSED.labels(kind)  # at zero, so that the first refusal is an increase
         self._background: set[asyncio.Task[Reply | Outcome]] = set()
 
     async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
@@ -67,6 +69,8 @@ class UpstreamClient:
         outcome = await self._tell_through_breakers(adapter, target, chat, state, timeout_s)
         UPSTREAM_DURATION.labels(target.kind).observe(time.perf_counter() - began)
         UPSTREAM_REQUESTS.labels(target.kind, state, outcome).inc()
+        if outcome is Outcome.UNAUTHORIZED:
+            CREDENTIAL_REFUSED.labels(target.kind).inc()
         return outcome
 
     async def connection(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
@@ -83,6 +87,10 @@ class UpstreamClient:
         if isinstance(reply, Outcome):
             return Examination(reply, None, Connection.UNKNOWN)
         return Examination(adapter.outcome(reply), reply.status, adapter.connection(reply))
+
+    def count_open_circuits(self) -> int:
+        """Count the upstreams that are left alone now."""
+        return self._breakers.open_count()
 
     def pace(self, target: Target) -> Pace:
         """How a held indicator is re-sent to this kind of upstream (see `ports.Upstreams.pace`)."""

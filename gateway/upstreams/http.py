@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from gateway import trace
 from gateway.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy
@@ -30,6 +31,16 @@ async def send(sessions: "Sessions", target: Target, call: Call, timeout_s: floa
         where the request surely never left; `GARBLED` where the answer was no HTTP or too long; `UNKNOWN` where
         nobody knows whether the upstream acted.
     """
+    with trace.step(f"{call.method} {target.kind}", **{"http.request.method": call.method}) as span:
+        result = await _send(sessions, target, call, timeout_s)
+        if isinstance(result, Reply):
+            span.note("http.response.status_code", result.status)
+        else:
+            span.note("error.type", result.value)
+        return result
+
+
+async def _send(sessions: "Sessions", target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
     session = sessions.of(target)
     if session is None:
         return Outcome.NOT_ALLOWED
@@ -38,7 +49,7 @@ async def send(sessions: "Sessions", target: Target, call: Call, timeout_s: floa
             call.method,
             target.url.rstrip("/") + call.path,
             json=call.json,
-            headers=call.headers,
+            headers={**call.headers, **trace.outgoing()},
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s)),
         ) as response:

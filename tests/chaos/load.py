@@ -160,11 +160,13 @@ class Load:
         return verdict
 
     def _time(self, sent: Sent, sequence: list[tuple[float, str]], verdict: Verdict) -> None:
+        # Until its answer nothing newer was told, so the last telling before it is this command's own.
         shown = [at for at, state in sequence if state == "typing" and sent.at <= at <= sent.answered_at]
-        paused = [at for at, state in sequence if state == "paused" and at >= sent.at]
-        if not shown or not paused:
+        paused = [at for at, state in sequence if state == "paused" and shown and at >= shown[-1]]
+        if not paused:
             return
-        verdict.early += paused[0] < shown[0] + sent.seconds - CLOCK_S
-        ended = [at for at in paused if at >= shown[0] + sent.seconds - CLOCK_S]
+        due = shown[-1] + sent.seconds - CLOCK_S
+        verdict.early += paused[0] < due
+        ended = [at for at in paused if at >= due]
         if ended:
             verdict.worst_late_s = max(verdict.worst_late_s, ended[0] - sent.answered_at - sent.seconds)

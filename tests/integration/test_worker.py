@@ -28,7 +28,7 @@ async def working(house: House) -> AsyncIterator[None]:
         while not stop.is_set():
             await work(create_worker(house.settings, house, stop), drain_s=2)
 
-    tasks = [asyncio.create_task(keep_working()), asyncio.create_task(sweep_for_ever(house.indicators, house.redis))]
+    tasks = [asyncio.create_task(keep_working()), asyncio.create_task(sweep_for_ever(house.indicators))]
     try:
         yield
     finally:

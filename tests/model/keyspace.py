@@ -9,7 +9,13 @@ from redis.exceptions import NoScriptError, ResponseError
 
 QUEUE = "pg:queue"
 RECORDS = "pg:c:"
+INDEXES = "pg:chats:"
 _SEEN_MS = 10**9
+
+
+def _index_of(record: str) -> str:
+    """Name the index of an instance's chats, which every step on one of them touches."""
+    return INDEXES + record.removeprefix(RECORDS).partition(":")[0]
 
 
 class Keyspace:
@@ -40,15 +46,14 @@ class Keyspace:
         commands: list[tuple[Any, ...]] = [("DEL", *expired)] if expired else []
         commands.append(words)
         record = words[3] if words[0] in {"EVALSHA", "EVAL"} else ""
-        touched = isinstance(record, str) and record.startswith(RECORDS)
-        if touched:
-            commands.append(("PTTL", record))
+        touched = [record, _index_of(record)] if isinstance(record, str) and record.startswith(RECORDS) else []
+        commands += [("PTTL", key) for key in touched]
         commands.append(("ZRANGE", QUEUE, 0, -1, "WITHSCORES"))
         replies = self._ask(commands)
         flat = replies[-1]
         self.queue = {flat[i].decode(): float(flat[i + 1]) for i in range(0, len(flat), 2)}
-        if touched:
-            self._note_expiry(record, replies[-2])
+        for key, ttl_ms in zip(touched, replies[-1 - len(touched) : -1], strict=True):
+            self._note_expiry(key, ttl_ms)
         reply = replies[1 if expired else 0]
         if isinstance(reply, hiredis.ReplyError):
             raise NoScriptError(str(reply)) if str(reply).startswith("NOSCRIPT") else ResponseError(str(reply))

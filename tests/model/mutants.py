@@ -16,8 +16,9 @@ class Mutant:
 
     rule: str
     remove: Callable[[Node], None]
-    within_seeds: int = 400
     kind: str | None = None
+    first_seed: int = 0  # where to look first, so that CI is quick
+    within_seeds: int = 400
 
 
 def lua(script: str, old: str, new: str) -> Callable[[Node], None]:
@@ -99,13 +100,23 @@ def _no_retry(node: Node) -> None:
 
 MUTANTS = (
     Mutant("promise before telling", code("show", _show_before_promising), kind="kills"),
-    Mutant("a provisional pause", lua("promise", "arm(rec, now + lease + duration, now_us)", ""), kind="kills"),
+    Mutant(
+        "a provisional pause",
+        lua("promise", "arm(rec, now + lease + duration, now_us)", ""),
+        kind="kills",
+        first_seed=140,
+    ),
     Mutant(
         "lease for commands", lua("promise", "if rec.lease > now then return", "if false then return"), kind="stalls"
     ),
     Mutant("lease for wake-ups", lua("claim", "if rec.lease > now then return {'busy'} end", ""), kind="queue"),
     Mutant("ticket", lua("promise", "elseif rec.ticket > ticket or", "elseif")),
-    Mutant("a ticket outlives no record", lua("promise", " or now_us - ticket > TOMBSTONE * 1000", ""), kind="stalls"),
+    Mutant(
+        "a ticket outlives no record",
+        lua("promise", " or now_us - ticket > TOMBSTONE * 1000", ""),
+        kind="stalls",
+        first_seed=70,
+    ),
     Mutant(
         "echo after an unknown outcome",
         lua(
@@ -115,7 +126,11 @@ MUTANTS = (
         ),
         kind="upstream",
     ),
-    Mutant("pause at once after an unknown outcome", lua("settle", "rec['until'], rec.sent = now, now\n", "")),
+    Mutant(
+        "pause at once after an unknown outcome",
+        lua("settle", "rec['until'], rec.sent = now, now\n", ""),
+        first_seed=40,
+    ),
     Mutant(
         "kept older pause",
         lua(
@@ -123,9 +138,14 @@ MUTANTS = (
             "-- Rejected: the older indicator still shows and still owes its pause.",
             "if result == 'failed' then rec.state, rec['until'] = '', 0 end",
         ),
+        kind="rejects",
+        first_seed=25,
     ),
     Mutant(
-        "lost-lease repair", lua("settle", "  repair()\n  return {'lost', -1}", "  return {'lost', -1}"), kind="stalls"
+        "lost-lease repair",
+        lua("settle", "  repair()\n  return {'lost', -1}", "  return {'lost', -1}"),
+        kind="stalls",
+        first_seed=68,
     ),
     Mutant(
         "lost lease is noticed",
@@ -138,15 +158,21 @@ MUTANTS = (
         lua("sweep", "rec.lease <= now and not", "rec.lease == 0 and not"),
         kind="single worker killed",
     ),
-    Mutant("pre-send check", code("_tell", _tell_without_a_look_at_the_clock), kind="stalls"),
+    Mutant("pre-send check", code("_tell", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=288),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
-    Mutant("settle retry", code("_settle_later", _never_settle_later), kind="single redis restarted"),
+    Mutant("settle retry", code("_settle_later", _never_settle_later), kind="single redis restarted", first_seed=150),
     Mutant("a wake-up insists", code("_insist", _insist_once), kind="single redis restarted at a claim"),
-    Mutant("adoption of a dead owner's promise", every_lua("    rec['until'] = rec.ends\n", ""), kind="kills"),
+    Mutant(
+        "adoption of a dead owner's promise",
+        every_lua("    rec['until'] = rec.ends\n", ""),
+        kind="kills",
+        first_seed=14,
+    ),
     Mutant(
         "adoption remembers the doubt",
         every_lua("if rec.op ~= 'paused' then rec.doubt = math.max(rec.doubt, rec.lease + echo) end", ""),
         kind="kills",
+        first_seed=275,
     ),
     Mutant(
         "withdrawal of a refused promise",
@@ -158,6 +184,7 @@ MUTANTS = (
         "settle of a lost record",
         lua("settle", "rec.ticket < tonumber(ARGV[12])", "false"),
         kind="single redis failover",
+        first_seed=150,
     ),
     Mutant(
         "refreshes",

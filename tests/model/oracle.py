@@ -187,7 +187,7 @@ class _Story:
         if command.granted_at is not None and (command.over_at is None or command.over_at > at):
             # Its process stopped after the promise, and what it told or will tell the upstream is not known.
             return at >= command.granted_at + command.seconds
-        if command.granted_at is not None and command.outcome is None and command.result == "UpstreamUnavailable":
+        if command.granted_at is not None and command.outcome is None and _was_stopped(command):
             # It was stopped for so long that it told nothing; its provisional pause, and that one's echo, harm nobody.
             return at >= command.granted_at + command.seconds + LEASE_S
         ends = self._ends_at(command)
@@ -211,6 +211,8 @@ class _Story:
                 continue
             # Counted from the answer, however long its process was stopped before it saw that.
             ends = command.answered_at + command.seconds if command.answered_at else self._ends_at(command)
+            if ends is not None and command.disturbed and command.granted_at is not None:
+                ends = max(ends, command.granted_at + LEASE_S + command.seconds)
             if (
                 not command.seconds
                 or ends is None
@@ -306,6 +308,12 @@ def _supersedes(newer: "Command", older: "Command", at: float) -> bool:
         and older.over_at is not None
         and newer.sent_at > older.over_at
     )
+
+
+def _was_stopped(command: "Command") -> bool:
+    """Whether its process was stopped for longer than its lease."""
+    assert command.granted_at is not None
+    return command.over_at is not None and command.over_at - command.granted_at > LEASE_S - 1.0
 
 
 def _name(chat: ChatKey) -> str:

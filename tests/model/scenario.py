@@ -142,6 +142,8 @@ def _focus(dice: random.Random, kind: str) -> Faults:
         case "upstream":
             faults.upstream = [_upstream_window(dice) for _ in range(3)]
             faults.upstream = [(since, to, how, "i1") for since, to, how, _ in faults.upstream]
+        case "rejects":
+            faults.upstream = [(at, at + 1.0, "rejects", "i1") for at in (dice.uniform(0, _BUSY_S) for _ in range(8))]
         case "queue":
             faults.queue_loss, faults.duplicate_job = 0.5, 0.6
         case _:

@@ -198,18 +198,7 @@ class Link:
                 lost = "reply"
         silent = bool(lost) and dice.random() < faults.silent
         await asyncio.sleep(dice.uniform(0.0002, 0.001))
-        down = world.store_window()
-        if down is not None and down[2] != "stopped":
-            await node.passes()
-            _mark(CURRENT.get())
-            raise RedisConnectionError("refused")
-        if down is not None:
-            # It reads what its socket holds when it goes on, whether or not somebody still waits.
-            world.loop.call_at(down[1] + dice.uniform(0, 0.02), world.run_unheard, words, CURRENT.get())
-            await asyncio.sleep(REDIS_TIMEOUT_S)
-            await node.passes()
-            _mark(CURRENT.get())
-            raise RedisTimeoutError("stopped")
+        await self._while_down(words)
         if lost:
             world.say(f"{node.name}: redis {lost} lost{' silently' if silent else ''}")
             world.disturb(world.now, world.now)
@@ -218,9 +207,30 @@ class Link:
             reply = world.run_script(words, CURRENT.get())
         await asyncio.sleep(REDIS_TIMEOUT_S if silent else dice.uniform(0.0002, 0.001))
         await node.edge("redis after")
+        doing = CURRENT.get()
+        if lost and isinstance(doing, Command) and doing.granted_at is None:
+            doing.ran_at = None  # its place was lost with the reply: it arrives anew
         if lost or (world.now - asked_at > REDIS_TIMEOUT_S and dice.random() < 0.5):
             raise RedisTimeoutError("silent") if silent or not lost else RedisConnectionError("reset")
         return reply
+
+    async def _while_down(self, words: tuple[Any, ...]) -> None:
+        """Be refused, or wait for a Redis that is stopped, where it is so now."""
+        world, node = self._world, self._node
+        down = world.store_window()
+        if down is None:
+            return
+        goes_on_at = down[1] + world.dice.uniform(0, 0.02)
+        if down[2] == "stopped" and goes_on_at - world.now <= REDIS_TIMEOUT_S:
+            await asyncio.sleep(goes_on_at - world.now)
+            return
+        if down[2] == "stopped":
+            # It reads what its socket holds when it goes on, whether or not somebody still waits.
+            world.loop.call_at(goes_on_at, world.run_unheard, words, CURRENT.get())
+            await asyncio.sleep(REDIS_TIMEOUT_S)
+        await node.passes()
+        _mark(CURRENT.get())
+        raise RedisTimeoutError("stopped") if down[2] == "stopped" else RedisConnectionError("refused")
 
 
 class World:

@@ -70,6 +70,7 @@ def test_every_setting_can_be_overridden_by_the_environment(section: str, key: s
     special = {
         "level": "debug",
         "format": "json",
+        "ratio": "0.5",
         "file": str(file.with_name("keys.toml")),
         "encryption_keys": keys["encryption_keys"],
         "allowed": "https://waha.example:3000",

@@ -16,6 +16,8 @@ local TOMBSTONE = 30000  -- longer than any command waits for the lease, so that
 local WITHDRAWN = 120000 -- longer than a request lies in the socket of a Redis that was stopped, for most stops
 local LINGER = 30000     -- an indicator without an end: the phone drops it long before
 
+local LATE = 'pg:late' -- records whose pause has failed, by its own time; the owed set knows only the next try
+
 local NUMBERS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends'}
 
 -- Redis' own clock, unless a test brings one (microseconds).
@@ -31,6 +33,7 @@ local function load()
   local flat, rec = redis.call('HGETALL', KEY), {state = '', owner = '', op = '', trace = ''}
   for i = 1, #flat, 2 do rec[flat[i]] = flat[i + 1] end
   for _, name in ipairs(NUMBERS) do rec[name] = tonumber(rec[name] or 0) end
+  rec.was_late = rec.tries > 0
   return rec
 end
 
@@ -62,6 +65,8 @@ local function save(rec)
   end
   if #gone > 0 then redis.call('HDEL', KEY, unpack(gone)) end
   redis.call('HSET', KEY, unpack(flat))
+  if rec.tries > 0 then redis.call('ZADD', LATE, whole(rec['until']), KEY)
+  elseif rec.was_late then redis.call('ZREM', LATE, KEY) end
 end
 
 local function job_id(gen) return string.sub(KEY, 6) .. ':' .. whole(gen) end -- without 'pg:c:'

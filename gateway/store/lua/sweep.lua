@@ -19,6 +19,7 @@ for i = 1, #overdue, 2 do
   local rec = load()
   if rec.gen == 0 then
     redis.call('ZREM', OWED, KEY)
+    redis.call('ZREM', LATE, KEY)
   elseif rec.lease <= now and not waits(job_id(rec.gen)) then
     arm(rec, tonumber(overdue[i + 1]), now_us)
     save(rec)

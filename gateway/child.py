@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -23,7 +23,7 @@ _libc = ctypes.CDLL(None)
 
 
 class Child:
-    """One of the runner's processes, whichever life of it."""
+    """One process of ours, whichever life of it."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Child:
         environ: Mapping[str, str],
         *,
         stop_within_s: float,
+        pass_fds: Sequence[int] = (),
         prepare: Callable[[], None] = lambda: None,
         on_start: Callable[[], None] = lambda: None,
     ) -> None:
@@ -42,6 +43,7 @@ class Child:
             command: what is run.
             environ: all of its environment.
             stop_within_s: how long it may take to end by itself once asked.
+            pass_fds: what else of ours it may use.
             prepare: runs in a thread before every start.
             on_start: runs after every start.
         """
@@ -52,6 +54,7 @@ class Child:
         self._command = command
         self._environ = environ
         self._stop_within_s = stop_within_s
+        self._pass_fds = pass_fds
         self._prepare = prepare
         self._on_start = on_start
         self._process: asyncio.subprocess.Process | None = None
@@ -90,6 +93,7 @@ class Child:
             stdin=asyncio.subprocess.DEVNULL,
             # The terminal's Ctrl-C is the runner's business, which stops its children in order.
             start_new_session=True,
+            pass_fds=self._pass_fds,
             preexec_fn=_die_with(os.getpid()),
         )
         self._on_start()

@@ -1,0 +1,169 @@
+"""`presence-gateway status`: what the dashboards show, for people: is the promise kept, by whom, on which Redis."""
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import aiohttp
+import typer
+
+from gateway.commands.office import with_house
+from gateway.commands.printing import Json, print_json, print_table
+from gateway.commands.scrape import Samples, read
+from gateway.store.health import Health
+from gateway.store.roster import Member
+from gateway.wiring import House
+
+_PATIENCE_S = 3.0
+_OVERDUE_S = 5.0
+"""Above the 2 s after which the sweeper mends what is late, and what the alert waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A process of the roster, and what its operator's port says; no samples where it does not answer."""
+
+    member: Member
+    is_ready: bool
+    samples: Samples | None
+
+    def total(self, name: str, **labels: str) -> int:
+        """Sum a counter over the labels that are not given."""
+        return round(self.samples.total(name, **labels)) if self.samples else 0
+
+
+def status(context: typer.Context, *, as_json: Json = False) -> None:
+    """Show how the installation is. Exits with 1 where something needs a person."""
+    health, seen = with_house(context, _look)
+    problems = _problems(health, seen)
+    if as_json:
+        print_json(
+            {
+                "ok": not problems,
+                "problems": problems,
+                "backlog": asdict(health.backlog),
+                "redis": {name: value for name, value in asdict(health).items() if name != "backlog"},
+                "totals": _totals(seen),
+                "processes": [_as_json(process) for process in seen],
+            }
+        )
+    else:
+        _print(health, seen, problems)
+    if problems:
+        raise typer.Exit(1)
+
+
+async def _look(house: House) -> tuple[Health, list[Seen]]:
+    key = house.settings.secrets.admin_key
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=_PATIENCE_S), headers={"Authorization": f"Bearer {key}"} if key else {}
+    ) as session:
+        members = await house.roster.present()
+        seen = await asyncio.gather(*(_visit(session, member) for member in members))
+    return await house.health.look(), seen
+
+
+async def _visit(session: aiohttp.ClientSession, member: Member) -> Seen:
+    try:
+        async with session.get(f"{member.url}/metrics") as metrics, session.get(f"{member.url}/readyz") as ready:
+            return Seen(member, ready.ok, read(await metrics.text()) if metrics.ok else None)
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return Seen(member, is_ready=False, samples=None)
+
+
+def _problems(health: Health, seen: list[Seen]) -> list[str]:
+    """Say what needs a person, worst first; each has its page in docs/operations.md."""
+    backlog, problems = health.backlog, []
+    if not any(process.member.role == "worker" for process in seen):
+        problems.append("no worker runs: nothing sends the pauses that are owed")
+    if backlog.oldest_overdue_s > _OVERDUE_S:
+        problems.append(f"the oldest pause is overdue by {backlog.oldest_overdue_s:.0f} s")
+    if not health.aof_ok:
+        problems.append("Redis does not write its append-only file: promises would not survive it")
+    if not health.rdb_ok:
+        problems.append("Redis' last snapshot failed")
+    if not any(process.member.role == "gateway" for process in seen):
+        problems.append("no gateway runs")
+    problems += [f"{_name(process)} does not answer at {process.member.url}" for process in seen if not process.samples]
+    problems += [f"{_name(process)} is not ready" for process in seen if process.samples and not process.is_ready]
+    return problems
+
+
+def _totals(seen: list[Seen]) -> dict[str, int]:
+    counters: dict[str, tuple[str, dict[str, str]]] = {
+        "requests": ("presence_http_requests_total", {}),
+        "commands_shown": ("presence_commands_total", {"outcome": "shown"}),
+        "rate_limited": ("presence_rate_limit_decisions_total", {"decision": "refused"}),
+        "unknown_tokens": ("presence_auth_total", {"result": "unknown"}),
+        "pauses": ("presence_pauses_total", {"result": "paused"}),
+        "pauses_failed": ("presence_pauses_total", {"result": "pause_failed"}),
+        "pauses_abandoned": ("presence_pauses_total", {"result": "abandoned"}),
+        "pauses_within_250_ms": ("presence_pause_lateness_seconds_bucket", {"le": "0.25"}),
+        "refreshes": ("presence_refreshes_total", {}),
+        "rearmed_by_sweeper": ("presence_sweeper_rearmed_total", {}),
+        "redis_errors": ("presence_redis_errors_total", {}),
+        "credentials_refused": ("presence_upstream_credential_refused_total", {}),
+        "circuits_open": ("presence_upstream_circuits_open", {}),
+    }
+    return {title: sum(process.total(name, **labels) for process in seen) for title, (name, labels) in counters.items()}
+
+
+def _as_json(process: Seen) -> dict[str, Any]:
+    member = process.member
+    return {
+        "role": member.role,
+        "host": member.host,
+        "pid": member.pid,
+        "url": member.url,
+        "version": member.version,
+        "up_s": round(time.time()) - member.started,
+        "ready": process.is_ready,
+        "resident_memory_bytes": process.total("process_resident_memory_bytes"),
+        "cpu_s": process.total("process_cpu_seconds_total"),
+    }
+
+
+def _print(health: Health, seen: list[Seen], problems: list[str]) -> None:
+    backlog = health.backlog
+    typer.echo("Everything is well.\n" if not problems else "\n".join(f"! {problem}" for problem in problems) + "\n")
+    aof = "written" if health.aof_ok else "NOT WRITTEN"
+    limit = f" of {_size(health.memory_limit_bytes)}" if health.memory_limit_bytes else ""
+    typer.echo(
+        f"Pauses owed {backlog.owed}, being retried {backlog.retrying}, "
+        f"oldest overdue {backlog.oldest_overdue_s:.1f} s, jobs due {backlog.due_jobs}\n"
+        f"Redis answers in {health.round_trip_s * 1000:.1f} ms, append-only file {aof}, "
+        f"memory {_size(health.memory_bytes)}{limit}\n"
+    )
+    print_table(
+        ["role", "host", "pid", "metrics", "version", "up", "ready", "memory"],
+        [
+            (
+                told["role"],
+                told["host"],
+                told["pid"],
+                f"{told['url']}/metrics",
+                told["version"],
+                _span(told["up_s"]),
+                "yes" if told["ready"] else "NO",
+                _size(told["resident_memory_bytes"]),
+            )
+            for told in map(_as_json, seen)
+        ],
+        empty="No process runs.",
+    )
+    typer.echo("\nSince these processes started:")
+    print_table(["", ""], [(name.replace("_", " "), value) for name, value in _totals(seen).items()], empty="")
+
+
+def _name(process: Seen) -> str:
+    return f"the {process.member.role} {process.member.pid} on {process.member.host}"
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**20:.0f} MiB"
+
+
+def _span(seconds: int) -> str:
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    return f"{days} d" if days else f"{hours} h" if hours else f"{minutes} min" if minutes else f"{seconds} s"

@@ -1,0 +1,141 @@
+"""A caller's trace reaches the upstream and the pause, and with an exporter it is one tree of spans."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import structlog
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+from redis.asyncio import Redis
+from world import Phone, Tenant, until
+
+from gateway import otel
+from gateway.api.app import create_app
+from gateway.model import State
+from gateway.store import keys
+from gateway.wiring import House
+from workers.jobs import wake
+
+Client = TestClient[web.Request, web.Application]
+TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+GIVEN = f"00-{TRACE_ID}-{SPAN_ID}-01"
+PATH = "/api/chat/presence/demo"
+CHAT = "5511999999999"
+
+
+@pytest.fixture
+async def client(house: House, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
+    return await aiohttp_client(create_app(house))
+
+
+@pytest.fixture
+async def spans(house: House) -> AsyncIterator[InMemorySpanExporter]:
+    kept = InMemorySpanExporter()
+    async with otel.exporting(endpoint="", ratio=1.0, exporter=kept, every_s=0.05):
+        yield kept
+
+
+async def show(client: Client, tenant: Tenant, **headers: str) -> None:
+    body = {"number": CHAT, "state": "typing", "duration": 1}
+    answer = await client.post(PATH, json=body, headers={"token": tenant.instance_token, **headers})
+    assert answer.status == 200
+
+
+async def run_the_wake_up(house: House, redis: Redis) -> None:
+    """Do what the worker does with the job that the command left in the queue."""
+    ((job_id, _),) = await redis.zrange(keys.QUEUE, 0, -1, withscores=True)
+    blob = await redis.get(b"arq:job:" + job_id)
+    assert blob is not None
+    await wake({"presence": house.presence}, *json.loads(blob)["a"])
+
+
+async def test_the_log_lines_of_the_request_and_of_its_pause_name_the_callers_trace(
+    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await show(client, tenant, traceparent=GIVEN)
+        await run_the_wake_up(house, redis)
+    assert phone.states() == [State.TYPING, State.PAUSED]
+    assert {line["event"]: line.get("trace_id") for line in lines} == {"request": TRACE_ID, "wake": TRACE_ID}
+
+
+async def test_a_malformed_traceparent_is_neither_logged_nor_handed_on(
+    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await show(client, tenant, traceparent="00-nonsense")
+        await run_the_wake_up(house, redis)
+    assert all("trace_id" not in line for line in lines)
+    assert phone.traces == ["", ""]
+
+
+async def test_the_upstream_is_told_the_trace_with_every_call_and_each_under_a_span_id_of_its_own(
+    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone
+) -> None:
+    await show(client, tenant, traceparent=GIVEN)
+    await run_the_wake_up(house, redis)
+    parts = [trace.split("-") for trace in phone.traces]
+    assert [(version, trace_id, flags) for version, trace_id, _, flags in parts] == [("00", TRACE_ID, "01")] * 2
+    assert len({SPAN_ID, *(span_id for _, _, span_id, _ in parts)}) == 3
+
+
+async def test_with_an_exporter_server_redis_upstream_and_job_are_one_tree(
+    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone, spans: InMemorySpanExporter
+) -> None:
+    await show(client, tenant, traceparent=GIVEN)
+    await run_the_wake_up(house, redis)
+    kept = await finished(spans, 8)
+    assert {span.context.trace_id for span in kept if span.context} == {int(TRACE_ID, 16)}
+    names = {span.name: span for span in kept}
+    server, job = names["POST /api/chat/presence/{instance}"], names["wake paused"]
+    assert (server.kind, job.kind) == (SpanKind.SERVER, SpanKind.CONSUMER)
+    assert parent_of(server) == int(SPAN_ID, 16)
+    assert parent_of(job) == id_of(server)
+    assert children(kept, server) >= {"redis admit", "redis promise", "POST sandbox", "redis settle", "wake paused"}
+    assert children(kept, job) == {"POST sandbox", "redis settle"}
+    assert server.attributes is not None
+    assert server.attributes["http.response.status_code"] == 200
+    told = {trace.split("-")[2] for trace in phone.traces}
+    assert told == {f"{id_of(span):016x}" for span in kept if span.name == "POST sandbox"}
+
+
+async def test_with_an_exporter_a_trace_begins_here_where_the_caller_has_none(
+    client: Client, house: House, tenant: Tenant, redis: Redis, spans: InMemorySpanExporter
+) -> None:
+    await show(client, tenant)
+    await run_the_wake_up(house, redis)
+    kept = await finished(spans, 8)
+    assert len({span.context.trace_id for span in kept if span.context}) == 1
+    assert [span.name for span in kept if span.parent is None] == ["POST /api/chat/presence/{instance}"]
+
+
+async def test_a_caller_who_does_not_sample_is_not_exported(
+    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone, spans: InMemorySpanExporter
+) -> None:
+    await show(client, tenant, traceparent=GIVEN[:-2] + "00")
+    await run_the_wake_up(house, redis)
+    assert spans.get_finished_spans() == ()
+    assert all(trace.endswith("-00") and TRACE_ID in trace for trace in phone.traces)
+
+
+async def finished(spans: InMemorySpanExporter, count: int) -> tuple[ReadableSpan, ...]:
+    await until(lambda: len(spans.get_finished_spans()) >= count, within_s=10)
+    return spans.get_finished_spans()
+
+
+def id_of(span: ReadableSpan) -> int:
+    assert span.context is not None
+    return int(span.context.span_id)
+
+
+def parent_of(span: ReadableSpan) -> int:
+    assert span.parent is not None
+    return int(span.parent.span_id)
+
+
+def children(kept: tuple[ReadableSpan, ...], of: ReadableSpan) -> set[str]:
+    return {span.name for span in kept if span.parent is not None and span.parent.span_id == id_of(of)}

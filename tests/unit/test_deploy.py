@@ -1,0 +1,157 @@
+"""What is shipped to run us elsewhere, held against the code and against what its own programs would accept."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from gateway import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+OURS = ("gateway", "worker")
+
+
+def manifests(kind: str | None = None) -> Iterator[dict[str, Any]]:
+    for file in MANIFESTS:
+        for manifest in yaml.safe_load_all(file.read_text()):
+            if kind in {None, manifest["kind"]}:
+                yield manifest
+
+
+def pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    for kind in ("Deployment", "StatefulSet"):
+        for manifest in manifests(kind):
+            yield manifest["metadata"]["name"], manifest["spec"]["template"]
+
+
+def names_of_settings() -> set[str]:
+    shown = settings.Settings()
+    return {
+        f"PRESENCE_{section}__{key}".upper()
+        for section in shown.__struct_fields__
+        for key in getattr(shown, section).__struct_fields__
+    }
+
+
+@pytest.mark.parametrize("file", MANIFESTS, ids=lambda file: str(file.name))
+def test_kubernetes_would_accept_the_manifest(file: Path) -> None:
+    for manifest in yaml.safe_load_all(file.read_text()):
+        kubernetes_validate.validate(manifest, "1.31", strict=True)
+
+
+def test_every_pod_runs_without_rights_that_it_does_not_need() -> None:
+    for name, pod in pods():
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["automountServiceAccountToken"] is False, name
+        for container in spec["containers"]:
+            rights = container["securityContext"]
+            assert rights["readOnlyRootFilesystem"] is True, name
+            assert rights["allowPrivilegeEscalation"] is False, name
+            assert rights["capabilities"] == {"drop": ["ALL"]}, name
+            assert {"memory"} <= set(container["resources"]["limits"]), name
+
+
+def test_every_selector_finds_its_pods_and_every_autoscaler_its_deployment() -> None:
+    labels = [pod["metadata"]["labels"] for _, pod in pods()]
+    selectors = [manifest["spec"]["selector"] for manifest in manifests("Service")]
+    selectors += [manifest["spec"]["selector"]["matchLabels"] for manifest in manifests("PodDisruptionBudget")]
+    for selector in selectors:
+        assert sum(selector.items() <= of_pod.items() for of_pod in labels) == 1, selector
+    deployments = {manifest["metadata"]["name"] for manifest in manifests("Deployment")}
+    assert {scaler["spec"]["scaleTargetRef"]["name"] for scaler in manifests("HorizontalPodAutoscaler")} == deployments
+
+
+def test_every_port_of_a_probe_exists_and_every_end_leaves_time_to_drain() -> None:
+    grace = {name: pod["spec"].get("terminationGracePeriodSeconds", 0) for name, pod in pods()}
+    defaults = settings.Settings()
+    assert grace["presence-gateway"] > 5 + defaults.http.drain_timeout_s + 1
+    assert grace["presence-worker"] > defaults.worker.drain_timeout_s + 1
+    for name, pod in pods():
+        for container in pod["spec"]["containers"]:
+            ports = {port["name"] for port in container["ports"]}
+            probes = [value for key, value in container.items() if key.endswith("Probe")]
+            assert probes, name
+            for probe in probes:
+                assert (probe.get("httpGet") or probe["tcpSocket"])["port"] in ports, name
+
+
+def test_the_autoscaler_of_workers_looks_at_lateness_too() -> None:
+    (scaler,) = (found for found in manifests("HorizontalPodAutoscaler") if "worker" in found["metadata"]["name"])
+    assert [metric["type"] for metric in scaler["spec"]["metrics"]] == ["Resource", "External"]
+    assert "presence:pause_lateness_seconds:p99_5m" in (DEPLOY / "prometheus/rules.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file
+        for file in sorted(DEPLOY.rglob("*"))
+        if file.is_file() and file.suffix in {".yaml", ".service", ".conf", ""}
+    ],
+    ids=lambda file: str(file.relative_to(DEPLOY)),
+)
+def test_every_setting_that_a_file_names_exists(file: Path) -> None:
+    named = set(re.findall(r"PRESENCE_[A-Z]+__[A-Z_]+", file.read_text()))
+    assert named - names_of_settings() == set()
+
+
+def test_compose_declares_whatever_its_services_use_and_mounts_only_what_is_there() -> None:
+    services = COMPOSE["services"]
+    for name, service in services.items():
+        assert "image" in service, name
+        assert set(service["networks"]) <= set(COMPOSE["networks"]), name
+        assert set(service.get("depends_on", ())) <= set(services), name
+        assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"]), name
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            known = (DEPLOY / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
+            assert known, (name, volume)
+    assert (DEPLOY / COMPOSE["services"]["gateway"]["build"]["context"] / "pyproject.toml").exists()
+
+
+def test_compose_opens_nothing_to_other_machines() -> None:
+    for name, service in COMPOSE["services"].items():
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), name
+
+
+def test_compose_runs_ours_read_only_and_without_rights() -> None:
+    for name in OURS:
+        service = COMPOSE["services"][name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["command"][0] in {"gateway", "workers"}
+
+
+def test_the_image_runs_as_nobody_and_copies_only_what_is_there() -> None:
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
+    assert "HEALTHCHECK" in last
+    kept = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        for source in sources.split():
+            assert (ROOT / source).exists() or source == "config", source
+            assert source in kept, f"{source} is not in the build's context"
+
+
+def test_the_image_pins_what_the_tests_ran_with_and_nothing_that_only_tests_need() -> None:
+    def pins(file: Path) -> set[str]:
+        return set(re.findall(r"^([a-z0-9_.-]+(?:\[[a-z,]+\])?==[^\s;]+)", file.read_text(), re.MULTILINE))
+
+    image = pins(DEPLOY / "requirements.lock")
+    assert image
+    assert image <= pins(ROOT / "requirements.lock")
+    assert not any(pin.startswith(("pytest==", "mypy==", "matplotlib==")) for pin in image)
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[a-z0-9_.-]+", pin)[0] for pin in image}  # type: ignore[index]
+    assert {re.match(r"[a-z0-9_.-]+", line)[0] for line in wanted} <= names  # type: ignore[index]
