@@ -98,16 +98,17 @@ class Office:
             raise Refused(400, "Invalid account name")
         if any(account["name"] == name for account in self.accounts.values()):
             raise Refused(409, "Account already exists")
-        account: Record = {"id": _new_id("acc"), "name": name, "status": "active", "created": time.time()}
-        account.update(LIMITS, **limits)
-        self.accounts[account["id"]] = account
+        key = _new_id("acc")
+        made = {"id": key, "name": name, "status": "active", "created": time.time()}
+        self.accounts[key] = {**made, **LIMITS, **limits}
         self.note(actor, "account.create", name)
-        return Opened(account["id"], self.new_token(actor, account["id"], "account", token_name)[1])
+        return Opened(key, self.new_token(actor, key, "account", token_name)[1])
 
     def new_token(self, actor: str, account: str, kind: str, name: str, secret: str = "") -> tuple[Record, str]:
         secret = secret or f"{'pga' if kind == 'account' else 'pgi'}_{secrets.token_urlsafe(24)}"
-        token = {"id": _new_id("tok"), "name": name, "prefix": secret[:12], "kind": kind, "created": time.time()}
-        self.tokens[token["id"]] = {**token, "last_used": None, "expires": None, "account": account, "secret": secret}
+        token: Record = {"id": _new_id("tok"), "name": name, "prefix": secret[:12], "kind": kind}
+        fresh = {"created": time.time(), "last_used": None, "expires": None}
+        self.tokens[token["id"]] = {**token, **fresh, "account": account, "secret": secret}
         self.note(actor, "token.issue", name)
         return self.tokens[token["id"]], secret
 
