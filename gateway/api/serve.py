@@ -11,8 +11,8 @@ from aiohttp.typedefs import Handler, Middleware
 from gateway import notify
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
-from gateway.gauges import Gauges
 from gateway.console.routes import add_console
+from gateway.gauges import Gauges
 from gateway.ops import create_ops
 from gateway.server import listening
 from gateway.settings import Settings
