@@ -24,6 +24,7 @@ from workers.sweep import sweep_for_ever
 
 _REBUILD_S = 0.1
 _SILENT_S = 5.0
+_CANCEL_AGAIN_S = 0.5
 
 _log = structlog.get_logger()
 
@@ -86,8 +87,15 @@ async def run(settings: Settings) -> None:
             while not stop.is_set():
                 watch.worker = create_worker(settings, house)
                 await work(watch.worker, stop, settings.worker.drain_timeout_s)
-            sweeper.cancel()
+            await _end(sweeper)
             _log.info("worker_stopped")
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    """Cancel until it has ended: a cancellation that meets a timeout inside a client library can get lost there."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
 
 
 class _Watch:
@@ -110,7 +118,7 @@ async def work(worker: PresenceWorker, stop: asyncio.Event, drain_s: float) -> N
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    polling.cancel()
+    await _end(polling)
     with contextlib.suppress(asyncio.CancelledError):
         error = (await asyncio.gather(polling, return_exceptions=True))[0]
         if isinstance(error, Exception):
