@@ -29,7 +29,7 @@ from matplotlib import pyplot as plt
 
 INTERVAL = "10s"
 COLUMNS = 4
-COLOURS = 48
+COLOURS = 160
 MOST_LINES = 6
 UNITS = {"short": "", "ops": ", per s", "reqps": ", per s", "s": ", s", "bytes": ", bytes", "percentunit": ""}
 
@@ -65,20 +65,18 @@ async def live(rig: Rig, token: str) -> list[tuple[float, str]]:
             await asyncio.sleep(6)
         await asyncio.sleep(20)
         load.cancel()
+        await asyncio.gather(load, return_exceptions=True)
     return events
 
 
 async def keep_calling(caller: Caller) -> None:
     """Twenty commands a second, of one to eight seconds each."""
     chance = random.Random(1)
-    tasks = set()
-    for number in range(1_000_000):
-        state = chance.choice(["typing", "typing", "recording", "pause"])
-        chat = f"55117{number % 400:08}"
-        task = asyncio.create_task(caller.show("fine", chat, state, chance.randint(1, 8)))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        await asyncio.sleep(0.05)
+    async with asyncio.TaskGroup() as group:
+        for number in range(1_000_000):
+            state = chance.choice(["typing", "typing", "recording", "pause"])
+            group.create_task(caller.show("fine", f"55117{number % 400:08}", state, chance.randint(1, 8)))
+            await asyncio.sleep(0.05)
 
 
 async def collect(prometheus: Prometheus, began: float, ended: float) -> list[tuple[Query, list[dict[str, Any]]]]:
