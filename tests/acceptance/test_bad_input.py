@@ -617,9 +617,7 @@ async def test_a_body_that_trickles_in_is_not_waited_for_for_ever(client: Client
 def read_until_closed(peer: socket.socket, deadline: float) -> bytes | None:
     """What the server said before it hung up; None when it did not."""
     received = b""
-    while (left := deadline - time.monotonic()) > 0:
-        if not select.select([peer], [], [], left)[0]:
-            break
+    while select.select([peer], [], [], max(0.0, deadline - time.monotonic()))[0]:
         try:
             more = peer.recv(65536)
         except ConnectionResetError:

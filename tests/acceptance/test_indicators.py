@@ -221,9 +221,9 @@ async def ten_at_once_then_a_pause(story: Story) -> None:
 
 @plot
 async def a_pause_overtakes_slow_typings(story: Story) -> None:
-    await story.client.fault(story.tenant, "slow", delay=0.3, state="typing")
+    await story.client.fault(story.tenant, "slow", delay=1.5, state="typing")
     typings = asyncio.gather(*(story.say("typing", 3) for _ in range(9)))
-    await story.at(story_time(story) + 0.15)
+    await story.at(story_time(story) + 1)  # all nine have arrived, the first is still being sent
     await story.say("pause")
     await typings
 
