@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from rich.progress import track
+
 from gateway.embedded import start_valkey
 from model.keyspace import Keyspace
 from model.scenario import Report, play, scenario_of
@@ -18,7 +20,8 @@ def main(first: int, count: int) -> int:
         began, kinds = time.monotonic(), Counter[str]()
         bad: list[Report] = []
         worst: dict[str, float] = {}
-        for seed in range(first, first + count):
+        seeds = range(first, first + count)
+        for seed in track(seeds, f"{count} scenarios", transient=True, disable=count == 1):
             report = play(scenario_of(seed), keyspace)
             kind = report.scenario.kind
             kinds[kind] += 1
