@@ -859,77 +859,38 @@ async def test_browsers_of_other_origins_are_not_invited(client: Client, tenant:
 DOCUMENTED_BASE = "https://ryzeapi.cloud"
 DOCUMENTED_JID = jid("5511999999999")
 
-CURL = r"""
-curl -X POST "https://ryzeapi.cloud/api/chat/presence/$Instance_Name" \
-  -H "token: $Token_Instance" \
-  -H "Content-Type: application/json" \
-  -d '{
-    "number": "5511999999999",
-    "state": "typing",
-    "duration": 5
-  }'
-"""
-CURL_RECORDING = r"""
-curl -X POST "https://ryzeapi.cloud/api/chat/presence/$Instance_Name" \
-  -H "token: $Token_Instance" \
-  -H "Content-Type: application/json" \
-  -d '{
-    "number": "5511999999999",
-    "state": "recording"
-  }'
-"""
-CURL_PAUSE = r"""
-curl -X POST "https://ryzeapi.cloud/api/chat/presence/$Instance_Name" \
-  -H "token: $Token_Instance" \
-  -H "Content-Type: application/json" \
-  -d '{
-    "number": "5511999999999",
-    "state": "pause"
-  }'
+CURL = """
+curl --silent --fail "https://ryzeapi.cloud/api/chat/presence/$INSTANCE" --header "token: $TOKEN" \\
+  --header 'Content-Type: application/json' --data "$BODY"
 """
 JAVASCRIPT = """
-await fetch(`https://ryzeapi.cloud/api/chat/presence/${process.env.Instance_Name}`, {
-  method: "POST",
-  headers: {
-    "token":        process.env.Token_Instance,
-    "Content-Type": "application/json"
-  },
-  body: JSON.stringify({
-    number:   "5511999999999",
-    state:    "typing",
-    duration: 5
-  })
-});
+const { INSTANCE, TOKEN: token, BODY: body } = process.env;
+const headers = { token, "Content-Type": "application/json" };
+const answer = await fetch("https://ryzeapi.cloud/api/chat/presence/" + INSTANCE, { method: "POST", headers, body });
+process.exit(answer.ok ? 0 : 1);
 """
 PYTHON = """
-import os, requests
-
-requests.post(
-    f"https://ryzeapi.cloud/api/chat/presence/{os.environ['Instance_Name']}",
-    headers={
-        "token":        os.environ["Token_Instance"],
-        "Content-Type": "application/json"
-    },
-    json={
-        "number":   "5511999999999",
-        "state":    "typing",
-        "duration": 5
-    }
-)
+import json, requests
+from os import environ
+url = "https://ryzeapi.cloud/api/chat/presence/" + environ["INSTANCE"]
+requests.post(url, json=json.loads(environ["BODY"]), headers={"token": environ["TOKEN"]}).raise_for_status()
 """
-EXAMPLES = {
-    "cURL": (["bash", "-c"], CURL, "typing"),
-    "cURL, recording": (["bash", "-c"], CURL_RECORDING, "recording"),
-    "cURL, pause": (["bash", "-c"], CURL_PAUSE, "paused"),
-    "JavaScript": (["node", "--input-type=module", "-e"], JAVASCRIPT, "typing"),
-    "Python": ([sys.executable, "-c"], PYTHON, "typing"),
+TYPING: dict[str, object] = {"number": "5511999999999", "state": "typing", "duration": 5}
+RECORDING: dict[str, object] = {"number": "5511999999999", "state": "recording"}
+PAUSE: dict[str, object] = {"number": "5511999999999", "state": "pause"}
+EXAMPLES: dict[str, tuple[list[str], str, dict[str, object], str]] = {
+    "cURL": (["bash", "-c"], CURL, TYPING, "typing"),
+    "cURL, recording": (["bash", "-c"], CURL, RECORDING, "recording"),
+    "cURL, pause": (["bash", "-c"], CURL, PAUSE, "paused"),
+    "JavaScript": (["node", "--input-type=module", "-e"], JAVASCRIPT, TYPING, "typing"),
+    "Python": ([sys.executable, "-c"], PYTHON, TYPING, "typing"),
 }
 
 
-def run_example(command: list[str], script: str, url: str, tenant: Tenant) -> None:
+def run_example(command: list[str], script: str, body: dict[str, object], url: str, tenant: Tenant) -> None:
     done = subprocess.run(
         [*command, script.replace(DOCUMENTED_BASE, url)],
-        env=os.environ | {"Instance_Name": tenant.instance, "Token_Instance": tenant.instance_token},
+        env=os.environ | {"INSTANCE": tenant.instance, "TOKEN": tenant.instance_token, "BODY": json.dumps(body)},
         capture_output=True,
         timeout=30,
         check=False,
@@ -941,13 +902,13 @@ def run_example(command: list[str], script: str, url: str, tenant: Tenant) -> No
 async def test_the_documented_examples_work_with_only_the_base_url_changed(
     client: Client, installation: Installation, tenant: Tenant, language: str
 ) -> None:
-    """4. The examples of the endpoint's documentation."""
-    command, script, state = EXAMPLES[language]
+    """4. The requests that the endpoint's documentation shows, in its three languages."""
+    command, script, body, state = EXAMPLES[language]
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed; the request it would make is asserted in the next test")
     before = len(await client.calls_for(DOCUMENTED_JID))
 
-    await asyncio.to_thread(run_example, command, script, installation.url, tenant)
+    await asyncio.to_thread(run_example, command, script, body, installation.url, tenant)
     applied = await client.calls_for(DOCUMENTED_JID)
     await client.show(tenant, "5511999999999", "pause")
 
