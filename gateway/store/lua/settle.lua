@@ -83,8 +83,10 @@ local function wake_up()
 end
 
 -- The record does not know of a promise that was made: it was lost (a failover, a log that was not synced), or what
--- is left of it is older. No newer command has come, so this one is settled as if it held its lease.
-local was_lost = duration >= 0 and rec.ticket < tonumber(ARGV[12]) and told >= 0 and told < TOMBSTONE
+-- is left of it is older. No newer command has come, so this one is settled as if it held its lease. Unless it is so
+-- old that its record has simply expired: `told` does not show that, since we may have been stopped after counting it.
+local age = now - tonumber(ARGV[12]) / 1000
+local was_lost = duration >= 0 and rec.ticket < tonumber(ARGV[12]) and told >= 0 and age < TOMBSTONE
 
 if rec.owner ~= owner and not was_lost then
   -- A promise of ours that is still on its way must not take the chat after we gave up on it.
