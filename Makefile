@@ -25,7 +25,7 @@ run: $(STAMP) ## Run everything on this machine: gateway, worker, embedded Valke
 	@exec $(BIN)/presence-gateway dev $(ARGS)
 
 test: $(STAMP) ## Run every test that CI runs
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(STAMP) ## Run the tests that need no process and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)
