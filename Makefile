@@ -65,6 +65,9 @@ panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/imag
 docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
 
+bench-foreign: $(STAMP) ## Measure whether time tells a foreign instance from a missing one
+	@$(BIN)/python bench/foreign.py $(ARGS)
+
 bench-isolation: $(STAMP) ## Measure whether an upstream that hangs is felt on another
 	@$(BIN)/python bench/isolation.py $(ARGS)
 
