@@ -3,9 +3,11 @@
 import asyncio
 import secrets
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -24,8 +26,55 @@ _SHUTDOWN_S = 2.0
 _MESSAGE_OF_STATUS = {400: "Malformed HTTP request", 500: "Internal server error"}
 
 
+@dataclass(slots=True)
+class Caps:
+    """How many connections one listener keeps open at once, of all clients and of any one address; 0 is no cap."""
+
+    total: int = 0
+    per_address: int = 0
+    _open: Counter[str] = field(default_factory=Counter)
+    _opened: int = 0
+
+    def take(self, address: str) -> bool:
+        """Count a connection from here, unless it is one too many."""
+        if 0 < self.total <= self._opened or 0 < self.per_address <= self._open[address]:
+            return False
+        self._opened += 1
+        self._open[address] += 1
+        return True
+
+    def give_back(self, address: str) -> None:
+        """Count down what was taken."""
+        self._opened -= 1
+        self._open[address] -= 1
+        if not self._open[address]:
+            del self._open[address]
+
+
 class _EnvelopeHandler(RequestHandler):
     """Answers in the envelope what fails before there is a request, such as a malformed head."""
+
+    def __init__(self, server: Server, caps: Caps, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._caps = caps
+        self._address: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close what is over a cap at once: an answer would have to wait for a request that may never come."""
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        if not self._caps.take(address):
+            cast("asyncio.Transport", transport).abort()
+            return
+        self._address = address
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Make room for the next one."""
+        if self._address is not None:
+            self._caps.give_back(self._address)
+            self._address = None
+        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -56,21 +105,35 @@ def _failure(status: int, message: str) -> web.Response:
 
 
 class _EnvelopeServer(Server):
+    caps: Caps
+
     def __call__(self) -> RequestHandler:
-        return _EnvelopeHandler(self, loop=self._loop, **self._kwargs)
+        return _EnvelopeHandler(self, self.caps, loop=self._loop, **self._kwargs)
 
 
 class _Runner(web.AppRunner):
+    def __init__(self, app: web.Application, caps: Caps, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._caps = caps
+
     async def _make_server(self) -> Server:
         """Let the app build its server as always, then answer with our handler in its place."""
-        made = await super()._make_server()
+        made = cast("_EnvelopeServer", await super()._make_server())
         made.__class__ = _EnvelopeServer
+        made.caps = self._caps
         return made
 
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, host: str, port: int, *, fd: int | None = None, farewell_s: float = 0.0, **limits: Any
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    fd: int | None = None,
+    farewell_s: float = 0.0,
+    caps: Caps | None = None,
+    **limits: Any,
 ) -> AsyncIterator[int]:
     """Serve `app` inside the block; yields the port, then lets requests under way finish.
 
@@ -81,12 +144,13 @@ async def listening(
         fd: a listening socket that somebody else opened, in place of both. It stays open there: what we have not
             accepted waits for whoever accepts next.
         farewell_s: how long clients that keep their connection may take, after the block, to be told that it ends.
+        caps: how many connections are kept open; by default any number.
         limits: of aiohttp's runner and its connections.
 
     Raises:
         OSError: the port is in use.
     """
-    runner = _Runner(app, access_log=None, **{"shutdown_timeout": _SHUTDOWN_S, **limits})
+    runner = _Runner(app, caps or Caps(), access_log=None, **{"shutdown_timeout": _SHUTDOWN_S, **limits})
     await runner.setup()
     try:
         site = _site(runner, host, port, fd)

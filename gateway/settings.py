@@ -44,6 +44,8 @@ class Http(Struct, frozen=True):
     keepalive_timeout_s: Seconds = 20.0
     max_head_bytes: Positive = 8190
     max_in_flight: Positive = 512
+    max_connections: Positive = 4096
+    max_connections_per_address: Count = 0
     drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0
     drain_timeout_s: Seconds = 15.0
     trusted_proxies: Count = 0

@@ -14,7 +14,7 @@ from gateway.api.app import create_app
 from gateway.console.routes import add_console
 from gateway.gauges import Gauges
 from gateway.ops import create_ops
-from gateway.server import listening
+from gateway.server import Caps, listening
 from gateway.settings import Settings
 from gateway.wiring import House, open_house
 
@@ -82,6 +82,7 @@ async def serve(settings: Settings, doors: Doors | None = None) -> None:
                 settings.http.port,
                 fd=doors.http,
                 farewell_s=_FAREWELL_S,
+                caps=Caps(settings.http.max_connections, settings.http.max_connections_per_address),
                 keepalive_timeout=settings.http.keepalive_timeout_s,
                 max_line_size=settings.http.max_head_bytes,
                 max_field_size=settings.http.max_head_bytes,

@@ -1,0 +1,86 @@
+"""Caps on connections, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from gateway.server import Caps, listening
+
+WITHIN_S = 5.0
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def greet(_: web.Request) -> web.Response:
+    return web.Response(text="in")
+
+
+@asynccontextmanager
+async def door(caps: Caps) -> AsyncIterator[int]:
+    app = web.Application()
+    app.router.add_get("/", greet)
+    async with listening(app, "0.0.0.0", 0, caps=caps, shutdown_timeout=0.1) as port:
+        yield port
+
+
+async def connect(port: int, source: str = "127.0.0.1") -> Connection:
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+
+
+async def is_served(connection: Connection) -> bool:
+    """Ask on a connection that is kept; whoever is refused is cut off instead."""
+    reader, writer = connection
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WITHIN_S)
+        await asyncio.wait_for(reader.readexactly(len("in")), WITHIN_S)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+    return head.startswith(b"HTTP/1.1 200")
+
+
+async def leave(port: int, connection: Connection, source: str = "127.0.0.1") -> Connection:
+    """Close one; returns the first new connection that gets in."""
+    connection[1].close()
+    async with asyncio.timeout(WITHIN_S):
+        while not await is_served(entered := await connect(port, source)):
+            entered[1].close()
+    return entered
+
+
+def close(connections: list[Connection]) -> None:
+    for _, writer in connections:
+        writer.close()
+
+
+async def test_one_connection_too_many_is_closed_and_gets_in_when_another_leaves() -> None:
+    async with door(Caps(total=3)) as port:
+        kept = [await connect(port) for _ in range(3)]
+        assert [await is_served(one) for one in kept] == [True, True, True]
+        refused = await connect(port)
+        assert not await is_served(refused)
+        assert [await is_served(one) for one in kept] == [True, True, True]
+        kept.append(await leave(port, kept.pop()))
+        close([*kept, refused])
+
+
+async def test_an_address_that_has_its_share_leaves_room_for_another() -> None:
+    async with door(Caps(per_address=2)) as port:
+        kept = [await connect(port, "127.0.0.1") for _ in range(2)]
+        assert [await is_served(one) for one in kept] == [True, True]
+        refused = await connect(port, "127.0.0.1")
+        assert not await is_served(refused)
+        kept.append(await connect(port, "127.0.0.2"))
+        assert await is_served(kept[-1])
+        kept.append(await leave(port, kept.pop(0)))
+        close([*kept, refused])
+
+
+def test_nothing_is_remembered_of_an_address_that_left_or_was_refused() -> None:
+    caps = Caps(total=1)
+    assert caps.take("10.0.0.1")
+    assert not caps.take("10.0.0.2")
+    caps.give_back("10.0.0.1")
+    assert caps == Caps(total=1)
