@@ -61,9 +61,8 @@ def main() -> None:
             medians = statistics.median(foreign), statistics.median(missing)
             likely = chance(foreign, missing)
             verdict = "a difference" if likely < LEVEL else "no difference found"
-            print(
-                f"{kind:10}{medians[0]:>10.0f}{medians[1]:>10.0f}{medians[0] - medians[1]:>+12.1f}{likely:>11.3f}  {verdict}"
-            )
+            row = f"{kind:10}{medians[0]:>10.0f}{medians[1]:>10.0f}{medians[0] - medians[1]:>+12.1f}"
+            print(f"{row}{likely:>11.3f}  {verdict}")
 
 
 if __name__ == "__main__":
