@@ -74,7 +74,7 @@ async def test_a_lowered_limit_names_a_reset_that_gets_through(
     assert not (await lowered.admit(token)).is_limited
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(gaps=st.lists(st.integers(0, 20_000), min_size=1, max_size=80), limit=st.integers(1, 6))
 async def test_no_minute_ever_holds_more_than_the_limit(
     redis: Redis, clock: VirtualClock, gaps: list[int], limit: int
