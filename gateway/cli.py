@@ -69,7 +69,7 @@ app.command(
         "PRESENCE_TOKEN=pga_... presence-gateway send sales 5511999999999 pause --json",
     ),
 )(send.send)
-app.command(rich_help_panel=_TRY, epilog=examples("presence-gateway doctor acme sales"))(doctor.doctor)
+app.command(rich_help_panel=_TRY, epilog=examples("presence-gateway doctor --instance sales"))(doctor.doctor)
 
 
 def _print_version(*, wanted: bool) -> None:

@@ -4,14 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands.names import Account, Name
-from gateway.commands.office import with_house
+from gateway.commands.office import CommandFailed, with_house
 from gateway.commands.printing import Json, print_json, print_table
-from gateway.model import Outcome
+from gateway.errors import InstanceNotFound
+from gateway.model import Instance, Outcome
+from gateway.store.directory import RedisDirectory
 from gateway.store.redis import command
 from gateway.upstreams.base import Connection
 from gateway.upstreams.client import Examination
@@ -32,14 +33,20 @@ class Finding:
     detail: str
 
 
-def doctor(context: typer.Context, account: Account, instance: Name, *, as_json: Json = False) -> None:
+def doctor(
+    context: typer.Context,
+    *,
+    instance: Annotated[str, typer.Option("--instance", metavar="NAME", help="The instance's name or id.")],
+    account: Annotated[str, typer.Option(metavar="ACCOUNT", help="Whose, where several have one of that name.")] = "",
+    as_json: Json = False,
+) -> None:
     """Check one instance for real: Redis, clocks, its upstream reached, its credential accepted, its session connected.
 
     Exits with 1 where something is bad.
     """
 
     async def examine(house: House) -> list[Finding]:
-        found = await house.directory.find_instance(await house.directory.find_account(account), instance)
+        found = await _find(house.directory, instance, account)
         clock, examination = await asyncio.gather(_clock(house), house.upstreams.examine(found.target))
         return [clock, *(look(examination) for look in _LOOKS)]
 
@@ -50,6 +57,23 @@ def doctor(context: typer.Context, account: Account, instance: Name, *, as_json:
         print_table(("check", "", "found"), [(f.check, f.verdict, f.detail) for f in findings], empty="")
     if any(finding.verdict == "bad" for finding in findings):
         raise typer.Exit(1)
+
+
+async def _find(directory: RedisDirectory, name: str, account: str) -> Instance:
+    """Return the instance of that name or id, of the account where one is named.
+
+    Raises:
+        InstanceNotFound: there is none.
+        CommandFailed: several accounts have one.
+    """
+    owners = [await directory.find_account(account)] if account else [owner.id for owner in await directory.accounts()]
+    every = [found for owner in owners for found in await directory.instances(owner)]
+    fitting = [found for found in every if name in {found.name, found.id}]
+    if not fitting:
+        raise InstanceNotFound
+    if len(fitting) > 1:
+        raise CommandFailed(f"several accounts have an instance {name}; say whose with --account")
+    return fitting[0]
 
 
 async def _clock(house: House) -> Finding:

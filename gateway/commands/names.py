@@ -21,4 +21,3 @@ def checked(name: str) -> str:
 
 NewName = Annotated[str, typer.Argument(metavar="NAME", callback=checked, help="Letters, digits and _ . - only.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", callback=checked, help="The account's name or id.")]
-Name = Annotated[str, typer.Argument(metavar="INSTANCE", callback=checked, help="The instance's name.")]

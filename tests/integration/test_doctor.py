@@ -32,7 +32,7 @@ class Installation:
     async def doctor(self, target: Target) -> tuple[int, dict[str, str]]:
         upstream = ("--upstream-kind", target.kind, "--upstream-url", target.url, "--upstream-session", target.session)
         await self.run("instance", "create", "acme", "sales", *upstream, "--upstream-credential", target.credential)
-        code, answer = await self.run("doctor", "acme", "sales")
+        code, answer = await self.run("doctor", "--instance", "sales")
         findings = answer["findings"]
         assert isinstance(findings, list)
         return code, {finding["check"]: finding["verdict"] for finding in findings}
@@ -74,3 +74,17 @@ async def test_an_upstream_that_is_not_there_is_named(installation: Installation
     code, verdicts = await installation.doctor(target)
     assert code == 1
     assert (verdicts["clock"], verdicts["upstream reached"]) == ("ok", "bad")
+
+
+async def test_of_two_instances_of_one_name_the_account_says_which(installation: Installation) -> None:
+    async with FakeWaha() as fake:
+        await installation.doctor(fake.target())
+        await installation.run("account", "create", "other")
+        await installation.run("instance", "create", "other", "sales")
+        code, _ = await installation.run("doctor", "--instance", "sales", "--account", "acme")
+        assert code == 0
+    refused = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "doctor", "--instance", "sales", env=installation.environment, stderr=PIPE
+    )
+    _, err = await refused.communicate()
+    assert (refused.returncode, err.decode().strip().endswith("say whose with --account")) == (1, True)
