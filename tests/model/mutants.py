@@ -107,7 +107,9 @@ MUTANTS = (
         first_seed=140,
     ),
     Mutant(
-        "lease for commands", lua("promise", "if rec.lease > now then return", "if false then return"), kind="stalls"
+        "lease for commands",
+        lua("promise", "if rec.lease > now then\n", "if false then\n"),
+        kind="stalls",
     ),
     Mutant("lease for wake-ups", lua("claim", "if rec.lease > now then return {'busy'} end", ""), kind="queue"),
     Mutant("ticket", lua("promise", "elseif rec.ticket > ticket or", "elseif")),

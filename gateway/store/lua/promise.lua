@@ -19,14 +19,16 @@ end
 if ticket == 0 then
   ticket = math.max(rec.ticket + 1, now_us)
   rec.ticket = ticket
-  redis.call('HSET', KEY, 'ticket', whole(ticket))
 elseif rec.ticket > ticket or now_us - ticket > TOMBSTONE * 1000 then
   -- A process that was stopped for longer than a closed record lives cannot know whether a newer command came.
   return {'overtaken', whole(ticket)}
 end
 
 if rec.owner ~= '' and rec.owner ~= owner then
-  if rec.lease > now then return {'busy', whole(ticket), rec.lease - now} end
+  if rec.lease > now then
+    save(rec) -- its place in the line
+    return {'busy', whole(ticket), rec.lease - now}
+  end
   adopt(rec, echo)
 end
 

@@ -18,7 +18,9 @@ local LINGER = 30000     -- an indicator without an end: the phone drops it long
 
 local LATE = 'pg:late' -- records whose pause has failed, by its own time; the owed set knows only the next try
 
-local NUMBERS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends'}
+local FIELDS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends',
+  'state', 'owner', 'op', 'trace'}
+local NUMBERS = 9 -- so many of them, the first ones; 0 and '' are not stored
 
 -- Redis' own clock, unless a test brings one (microseconds).
 local function clock(given)
@@ -27,69 +29,85 @@ local function clock(given)
   return tonumber(t[1]) * 1000000 + tonumber(t[2])
 end
 
+-- As text. Arguments of `redis.call` need not be: it writes whole numbers in full, unlike Lua's own `..`.
 local function whole(n) return string.format('%.0f', n) end
 
+-- What the index of the instance's chats holds of a record.
+local function owes(rec) return rec.owner ~= '' or rec['until'] > 0 end
+
 local function load()
-  local flat, rec = redis.call('HGETALL', KEY), {state = '', owner = '', op = '', trace = ''}
-  for i = 1, #flat, 2 do rec[flat[i]] = flat[i + 1] end
-  for _, name in ipairs(NUMBERS) do rec[name] = tonumber(rec[name] or 0) end
-  rec.was_late = rec.tries > 0
+  local stored, rec = redis.call('HMGET', KEY, unpack(FIELDS)), {was = {}}
+  for i = 1, #FIELDS do
+    local value = stored[i] or (i > NUMBERS and '' or 0)
+    if i <= NUMBERS then value = tonumber(value) end
+    rec[FIELDS[i]], rec.was[FIELDS[i]] = value, value
+  end
   return rec
 end
 
 -- The instance's chats: one that owes stays until it is settled, one without an end lingers as long as its record.
 local function index(rec)
+  local owed = owes(rec.was)
+  if owes(rec) and owed then return end
   local instance, jid = string.match(KEY, '^pg:c:([^:]+):(.+)$')
   local chats = 'pg:chats:' .. instance
-  if rec.owner ~= '' or rec['until'] > 0 then
+  if owes(rec) then
     redis.call('ZADD', chats, '+inf', jid)
     redis.call('PERSIST', chats)
-    return
+  elseif rec.state ~= '' then
+    local now = math.floor(clock('') / 1000) -- as its record's TTL, which no test's clock moves
+    redis.call('ZADD', chats, now + LINGER, jid)
+    redis.call('ZREMRANGEBYSCORE', chats, '-inf', now)
+  elseif owed or rec.was.state ~= '' then
+    redis.call('ZREM', chats, jid)
   end
-  local now = math.floor(clock('') / 1000) -- as its record's TTL, which no test's clock moves
-  if rec.state ~= '' then redis.call('ZADD', chats, whole(now + LINGER), jid) else redis.call('ZREM', chats, jid) end
-  redis.call('ZREMRANGEBYSCORE', chats, '-inf', whole(now))
-  if redis.call('ZCOUNT', chats, '+inf', '+inf') == 0 then redis.call('PEXPIRE', chats, LINGER) end
+  if not owes(rec) and redis.call('ZCOUNT', chats, '+inf', '+inf') == 0 then redis.call('PEXPIRE', chats, LINGER) end
 end
 
+-- Write what has changed.
 local function save(rec)
   index(rec)
-  local flat, gone = {}, {}
-  for _, name in ipairs(NUMBERS) do
-    if rec[name] == 0 then gone[#gone + 1] = name
-    else flat[#flat + 1] = name; flat[#flat + 1] = whole(rec[name]) end
-  end
-  for _, name in ipairs({'state', 'owner', 'op', 'trace'}) do
-    if rec[name] == '' then gone[#gone + 1] = name
-    else flat[#flat + 1] = name; flat[#flat + 1] = rec[name] end
+  local set, gone, was = {}, {}, rec.was
+  for i = 1, #FIELDS do
+    local name = FIELDS[i]
+    local value = rec[name]
+    if value ~= was[name] then
+      if value == 0 or value == '' then gone[#gone + 1] = name
+      else set[#set + 1] = name; set[#set + 1] = value end
+    end
   end
   if #gone > 0 then redis.call('HDEL', KEY, unpack(gone)) end
-  redis.call('HSET', KEY, unpack(flat))
-  if rec.tries > 0 then redis.call('ZADD', LATE, whole(rec['until']), KEY)
-  elseif rec.was_late then redis.call('ZREM', LATE, KEY) end
+  if #set > 0 then redis.call('HSET', KEY, unpack(set)) end
+  if rec.tries > 0 then redis.call('ZADD', LATE, rec['until'], KEY)
+  elseif was.tries > 0 then redis.call('ZREM', LATE, KEY) end
+  for i = 1, #FIELDS do was[FIELDS[i]] = rec[FIELDS[i]] end
 end
 
 local function job_id(gen) return string.sub(KEY, 6) .. ':' .. whole(gen) end -- without 'pg:c:'
 
 -- A generation is a time in microseconds, so that none is ever used twice, even after the record has gone.
 local function next_gen(rec, now_us)
-  redis.call('ZREM', QUEUE, job_id(rec.gen))
-  redis.call('DEL', 'arq:job:' .. job_id(rec.gen))
+  if rec.gen > 0 then
+    local id = job_id(rec.gen)
+    redis.call('ZREM', QUEUE, id)
+    redis.call('DEL', 'arq:job:' .. id)
+  end
   rec.gen = math.max(rec.gen + 1, now_us)
 end
 
 -- Wake up at `at`. The older wake-up is outdated by its generation; removing it only saves room.
 local function arm(rec, at, now_us)
   next_gen(rec, now_us)
-  local id = job_id(rec.gen)
-  -- The generation travels as text: cjson would round it to 14 digits.
-  local instance, jid = string.match(KEY, '^pg:c:([^:]+):(.+)$')
-  local job = cjson.encode({t = 1, f = 'wake', a = {instance, jid, whole(rec.gen)}, k = cjson.decode('{}'),
-    et = 0})
-  redis.call('SET', 'arq:job:' .. id, job, 'PX', whole(math.max(at - now_us / 1000, 0) + JOB_TTL))
-  redis.call('ZADD', QUEUE, whole(at), id)
-  redis.call('ZADD', OWED, whole(at), KEY)
-  redis.call('PERSIST', KEY)
+  local gen = whole(rec.gen)
+  local place = string.sub(KEY, 6)
+  local id = place .. ':' .. gen
+  -- As arq's own serialiser would; neither an instance's id nor a JID has a character that JSON escapes.
+  local job = '{"t":1,"f":"wake","a":["' .. string.gsub(place, ':', '","', 1) .. '","' .. gen .. '"],"k":{},"et":0}'
+  redis.call('SET', 'arq:job:' .. id, job, 'PX', math.floor(math.max(at - now_us / 1000, 0)) + JOB_TTL)
+  redis.call('ZADD', QUEUE, at, id)
+  redis.call('ZADD', OWED, at, KEY)
+  -- Only a record at rest has a time to live.
+  if not owes(rec.was) then redis.call('PERSIST', KEY) end
 end
 
 local function rest(rec, now_us, ttl)
