@@ -1,10 +1,11 @@
 """structlog, set up once: JSON lines for machines, colours on a terminal. Secrets and numbers never get this far."""
 
 import hashlib
+import json
 import logging
 import sys
 from contextlib import suppress
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -14,10 +15,9 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 def set_up(*, level: str = "info", fmt: str = "auto") -> None:
     """Configure structlog, and the libraries' own loggers to warnings only: arq's INFO prints job arguments."""
     console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(_encode)
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -50,4 +50,9 @@ def chat_label(jid: str) -> str:
     return hashlib.blake2b(jid.encode(), digest_size=6, key=_SALT).hexdigest()
 
 
+def _encode(event: Any, **_: Any) -> str:
+    return _json.encode(event)
+
+
+_json = json.JSONEncoder(default=repr)
 _SALT = b"presence-gateway"

@@ -4,6 +4,8 @@ Doors count what the domain returns. The gauges of what all processes share (the
 somebody scrapes: see `gateway.gauges`. Each process has a port of its own, so nothing here is shared between processes.
 """
 
+from functools import cache
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -13,6 +15,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.model import Outcome
 
@@ -108,6 +111,13 @@ ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 
 
+def _remember_series() -> None:
+    """Look every series up once: `labels` formats its values and takes a lock each time, and series are few."""
+    for metric in list(globals().values()):
+        if isinstance(metric, MetricWrapperBase):
+            vars(metric)["labels"] = cache(metric.labels)
+
+
 def _begin_at_zero() -> None:
     """Show what may happen before it happens: the first of a kind is an increase too, and may be the alarm."""
     for result in ("paused", "pause_failed", "abandoned"):
@@ -122,4 +132,5 @@ def _begin_at_zero() -> None:
         REFRESHES.labels(outcome)
 
 
+_remember_series()
 _begin_at_zero()

@@ -8,13 +8,13 @@ and nothing older acts on anything newer. `docs/durability.md` goes through it l
 
 import asyncio
 import random
-import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from gateway import ids
 from gateway import trace as tracing
 from gateway.errors import (
     GatewayError,
@@ -183,7 +183,7 @@ class Presence:
 
     async def _promise(self, key: ChatKey, op: State, duration_ms: int, trace: str) -> Grant | Overtaken:
         """Promise before acting, and wait while another call to this chat is under way."""
-        owner, ticket, looks = secrets.token_hex(8), None, 0
+        owner, ticket, looks = ids.fresh(), None, 0
         while True:
             try:
                 answer = await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
@@ -236,7 +236,7 @@ class Presence:
     async def _record_pause(self, key: ChatKey, paused_s: float) -> None:
         """Make the record of a pause that was told while Redis was away, unless a newer command came."""
         arrived = f"-{_ms((self._monotonic() - paused_s) * 1000) + 1}"
-        owner = secrets.token_hex(8)
+        owner = ids.fresh()
         granted = await self._indicators.promise(key, State.PAUSED, 0, owner=owner, ticket=arrived, trace="")
         if isinstance(granted, Busy):
             raise StoreUnavailable
@@ -273,7 +273,7 @@ class Presence:
             await self._sleep(_AGAIN_S)
 
     async def _claim(self, key: ChatKey, generation: str) -> Claim | None:
-        owner = secrets.token_hex(8)
+        owner = ids.fresh()
         while True:
             claim = await self._insist(lambda: self._indicators.claim(key, generation, owner=owner))
             if not isinstance(claim, Early):

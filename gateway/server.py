@@ -1,7 +1,6 @@
 """Listening on a port, with what fails before there is a request answered in the envelope too."""
 
 import asyncio
-import secrets
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -13,7 +12,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
-from gateway import envelope
+from gateway import envelope, ids
 
 BACKLOG = 1024
 """Connections that wait to be accepted; a burst beyond it is refused by the kernel."""
@@ -100,7 +99,7 @@ class _EnvelopeHandler(RequestHandler):
 
 def _failure(status: int, message: str) -> web.Response:
     response = envelope.failure(status, message)
-    response.headers["X-Request-Id"] = secrets.token_hex(8)
+    response.headers["X-Request-Id"] = ids.fresh()
     return response
 
 

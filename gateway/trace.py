@@ -5,12 +5,13 @@ puts an exporter behind it.
 """
 
 import re
-import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from gateway import ids
 
 HEADER = "traceparent"
 
@@ -47,7 +48,7 @@ class Trace:
 
     def child(self) -> "Trace":
         """The next step of the same trace, under an id of its own."""
-        return Trace(self.trace_id, secrets.token_hex(8), self.flags)
+        return Trace(self.trace_id, ids.fresh(), self.flags)
 
 
 class Span(Protocol):
@@ -75,12 +76,21 @@ class Exporter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Unkept:
+    """A step of which nobody keeps a span; as a block it does nothing."""
+
     trace: Trace | None
 
     def note(self, name: str, value: Attribute) -> None:
         """Nobody keeps it."""
 
+    def __enter__(self) -> "Span":
+        return self
 
+    def __exit__(self, *failure: object) -> None:
+        return None
+
+
+_NOWHERE = _Unkept(None)
 _here: ContextVar[Trace | None] = ContextVar("trace", default=None)
 _exporters: list[Exporter] = []
 
@@ -109,26 +119,25 @@ def exporting(exporter: Exporter) -> Iterator[None]:
         _exporters.remove(exporter)
 
 
-@contextmanager
-def arrived(header: str, name: str, kind: Kind, **attributes: Attribute) -> Iterator[Span]:
+def arrived(header: str, name: str, kind: Kind, **attributes: Attribute) -> AbstractContextManager[Span]:
     """Go on, inside the block, with the trace that a caller or a record handed us."""
+    if not header and not _exporters:
+        return _NOWHERE
     parent = Trace.parse(header) if header else None
-    with _exporters[-1].span(name, kind, parent, attributes) if _exporters else nullcontext(_Unkept(parent)) as span:
-        token = _here.set(span.trace)
-        try:
-            yield span
-        finally:
-            _here.reset(token)
+    return _inside(_exporters[-1].span(name, kind, parent, attributes) if _exporters else _Unkept(parent))
+
+
+def step(name: str, **attributes: Attribute) -> AbstractContextManager[Span]:
+    """Time a call that we make, where somebody traces what it belongs to."""
+    if not _exporters:
+        return _NOWHERE
+    here = _here.get()
+    return _Unkept(here) if here is None else _inside(_exporters[-1].span(name, "client", here, attributes))
 
 
 @contextmanager
-def step(name: str, **attributes: Attribute) -> Iterator[Span]:
-    """Time a call that we make, where somebody traces what it belongs to."""
-    here = _here.get()
-    if here is None or not _exporters:
-        yield _Unkept(here)
-        return
-    with _exporters[-1].span(name, "client", here, attributes) as span:
+def _inside(opened: AbstractContextManager[Span]) -> Iterator[Span]:
+    with opened as span:
         token = _here.set(span.trace)
         try:
             yield span

@@ -17,6 +17,7 @@ from gateway.store.audit import RedisAudit
 from gateway.store.directory import RedisDirectory
 from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
+from gateway.store.pipeline import Pipeline, open_pipeline
 from gateway.store.redis import open_redis, store_errors
 from gateway.store.removal import RedisRemoval
 from gateway.store.roster import Roster
@@ -77,6 +78,13 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 max_connections=settings.redis.max_connections,
             )
         )
+        pipeline = await stack.enter_async_context(
+            open_pipeline(
+                settings.redis.url,
+                connect_timeout_s=settings.redis.connect_timeout_s,
+                timeout_s=settings.redis.timeout_s,
+            )
+        )
         policy = UpstreamPolicy(
             settings.upstream.allowed_origins, tenants_may_bring=settings.upstream.tenants_may_bring
         )
@@ -88,7 +96,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 policy=policy,
             )
         )
-        house = _build(settings, redis, upstreams, policy)
+        house = _build(settings, redis, pipeline, upstreams, policy)
         stack.push_async_callback(house.connections.close)
         yield house
 
@@ -103,7 +111,9 @@ def _exporting(tracing: Tracing) -> AbstractAsyncContextManager[None]:
     return otel.exporting(endpoint=tracing.endpoint, ratio=tracing.ratio)
 
 
-def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient, policy: UpstreamPolicy) -> House:
+def _build(
+    settings: Settings, redis: Redis, pipeline: Pipeline, upstreams: UpstreamClient, policy: UpstreamPolicy
+) -> House:
     hasher = TokenHasher(settings.secrets.pepper.encode())
     directory = RedisDirectory(
         redis,
@@ -112,9 +122,9 @@ def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient, policy: 
         default_upstream=Target(settings.upstream.kind, settings.upstream.url, "", settings.upstream.credential),
         instances_per_account=settings.limits.instances_per_account,
     )
-    indicators = RedisIndicators(redis, lease_s=settings.lease_s, echo_s=settings.presence.echo_s)
+    indicators = RedisIndicators(pipeline, lease_s=settings.lease_s, echo_s=settings.presence.echo_s)
     admission = RedisAdmission(
-        redis,
+        pipeline,
         per_minute=settings.limits.per_minute,
         creation_per_minute=settings.limits.creation_per_minute,
         global_per_minute=settings.limits.global_per_minute,

@@ -13,7 +13,7 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from gateway import notify
+from gateway import memory, notify
 from gateway.gauges import Gauges
 from gateway.metrics import REDIS_ERRORS, WORKER_JOBS, WORKER_LAST_POLL
 from gateway.ops import create_ops
@@ -167,5 +167,6 @@ async def _ops(settings: Settings, house: House, watch: _Watch, stop: asyncio.Ev
             _log.warning("worker_port_in_use", wanted=settings.worker.port, got=port)
         _log.info("worker_ops", port=port)
         await stack.enter_async_context(house.roster.listed("worker", settings.worker.host, port))
+        memory.settle()
         notify.ready()
         yield

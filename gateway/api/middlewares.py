@@ -1,14 +1,13 @@
 """Around every request: its id, the errors' envelope, the limit's headers, one log line, the metrics."""
 
 import re
-import secrets
 import time
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway import envelope, trace
+from gateway import envelope, ids, trace
 from gateway.api.guards import ACCOUNT, AUTH_RESULT, QUOTA
 from gateway.errors import GatewayError
 from gateway.metrics import AUTH, HTTP_DURATION, HTTP_REQUESTS, RATE_LIMIT_DECISIONS
@@ -34,7 +33,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every request in the envelope, and leave one line and a few counts behind."""
     began = time.perf_counter()
     given = request.headers.get("X-Request-Id", "")
-    request[REQUEST_ID] = request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    request[REQUEST_ID] = request_id = given if _SANE_ID.fullmatch(given) else ids.fresh()
     request[LOG_FIELDS] = {}
     with trace.arrived(request.headers.get(trace.HEADER, ""), _span_name(request), "server") as span:
         response = await _answer(request, handler)

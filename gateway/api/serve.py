@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway import notify
+from gateway import memory, notify
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.console.routes import add_console
@@ -89,6 +89,7 @@ async def serve(settings: Settings, doors: Doors | None = None) -> None:
                 shutdown_timeout=settings.http.drain_timeout_s,
             ),
         ):
+            memory.settle()
             notify.ready()
             watch = asyncio.create_task(house.promises.watch())
             await drain.begun.wait()

@@ -4,12 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from redis.asyncio import Redis
-
 from gateway.errors import InvalidToken, RateLimited
 from gateway.model import Principal, Quota
 from gateway.store import keys
-from gateway.store.redis import Script
+from gateway.store.redis import Executor, Script
 
 LimitClass = Literal["global", "creation"]
 
@@ -40,7 +38,7 @@ class RedisAdmission:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Executor,
         *,
         per_minute: int,
         creation_per_minute: int,

@@ -4,12 +4,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio import Redis
-
 from gateway.model import Chat, State
 from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
-from gateway.store.redis import Script, command
+from gateway.store.redis import Executor, Script, command
 
 _OVERDUE_MS = 2000
 _SWEEP_AT_MOST = 500
@@ -23,7 +21,7 @@ class RedisIndicators:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Executor,
         *,
         lease_s: float,
         echo_s: float,
@@ -89,7 +87,8 @@ class RedisIndicators:
 
     async def server(self) -> str:
         """Name the server that answers (see `ports.Indicators.server`)."""
-        return str((await command(self._redis, "INFO", "server"))["run_id"])
+        told: bytes = await command(self._redis, "INFO", "server")
+        return told.partition(b"run_id:")[2].partition(b"\r")[0].decode()
 
     async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
         """Put back a command that the record does not know (see `ports.Indicators.reassert`)."""

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -41,7 +41,7 @@ async def open_redis(
 
 
 def connection_pool(
-    url: str, *, connect_timeout_s: float, timeout_s: float, max_connections: int
+    url: str, *, connect_timeout_s: float, timeout_s: float | None, max_connections: int
 ) -> BlockingConnectionPool:
     """Build a bounded pool that tries once more where a connection had died while idle.
 
@@ -62,17 +62,27 @@ def connection_pool(
     return BlockingConnectionPool.from_url(url, socket_connect_timeout=connect_timeout_s, **options)
 
 
-@asynccontextmanager
-async def store_errors() -> AsyncIterator[None]:
+class store_errors:  # noqa: N801 - read as a verb, like `suppress`
     """Turn every failure of Redis inside the block into `StoreUnavailable`, and count it."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        REDIS_ERRORS.inc()
-        raise StoreUnavailable from error
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, kind: object, error: BaseException | None, where: object) -> None:
+        if isinstance(error, (RedisError, OSError)):
+            REDIS_ERRORS.inc()
+            raise StoreUnavailable from error
 
 
-async def command(redis: Redis, *words: Argument) -> Any:
+class Executor(Protocol):
+    """What runs a command: a `Redis`, or a `Pipeline` that shares its packets."""
+
+    async def execute_command(self, *words: Argument) -> Any:
+        """Run one command."""
+        ...
+
+
+async def command(redis: Executor, *words: Argument) -> Any:
     """Run one command, such as `command(redis, "HGET", key, field)`.
 
     Raises:
@@ -80,13 +90,13 @@ async def command(redis: Redis, *words: Argument) -> Any:
     """
     async with store_errors():
         with trace.step(f"redis {words[0]!s}", **_DB):
-            return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+            return await redis.execute_command(*words)
 
 
 class Script:
     """One Lua script, sent by its hash."""
 
-    def __init__(self, redis: Redis, *parts: str) -> None:
+    def __init__(self, redis: Executor, *parts: str) -> None:
         """Join the named files of `lua/` into one script."""
         self._redis = redis
         self._name = f"redis {parts[-1]}"
@@ -105,6 +115,6 @@ class Script:
 
     async def _run(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         try:
-            return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
         except NoScriptError:
-            return await self._redis.execute_command("EVAL", self._source, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            return await self._redis.execute_command("EVAL", self._source, len(keys), *keys, *args)

@@ -9,6 +9,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Literal
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -59,6 +60,9 @@ def literal_of(host: str) -> str | None:
     return None
 
 
+Route = Literal["open", "guarded", "refused"]
+
+
 class UpstreamPolicy:
     """The operator's rules for upstreams that tenants bring."""
 
@@ -66,12 +70,14 @@ class UpstreamPolicy:
         """Allow these origins, and with `tenants_may_bring` every public address too."""
         self._allowed = {_origin(URL(origin)) for origin in allowed}
         self._tenants_may_bring = tenants_may_bring
+        self._route = lru_cache(maxsize=4096)(self._route_of)
 
-    def route(self, target: Target) -> Literal["open", "guarded", "refused"]:
+    def route(self, target: Target) -> Route:
         """Tell how a target may be reached: as it is, through the guarded resolver only, or not at all. No I/O."""
-        if target.trusted:
-            return "open"
-        url = _parse(target.url)
+        return "open" if target.trusted else self._route(target.url)
+
+    def _route_of(self, address: str) -> Route:
+        url = _parse(address)
         if url is None:
             return "refused"
         if _origin(url) in self._allowed:

@@ -1,0 +1,102 @@
+"""Concurrent commands share packets, and nobody pays for what befalls another."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, ResponseError
+
+from gateway.embedded import Running, start_valkey
+from gateway.store.pipeline import Pipeline, open_pipeline
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Running]:
+    """A server of its own: these tests count its reads, cut its clients off and stop it."""
+    with start_valkey(tmp_path / "valkey") as running:
+        yield running
+
+
+@pytest.fixture
+async def redis(valkey: Running) -> AsyncIterator[Redis]:
+    client: Redis = Redis.from_url(valkey.url, socket_timeout=5)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def pipeline(valkey: Running) -> AsyncIterator[Pipeline]:
+    async with open_pipeline(valkey.url, connect_timeout_s=1, timeout_s=5) as opened:
+        yield opened
+
+
+async def test_commands_of_one_turn_travel_together_and_each_gets_its_answer(pipeline: Pipeline, redis: Redis) -> None:
+    await pipeline.execute_command("PING")
+    before = (await redis.info("stats"))["total_reads_processed"]
+    answers = await asyncio.gather(*(pipeline.execute_command("INCRBY", f"k{n}", n) for n in range(200)))
+    after = (await redis.info("stats"))["total_reads_processed"]
+    assert answers == list(range(200))
+    assert after - before < 20
+
+
+async def test_more_than_all_lanes_hold_is_answered_too(pipeline: Pipeline) -> None:
+    answers = await asyncio.gather(*(pipeline.execute_command("ECHO", n) for n in range(3000)))
+    assert answers == [b"%d" % n for n in range(3000)]
+
+
+async def test_one_command_that_fails_fails_alone(pipeline: Pipeline) -> None:
+    await pipeline.execute_command("SET", "text", "x")
+    answers: list[object] = await asyncio.gather(
+        pipeline.execute_command("ECHO", "a"),
+        pipeline.execute_command("INCR", "text"),
+        pipeline.execute_command("EVALSHA", "0" * 40, 0),
+        pipeline.execute_command("ECHO", "b"),
+        return_exceptions=True,
+    )
+    assert (answers[0], answers[3]) == (b"a", b"b")
+    assert isinstance(answers[1], ResponseError)
+    assert isinstance(answers[2], NoScriptError)
+
+
+async def test_a_connection_that_died_while_idle_costs_nobody_an_answer(pipeline: Pipeline, redis: Redis) -> None:
+    await asyncio.gather(*(pipeline.execute_command("PING") for _ in range(3)))
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    assert await asyncio.gather(*(pipeline.execute_command("ECHO", n) for n in range(50))) == [
+        b"%d" % n for n in range(50)
+    ]
+
+
+async def test_nobody_waits_longer_than_the_timeout_for_a_server_that_is_stopped(valkey: Running) -> None:
+    async with open_pipeline(valkey.url, connect_timeout_s=0.2, timeout_s=0.3) as pipeline:
+        await pipeline.execute_command("PING")
+        os.kill(valkey.pid, signal.SIGSTOP)
+        try:
+            # More than all lanes take at once: who waits for a lane waits no longer than the others.
+            async with asyncio.timeout(5):
+                answers = await asyncio.gather(
+                    *(pipeline.execute_command("PING") for _ in range(2000)), return_exceptions=True
+                )
+            assert {type(answer) for answer in answers} == {TimeoutError}
+        finally:
+            os.kill(valkey.pid, signal.SIGCONT)
+        # Replies to what was given up never reach anybody else.
+        assert await pipeline.execute_command("ECHO", "after") == b"after"
+
+
+async def test_a_caller_that_leaves_takes_no_other_answer_along(pipeline: Pipeline) -> None:
+    await pipeline.execute_command("PING")
+    leaving = asyncio.create_task(pipeline.execute_command("ECHO", "nobody"))
+    staying = asyncio.create_task(pipeline.execute_command("ECHO", "somebody"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == b"somebody"
+
+
+async def test_without_a_server_every_caller_hears_of_it(tmp_path: Path) -> None:
+    async with open_pipeline(f"unix://{tmp_path}/nobody.sock", connect_timeout_s=0.2, timeout_s=0.5) as pipeline:
+        answers = await asyncio.gather(*(pipeline.execute_command("PING") for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(answer, Exception) for answer in answers)
