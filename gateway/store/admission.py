@@ -1,5 +1,6 @@
 """Admission in one round trip: token to principal, the sliding-log limit, and the instance that is meant."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +9,7 @@ from gateway.errors import InvalidToken, RateLimited
 from gateway.model import Principal, Quota
 from gateway.store import keys
 from gateway.store.redis import Executor, Script
+from gateway.store.refusals import Refusals
 
 LimitClass = Literal["global", "creation"]
 
@@ -51,6 +53,8 @@ class RedisAdmission:
         self._global_per_minute = global_per_minute
         self._failures_per_minute = failures_per_minute
         self._clock_us = clock_us
+        self._limited: Refusals[Admission] = Refusals(redis)
+        self._guessing: Refusals[bool] = Refusals(redis)
 
     async def admit(
         self, token_hash: str, *, instance_name: str = "", limit_class: LimitClass = "global", address: str = ""
@@ -68,6 +72,12 @@ class RedisAdmission:
             Guessing: the same, from an address that sent too many of them.
             StoreUnavailable: Redis did not answer.
         """
+        asked_s = self._monotonic()
+        limited = await self._limited.recall((token_hash, limit_class), asked_s)
+        if limited is not None:
+            return limited
+        if await self._guessing.recall((token_hash, address), asked_s):
+            raise Guessing(retry_after_s=60)
         verdict, *rest = await self._admit(
             (
                 keys.token(token_hash),
@@ -87,12 +97,21 @@ class RedisAdmission:
         if verdict == b"unknown":
             raise InvalidToken
         if verdict == b"guessing":
+            stays_ms, change = rest
+            self._guessing.remember((token_hash, address), True, until_s=asked_s + stays_ms / 1000, change=change)
             raise Guessing(retry_after_s=60)
-        limit, remaining, reset_s, kind, account_id, own, instance_id, version = rest
-        return Admission(
+        limit, remaining, reset_s, kind, account_id, own, instance_id, version, stays_ms, change = rest
+        admission = Admission(
             Principal("account" if kind == b"account" else "instance", account_id.decode(), own.decode() or None),
             Quota(int(limit), int(remaining), int(reset_s)),
             verdict == b"limited",
             instance_id.decode(),
             version.decode(),
         )
+        if admission.is_limited:
+            until_s = asked_s + stays_ms / 1000
+            self._limited.remember((token_hash, limit_class), admission, until_s=until_s, change=change)
+        return admission
+
+    def _monotonic(self) -> float:
+        return time.monotonic() if self._clock_us is None else self._clock_us() / 1e6

@@ -1,6 +1,7 @@
 """The limiter and the directory's look-up in one script, in virtual time on a real Valkey (contract sections 2, 3)."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +13,9 @@ from gateway.cipher import Cipher
 from gateway.errors import InvalidToken
 from gateway.model import Target
 from gateway.store.admission import Guessing, RedisAdmission
-from gateway.store.directory import RedisDirectory
+from gateway.store.directory import Created, RedisDirectory
 from gateway.store.redis import command
+from gateway.store.tenancy import RedisTenancy
 from gateway.tokens import TokenHasher
 
 HASH = TokenHasher(b"pepper")
@@ -154,6 +156,103 @@ async def test_a_revoked_token_is_unknown_with_the_next_request(
     with pytest.raises(InvalidToken):
         await door.admit(HASH(issued.token))
     await door.admit(HASH(account.token))
+
+
+async def scripts_run(redis: Redis) -> int:
+    return int((await redis.info("commandstats")).get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
+async def test_a_spent_token_costs_one_look_for_all_that_ask_together(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    token = HASH((await directory.create_account("acme")).token)
+    door = admission_of(redis, clock, per_minute=1)
+    await door.admit(token)
+    first = await door.admit(token)
+    scripts = await scripts_run(redis)
+    looks = (await redis.info("commandstats")).get("cmdstat_xrevrange", {"calls": 0})["calls"]
+    again = await asyncio.gather(*(door.admit(token) for _ in range(50)))
+    assert again == [first] * 50
+    assert await scripts_run(redis) == scripts
+    assert (await redis.info("commandstats"))["cmdstat_xrevrange"]["calls"] == looks + 1
+
+
+async def revoke(directory: RedisDirectory, tenancy: RedisTenancy, account: Created, issued: Created) -> None:
+    await directory.revoke_token(issued.id)
+
+
+async def suspend(directory: RedisDirectory, tenancy: RedisTenancy, account: Created, issued: Created) -> None:
+    await tenancy.set_status(account.id, "suspended")
+
+
+async def rotate(directory: RedisDirectory, tenancy: RedisTenancy, account: Created, issued: Created) -> None:
+    await tenancy.rotate_token(await directory.token(issued.id))
+
+
+Change = Callable[[RedisDirectory, RedisTenancy, Created, Created], Awaitable[None]]
+
+
+@pytest.mark.parametrize("change", [revoke, suspend, rotate])
+async def test_a_spent_token_that_is_taken_away_is_unknown_with_the_next_request(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory, change: Change
+) -> None:
+    account = await directory.create_account("acme")
+    issued = await directory.issue_token(account.id)
+    door = admission_of(redis, clock, per_minute=1)
+    for _ in range(3):
+        await door.admit(HASH(issued.token))
+    await change(directory, RedisTenancy(redis, directory.rows), account, issued)
+    with pytest.raises(InvalidToken):
+        await door.admit(HASH(issued.token))
+
+
+async def test_a_limit_that_is_raised_is_felt_with_the_next_request(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    account = await directory.create_account("acme", per_minute=1)
+    door = admission_of(redis, clock)
+    for _ in range(3):
+        answer = await door.admit(HASH(account.token))
+    assert answer.is_limited
+    await RedisTenancy(redis, directory.rows).set_limits(account.id, {"per_minute": 5})
+    assert not (await door.admit(HASH(account.token))).is_limited
+
+
+async def test_a_spent_token_whose_grace_time_ends_is_unknown(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    account = await directory.create_account("acme")
+    issued = await directory.issue_token(account.id)
+    door = admission_of(redis, clock, per_minute=1)
+    tenancy = RedisTenancy(redis, directory.rows, clock_us=clock.redis_us)
+    await tenancy.rotate_token(await directory.token(issued.id), grace_s=10)
+    for _ in range(3):
+        answer = await door.admit(HASH(issued.token))
+    assert answer.is_limited
+    clock.tick(10_001)
+    with pytest.raises(InvalidToken):
+        await door.admit(HASH(issued.token))
+
+
+async def test_who_guesses_is_refused_from_memory_until_the_minute_is_over_or_the_token_exists(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    door = admission_of(redis, clock, failures_per_minute=2)
+    for _ in range(2):
+        with pytest.raises(InvalidToken):
+            await door.admit(HASH("mine"), address="10.0.0.1")
+    with pytest.raises(Guessing):
+        await door.admit(HASH("mine"), address="10.0.0.1")
+    scripts = await scripts_run(redis)
+    with pytest.raises(Guessing):
+        await door.admit(HASH("mine"), address="10.0.0.1")
+    assert await scripts_run(redis) == scripts
+    account = await directory.create_account("acme")
+    await directory.create_instance(account.id, "demo", token="mine")
+    assert not (await door.admit(HASH("mine"), address="10.0.0.1")).is_limited
+    clock.tick(61_000)
+    with pytest.raises(InvalidToken):
+        await door.admit(HASH("another"), address="10.0.0.1")
 
 
 async def test_the_instance_is_found_by_its_name_within_the_callers_account_only(

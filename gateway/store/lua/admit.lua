@@ -2,8 +2,9 @@
 -- KEYS token, window, failures of the address, window over all tokens
 -- ARGV clock (us or ''), instance name ('' none), limit of the class, setting that an account's own limit is called,
 --      cap over all tokens (0 off), failures allowed
--- Returns {'unknown'} | {'guessing', reset} | {'limited'|'ok', limit, remaining, reset, kind, account, token's instance,
---          instance id, instance version}
+-- Returns {'unknown'} | {'guessing', for how long it stays so, latest change}
+--          | {'limited'|'ok', limit, remaining, reset, kind, account, token's instance, instance id, instance version,
+--             for how long a refusal stays so, latest change}
 local now
 if ARGV[1] ~= '' then now = math.floor(tonumber(ARGV[1]) / 1000)
 else
@@ -27,12 +28,18 @@ local function push(key)
   redis.call('PEXPIRE', key, SPAN + 1000)
 end
 
--- The whole second at which a slot has surely left the span.
-local function frees(oldest) return math.ceil((oldest + SPAN + 1) / 1000) end
+-- When a slot has left the span.
+local function frees(oldest) return oldest + SPAN + 1 end
+
+-- The id of the audit log's last line: while it is the same, nobody has revoked, raised or suspended anything.
+local function latest_change()
+  local last = redis.call('XREVRANGE', 'pg:audit', '+', '-', 'COUNT', 1)
+  return last[1] and last[1][1] or ''
+end
 
 local function unknown()
   local count, oldest = trim(KEYS[3])
-  if count >= tonumber(ARGV[6]) then return {'guessing', frees(oldest)} end
+  if count >= tonumber(ARGV[6]) then return {'guessing', frees(oldest) - now, latest_change()} end
   push(KEYS[3])
   return {'unknown'}
 end
@@ -45,16 +52,16 @@ if not tok[5] or tonumber(tok[5]) <= now - SPAN then redis.call('HSET', KEYS[1],
 
 local limit = tonumber(acc[2] or ARGV[3])
 local count, oldest = trim(KEYS[2])
-local verdict, reset = 'ok', frees(oldest)
+local verdict, free = 'ok', frees(oldest)
 if count >= limit then
   -- The oldest stamp frees the slot, unless an operator has lowered the limit meanwhile.
-  verdict, reset = 'limited', frees(tonumber(redis.call('LINDEX', KEYS[2], count - limit)))
+  verdict, free = 'limited', frees(tonumber(redis.call('LINDEX', KEYS[2], count - limit)))
 end
 local cap = tonumber(ARGV[5])
 if cap > 0 then
   local all, first = trim(KEYS[4])
   if all >= cap then
-    reset = math.max(verdict == 'limited' and reset or 0, frees(first))
+    free = math.max(verdict == 'limited' and free or 0, frees(first))
     verdict = 'limited'
   end
 end
@@ -65,9 +72,15 @@ if verdict == 'ok' then
   remaining = limit - count - 1
 end
 
+local stays, change = 0, ''
+if verdict == 'limited' then
+  stays = math.min(free, tonumber(tok[4]) or free) - now
+  change = latest_change()
+end
+
 local instance, version = '', ''
 if ARGV[2] ~= '' then
   instance = redis.call('HGET', 'pg:account:' .. tok[2] .. ':instances', ARGV[2]) or ''
   if instance ~= '' then version = redis.call('HGET', 'pg:instance:' .. instance, 'version') or '' end
 end
-return {verdict, limit, remaining, reset, tok[1], tok[2], tok[3] or '', instance, version}
+return {verdict, limit, remaining, math.ceil(free / 1000), tok[1], tok[2], tok[3] or '', instance, version, stays, change}
