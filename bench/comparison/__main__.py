@@ -10,6 +10,9 @@ else the machine does meets all of them; every figure is the median over the rou
 parts:
   throughput   closed loop, 32 connections: commands/s, latency, CPU and Redis for each command
   refusals     the same for callers over their limit (429) and unknown ones (401)
+  latency      open loop at a constant rate: what ours adds to calling the upstream directly
+  pauses       how late a worker is at 1,000/s and with 10,000 due within half a second; stock arq beside it
+  owed         the same with very many owed later, and what each of them takes in Redis
 """
 
 import argparse
@@ -24,7 +27,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from comparison import machine, report, throughput
+from comparison import latency, lateness, machine, report, throughput
 from comparison.plan import Plan
 from comparison.processes import ROOT
 from comparison.samples import Results
@@ -32,6 +35,9 @@ from comparison.samples import Results
 PARTS: dict[str, Callable[[Plan, Results], None]] = {
     "throughput": throughput.commands,
     "refusals": throughput.refusals,
+    "latency": latency.added,
+    "pauses": lateness.pauses,
+    "owed": lateness.owed_later,
 }
 """In the order in which they run."""
 
@@ -44,7 +50,15 @@ def main() -> None:
     command = f'make bench ARGS="{options}"' if options else "make bench"
     with tempfile.TemporaryDirectory(prefix="presence-bench-") as folder:
         results = Results(machine=machine.describe(command, Path(folder)))
-        plan = Plan(Path(folder), Console(stderr=True), asked.stacks.split(","), asked.rounds, asked.seconds)
+        plan = Plan(
+            folder=Path(folder),
+            console=Console(stderr=True),
+            stacks=asked.stacks.split(","),
+            rounds=asked.rounds,
+            seconds=asked.seconds,
+            rate=asked.rate,
+            owed=asked.owed,
+        )
         try:
             for name in asked.only.split(","):
                 PARTS[name](plan, results)
@@ -63,6 +77,8 @@ def _arguments() -> argparse.Namespace:
     add("--stacks", default="nginx,obvious,ours,ours2,bare", help="what takes turns (default: %(default)s)")
     add("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
     add("--seconds", type=float, default=5.0, help="of each turn (default: %(default)s)")
+    add("--rate", type=float, default=500.0, help="commands/s of the open loop (default: %(default)s)")
+    add("--owed", type=int, default=1_000_000, help="pauses owed later (default: %(default)s)")
     add("--to", type=Path, default=ROOT / "bench/results", help="where to write (default: bench/results)")
     asked = parser.parse_args()
     if unknown := set(asked.only.split(",")) - set(PARTS):

@@ -69,8 +69,8 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def ask(self, due_s: float) -> None:
-        """Send the next request, which was due at `due_s`."""
-        self._due_s = due_s
+        """Send the next request, which was due at `due_s`; timers are whole milliseconds, so it may leave sooner."""
+        self._due_s = min(due_s, time.perf_counter())
         self._transport.write(self._load.requests.next())
 
     def data_received(self, data: bytes) -> None:

@@ -12,6 +12,7 @@ import uvloop
 from comparison.processes import free_port, running
 from gateway import keyfile, settings
 from gateway.model import Target
+from gateway.store.directory import Created
 from gateway.wiring import open_house
 
 CREDENTIAL = "a-user-token-of-wuzapi"
@@ -67,18 +68,17 @@ class Installation:
         with running(command, self.folder / f"worker-{port}.log", port=port, settings=environ) as process:
             yield process.pid
 
-    def create_account(self, name: str, instances: list[str], *, per_minute: int) -> dict[str, str]:
-        """Make an account and its instances, each with an upstream of its own; their tokens by name."""
+    def create_account(self, name: str, instances: list[str], *, per_minute: int) -> list[Created]:
+        """Make an account and its instances, each with an upstream of its own."""
 
-        async def create() -> dict[str, str]:
+        async def create() -> list[Created]:
             async with open_house(self.settings) as house:
                 account = await house.directory.create_account(name, per_minute=per_minute)
-                made = [
+                return [
                     await house.directory.create_instance(
                         account.id, instance, upstream=Target("wuzapi", self.upstream_url, instance, CREDENTIAL)
                     )
                     for instance in instances
                 ]
-                return {one.name: one.token for one in made}
 
         return uvloop.run(create())

@@ -18,6 +18,8 @@ class Plan:
     stacks: Sequence[str]
     rounds: int
     seconds: float
+    rate: float
+    owed: int
 
     def room(self, name: str) -> Path:
         """Return a new folder inside the run's own."""

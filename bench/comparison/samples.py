@@ -45,6 +45,8 @@ class Lateness(msgspec.Struct, kw_only=True):
     arrived: int
     early: int
     late_ms: dict[float, float]
+    curve_ms: list[float]
+    """At every half percent, for the plot."""
     cpu_s: dict[str, float]
 
 

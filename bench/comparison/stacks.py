@@ -97,9 +97,13 @@ def open_ours(folder: Path, upstream_url: str, *, processes: int = 1) -> Iterato
     """Run `presence-gateway serve`, everything switched on."""
     with valkey(folder / "valkey") as server:
         house = ours.Installation(folder, server.url, upstream_url)
-        callers = _callers(folder, house.create_account("bench", NAMES, per_minute=NO_LIMIT))
+        made, limited = (
+            {one.name: one.token for one in house.create_account(name, NAMES, per_minute=per_minute)}
+            for name, per_minute in (("bench", NO_LIMIT), ("limited", 1))
+        )
+        callers = _callers(folder, made)
         refused = {
-            429: _callers(folder, house.create_account("limited", NAMES, per_minute=1), "limited"),
+            429: _callers(folder, limited, "limited"),
             401: _callers(folder, {name: tokens.make("instance") for name in NAMES}, "unknown"),
         }
         with house.serving(processes) as pid:
