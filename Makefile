@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format bench bench-metrics bench-isolation chaos replay soak docs panels sizing lock clean
+.PHONY: help install run test test-fast lint format bench bench-foreign bench-isolation bench-lateness bench-metrics chaos replay soak docs panels sizing lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,10 @@ format: $(STAMP) ## Rewrite the code in the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
+bench: $(STAMP) ## Measure ours beside nginx + Lua, the obvious stack and plain arq (ARGS="--help")
+	@PYTHONPATH=tests:bench $(BIN)/python -m comparison $(ARGS)
+
+bench-lateness: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
 	@$(BIN)/python bench/lateness.py $(ARGS)
 
 bench-metrics: $(STAMP) ## Measure what watching costs (ARGS="--owed 10000")

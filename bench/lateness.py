@@ -1,6 +1,6 @@
 """How late promised pauses are without faults: real processes, a steady rate, seen from the phone's side.
 
-    make bench ARGS="--rate 50 --seconds 20"
+    make bench-lateness ARGS="--rate 50 --seconds 20"
 
 Lateness is counted by the sandbox's clock, from when it was told `typing` to when it was told `paused`, less the
 duration; it includes the time of the typing's own answer.

@@ -1,0 +1,94 @@
+"""Measure ours beside nginx + Lua, the obvious stack and aiohttp alone; tables and plots go to bench/results/.
+
+    make bench                                            all of it, in under 10 minutes
+    make bench ARGS="--only throughput --rounds 1 --seconds 2"
+    make bench ARGS="--only throughput --stacks ours,bare"
+
+Everything is started by the run, on loopback, in a folder that goes with it. Stacks take turns (A B C A B C), so what
+else the machine does meets all of them; every figure is the median over the rounds.
+
+parts:
+  throughput   closed loop, 32 connections: commands/s, latency, CPU and Redis for each command
+  refusals     the same for callers over their limit (429) and unknown ones (401)
+  latency      open loop at a constant rate: what ours adds to calling the upstream directly
+  pauses       how late a worker is at 1,000/s and with 10,000 due within half a second; stock arq beside it
+  owed         the same with very many owed later, and what each of them takes in Redis
+"""
+
+import argparse
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from comparison import latency, lateness, machine, report, throughput
+from comparison.plan import Plan
+from comparison.processes import ROOT
+from comparison.samples import Results
+
+PARTS: dict[str, Callable[[Plan, Results], None]] = {
+    "throughput": throughput.commands,
+    "refusals": throughput.refusals,
+    "latency": latency.added,
+    "pauses": lateness.pauses,
+    "owed": lateness.owed_later,
+}
+"""In the order in which they run."""
+
+
+def main() -> None:
+    asked = _arguments()
+    signal.signal(signal.SIGTERM, _end)
+    began_s = time.monotonic()
+    options = shlex.join(sys.argv[1:])
+    command = f'make bench ARGS="{options}"' if options else "make bench"
+    with tempfile.TemporaryDirectory(prefix="presence-bench-") as folder:
+        results = Results(machine=machine.describe(command, Path(folder)))
+        plan = Plan(
+            folder=Path(folder),
+            console=Console(stderr=True),
+            stacks=asked.stacks.split(","),
+            rounds=asked.rounds,
+            seconds=asked.seconds,
+            rate=asked.rate,
+            owed=asked.owed,
+        )
+        try:
+            for name in asked.only.split(","):
+                PARTS[name](plan, results)
+        except KeyboardInterrupt:
+            sys.exit("stopped; nothing was written")
+    results.machine["took"] = f"{(time.monotonic() - began_s) / 60:.1f} min"
+    print(report.write(results, asked.to))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench ARGS=...", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--only", default=",".join(PARTS), help="parts, separated by commas (default: %(default)s)")
+    add("--stacks", default="nginx,obvious,ours,ours2,bare", help="what takes turns (default: %(default)s)")
+    add("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
+    add("--seconds", type=float, default=5.0, help="of each turn (default: %(default)s)")
+    add("--rate", type=float, default=500.0, help="commands/s of the open loop (default: %(default)s)")
+    add("--owed", type=int, default=1_000_000, help="pauses owed later (default: %(default)s)")
+    add("--to", type=Path, default=ROOT / "bench/results", help="where to write (default: bench/results)")
+    asked = parser.parse_args()
+    if unknown := set(asked.only.split(",")) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return asked
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

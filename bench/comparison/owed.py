@@ -1,0 +1,158 @@
+"""Redis filled with owed pauses, fast: what the gateway's own store sends for one, repeated in pipelines.
+
+One command's promise and settlement are made through `RedisIndicators` while Redis is watched (MONITOR). What was
+seen is sent again for as many chats as wanted, only chat, instance and duration replaced. So the records are the
+real ones, whatever their layout, and a million of them takes a minute or two.
+"""
+
+import asyncio
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Self
+
+import hiredis
+
+from gateway.model import Chat, State
+from gateway.ports import ChatKey, Grant, Pace, Report
+from gateway.settings import Settings
+from gateway.wiring import open_house
+
+_MODEL_PHONE = "5511900000000"
+_MODEL_MS = 12_345_678
+"""As many digits as any duration that is put in its place."""
+
+_NO_REFRESH = Pace(1e6, 1e6)
+"""The upstream that is told once holds the indicator until its end: the worker's only work is the pause."""
+
+_OWNER = "a-bench-of-ours"
+_AT_ONCE = 500
+_IN_FLIGHT = 3
+_ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+class NotOwed(Exception):
+    """Redis did not make the promises."""
+
+
+@dataclass(frozen=True)
+class Owing:
+    """Owes pauses on chats of several instances, in turns; made by `learn`."""
+
+    socket_path: str
+    models: list[bytes]
+
+    def owe(self, first: int, count: int, due_in_ms: Callable[[int], int]) -> Iterator[tuple[str, float]]:
+        """Owe a pause on each of so many chats; yields their phones and when each is due, in Unix seconds.
+
+        Args:
+            first: the number of the first chat.
+            count: how many.
+            due_in_ms: how long the n-th, counted from 0, is to be shown from when it is sent.
+        """
+        numbers = iter(range(count))
+        under_way: deque[list[tuple[str, int]]] = deque()
+        with _Pipe(self.socket_path) as pipe:
+            while True:
+                some = list(islice(numbers, _AT_ONCE))
+                if some:
+                    chats = [(_phone(first + number), due_in_ms(number)) for number in some]
+                    pipe.send(b"".join(self._ask(phone, ms) for phone, ms in chats))
+                    under_way.append(chats)
+                if not under_way:
+                    return
+                if not some or len(under_way) == _IN_FLIGHT:
+                    for phone, ms in under_way.popleft():
+                        yield phone, _promised_at_s(pipe) + ms / 1000
+
+    def _ask(self, phone: str, ms: int) -> bytes:
+        model = self.models[int(phone) % len(self.models)]
+        return model.replace(_MODEL_PHONE.encode(), phone.encode()).replace(b"%d" % _MODEL_MS, b"%08d" % ms)
+
+
+async def learn(settings: Settings, instance_ids: list[str]) -> Owing:
+    """Watch the store make one promise and settle it."""
+    path = settings.redis.url.removeprefix("unix://")
+    async with open_house(settings) as house:
+
+        async def promise_one() -> None:
+            key = ChatKey(instance_ids[0], Chat(f"{_MODEL_PHONE}@s.whatsapp.net"))
+            grant = await house.indicators.promise(key, State.TYPING, _MODEL_MS, owner=_OWNER, ticket=None, trace="")
+            assert isinstance(grant, Grant)
+            await house.indicators.settle_command(grant, Report("ok", _NO_REFRESH, 0, 0), _MODEL_MS)
+
+        # The first time the scripts are sent whole.
+        await promise_one()
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"MONITOR\r\n")
+        await reader.readline()
+        await promise_one()
+        seen: list[list[str]] = []
+        async with asyncio.timeout(5):
+            while len(seen) < 2:
+                line = (await reader.readline()).decode()
+                if _MODEL_PHONE in line and " lua]" not in line:
+                    seen.append([_unescape(word) for word in _ARGUMENT.findall(line)])
+        writer.close()
+    model = b"".join([_resp(seen[0]), _resp(["TIME"]), _resp(seen[1])])
+    return Owing(path, [model.replace(instance_ids[0].encode(), other.encode()) for other in instance_ids])
+
+
+class _Pipe:
+    """A blocking connection to Redis that has several batches under way."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._socket.settimeout(60)
+        self._replies = hiredis.Reader()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, commands: bytes) -> None:
+        """Send; Redis reads while we prepare the next."""
+        self._socket.sendall(commands)
+
+    def reply(self) -> object:
+        """Return the next reply."""
+        while (reply := self._replies.gets()) is False:
+            data = self._socket.recv(1 << 18)
+            if not data:
+                raise NotOwed("Redis hung up")
+            self._replies.feed(data)
+        return reply
+
+
+def _promised_at_s(pipe: _Pipe) -> float:
+    """Read the three replies of one chat; returns when its promise was made, by Redis' clock."""
+    match pipe.reply(), pipe.reply(), pipe.reply():
+        case [b"go", *_], [bytes(seconds), bytes(micros)], [b"settled", *_]:
+            return int(seconds) + int(micros) / 1e6
+        case other:
+            raise NotOwed(f"Redis answered {other}")
+
+
+def _phone(number: int) -> str:
+    return f"55118{number:08}"
+
+
+def _resp(words: list[str]) -> bytes:
+    encoded = [word.encode() for word in words]
+    return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
+
+
+def _unescape(word: str) -> str:
+    return word.encode().decode("unicode_escape")
+
+
+def every(per_second: float, begin_s: float) -> Callable[[int], int]:
+    """Return durations by which the n-th pause is due n / per_second after `begin_s`, a Unix time."""
+    return lambda number: max(1, round((begin_s + number / per_second - time.time()) * 1000))
