@@ -11,7 +11,7 @@ from gateway.model import Chat, Outcome, State, Target
 from gateway.ports import Pace
 from gateway.upstreams.base import Adapter, Call, Connection, Reply
 from gateway.upstreams.breaker import Breaker, Breakers
-from gateway.upstreams.http import Sessions, open_sessions, send
+from gateway.upstreams.http import Pools, open_pools, send
 from gateway.upstreams.policy import UpstreamPolicy
 
 _EARLY_S = 0.8
@@ -48,10 +48,10 @@ class Examination:
 class UpstreamClient:
     """`ports.Upstreams` over HTTP. One object serves every instance of the process."""
 
-    def __init__(self, adapters: Mapping[str, Adapter], sessions: Sessions, breakers: Breakers | None = None) -> None:
-        """Use `sessions` for every call; their owner closes them."""
+    def __init__(self, adapters: Mapping[str, Adapter], pools: Pools, breakers: Breakers | None = None) -> None:
+        """Use `pools` for every call; their owner closes them."""
         self._adapters = adapters
-        self._sessions = sessions
+        self._pools = pools
         self._breakers = breakers or Breakers()
         self._available_until: dict[Hashable, float] = {}
         for kind in adapters:
@@ -83,7 +83,7 @@ class UpstreamClient:
         call = adapter.probe(target) if adapter else None
         if adapter is None or call is None:
             return Examination(None, None, Connection.UNKNOWN)
-        reply = await send(self._sessions, target, call, timeout_s)
+        reply = await send(self._pools, target, call, timeout_s)
         if isinstance(reply, Outcome):
             return Examination(reply, None, Connection.UNKNOWN)
         return Examination(adapter.outcome(reply), reply.status, adapter.connection(reply))
@@ -143,7 +143,7 @@ class UpstreamClient:
             return await self._start(target, call, able.slice_s + timeout_s, timeout_s)
         if able.answer_s > timeout_s:
             return await self._send_or_probe(target, call, timeout_s)
-        return await send(self._sessions, target, call, timeout_s)
+        return await send(self._pools, target, call, timeout_s)
 
     async def _make_available(self, adapter: Adapter, target: Target, timeout_s: float) -> Reply | Outcome | None:
         """Mark the account available where that has not been done lately; None where it is."""
@@ -151,7 +151,7 @@ class UpstreamClient:
         call = adapter.available(target)
         if call is None or self._available_until.get(key, 0.0) > time.monotonic():
             return None
-        reply = await send(self._sessions, target, call, timeout_s)
+        reply = await send(self._pools, target, call, timeout_s)
         if isinstance(reply, Reply) and adapter.outcome(reply) is Outcome.OK:
             self._available_until[key] = time.monotonic() + _AVAILABLE_S
             return None
@@ -159,7 +159,7 @@ class UpstreamClient:
 
     async def _start(self, target: Target, call: Call, lasts_s: float, timeout_s: float) -> Reply | Outcome:
         """Start a call that blocks while it shows, and let it run on; an error comes at once or not at all."""
-        sending = asyncio.create_task(send(self._sessions, target, call, lasts_s))
+        sending = asyncio.create_task(send(self._pools, target, call, lasts_s))
         self._background.add(sending)
         sending.add_done_callback(self._background.discard)
         done, _ = await asyncio.wait({sending}, timeout=min(_EARLY_S, timeout_s))
@@ -167,7 +167,7 @@ class UpstreamClient:
 
     async def _send_or_probe(self, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
         """Send to an upstream that may take longer than we wait, and find out why where it does."""
-        sending = asyncio.create_task(send(self._sessions, target, call, timeout_s))
+        sending = asyncio.create_task(send(self._pools, target, call, timeout_s))
         try:
             done, _ = await asyncio.wait({sending}, timeout=_PATIENCE_S)
             if not done and await self.connection(target, timeout_s=_PATIENCE_S) in _DOWN:
@@ -194,7 +194,7 @@ async def open_client(
     policy: UpstreamPolicy | None = None,
 ) -> AsyncIterator[UpstreamClient]:
     """Open the pools of connections, and close them at the end."""
-    async with open_sessions(
+    async with open_pools(
         connections=connections, connections_per_origin=connections_per_origin, policy=policy
-    ) as sessions:
-        yield UpstreamClient(adapters, sessions)
+    ) as pools:
+        yield UpstreamClient(adapters, pools)

@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from gateway.errors import UpstreamNotAllowed
 from gateway.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
-from gateway.upstreams.http import Sessions, send
+from gateway.upstreams.http import Pool, Pools, send
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy, is_public, literal_of
 
 OPEN = UpstreamPolicy(tenants_may_bring=True)
@@ -164,13 +164,14 @@ async def test_a_name_that_was_public_when_given_is_refused_when_it_leads_inside
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
     connector = aiohttp.TCPConnector(resolver=PublicResolver(Names(["127.0.0.1"])))
-    async with aiohttp.ClientSession() as anywhere, aiohttp.ClientSession(connector=connector) as public:
-        sessions = Sessions(anywhere, public, OPEN)
-        outcome = await send(sessions, tenants(f"http://rebind.example:{port}"), Call("/x", {}), 2.0)
+    anywhere = aiohttp.TCPConnector()
+    async with anywhere, connector:
+        pools = Pools(Pool(anywhere), Pool(connector), OPEN)
+        outcome = await send(pools, tenants(f"http://rebind.example:{port}"), Call("/x", {}), 2.0)
         assert outcome is Outcome.NOT_ALLOWED
-        outcome = await send(sessions, tenants(f"http://127.0.0.1:{port}"), Call("/x", {}), 2.0)
+        outcome = await send(pools, tenants(f"http://127.0.0.1:{port}"), Call("/x", {}), 2.0)
         assert outcome is Outcome.NOT_ALLOWED
-        trusted = await send(sessions, Target("waha", f"http://127.0.0.1:{port}", "s"), Call("/x", {}), 2.0)
+        trusted = await send(pools, Target("waha", f"http://127.0.0.1:{port}", "s"), Call("/x", {}), 2.0)
         assert isinstance(trusted, Reply)
     assert told == ["/x"]
     await runner.cleanup()
@@ -185,9 +186,11 @@ async def test_a_redirect_is_never_followed() -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession() as session:
+    connector = aiohttp.TCPConnector()
+    async with connector:
+        pool = Pool(connector)
         target = Target("waha", f"http://127.0.0.1:{runner.addresses[0][1]}", "s")
-        reply = await send(Sessions(session, session, OPEN), target, Call("/x", {}), 2.0)
+        reply = await send(Pools(pool, pool, OPEN), target, Call("/x", {}), 2.0)
     assert isinstance(reply, Reply)
     assert reply.status == 307
     await runner.cleanup()
