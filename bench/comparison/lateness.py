@@ -26,6 +26,9 @@ from comparison.valkey import valkey
 BURST, BURST_S = 10_000, 0.5
 STEADY = 1_000
 
+STEADY_CASE, BURST_CASE = "1,000/s", "10,000 within 0.5 s"
+ONE_WORKER, TWO_WORKERS = "ours, 1 worker", "ours, 2 workers"
+
 _LATER_MS = 86_400_000
 _OWES_AT_LEAST = 3_000
 """Pauses a second that are owed even on a slow machine; sets how long beforehand we begin."""
@@ -65,8 +68,8 @@ class Workshop:
 
 def pauses(plan: Plan, results: Results) -> None:
     """Let one worker, two workers and stock arq take turns, then one worker with very many owed later."""
-    steady = Case("1,000/s", round(STEADY * plan.seconds * 2), STEADY)
-    burst = Case("10,000 within 0.5 s", BURST, BURST / BURST_S)
+    steady = Case(STEADY_CASE, round(STEADY * plan.seconds * 2), STEADY)
+    burst = Case(BURST_CASE, BURST, BURST / BURST_S)
     rounds = max(1, plan.rounds // 2)
     with (
         open_workshop(plan) as shop,
@@ -76,7 +79,7 @@ def pauses(plan: Plan, results: Results) -> None:
         for number in range(rounds):
             for case, workers in ((steady, (1,)), (burst, (1, 2))):
                 for count in workers:
-                    steps.begin(f"{case.what}, {_workers(count)}")
+                    steps.begin(f"{case.what}, {count} of our workers")
                     results.lateness.append(by_ours(shop, case, number, count))
                     steps.done()
                 steps.begin(f"{case.what}, stock arq")
@@ -87,7 +90,7 @@ def pauses(plan: Plan, results: Results) -> None:
 def owed_later(plan: Plan, results: Results) -> None:
     """Owe more and more, measure the memory, and see that what is due now does not suffer."""
     sizes = [size for size in (10_000, 100_000, 1_000_000) if size < plan.owed] + [plan.owed]
-    case = Case(f"1,000/s, {plan.owed:,} owed later", round(STEADY * plan.seconds * 2), STEADY)
+    case = Case(f"{STEADY_CASE}, {plan.owed:,} owed later", round(STEADY * plan.seconds * 2), STEADY)
     with open_workshop(plan) as shop, plan.steps("owed later", len(sizes) + 1) as steps:
         empty, there = _used_bytes(shop), 0
         for size in sizes:
@@ -128,7 +131,7 @@ def by_ours(shop: Workshop, case: Case, number: int, workers: int) -> Lateness:
         with measured(roles, None) as costs:
             arrived = _wait(shop, due, begin_s + case.lasts_s)
     late_ms = [(at - due[phone]) * 1000 for phone, at in arrived.items()]
-    return _lateness(case, f"ours, {_workers(workers)}", number, late_ms, costs.cpu_s)
+    return _lateness(case, ONE_WORKER if workers == 1 else TWO_WORKERS, number, late_ms, costs.cpu_s)
 
 
 def by_arq(redis_url: str, case: Case, number: int, folder: Path) -> Lateness:
@@ -198,7 +201,3 @@ def _wait_for_arq(redis_url: str, last_s: float) -> None:
 def _used_bytes(shop: Workshop) -> int:
     with Redis.from_url(shop.installation.redis_url, socket_timeout=60) as redis:
         return int(redis.info("memory")["used_memory"])
-
-
-def _workers(count: int) -> str:
-    return "1 worker" if count == 1 else f"{count} workers"

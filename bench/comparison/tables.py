@@ -1,9 +1,10 @@
 """The results as Markdown tables."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from comparison.samples import Load, Results, spread
+from comparison.samples import Lateness, Load, Results, spread
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -41,6 +42,40 @@ def refusals(results: Results) -> str:
     return table(["", "answers/s", "p99 ms"], rows)
 
 
+def latency(results: Results) -> str:
+    """The open loop's latency, through ours and without."""
+    rows = [
+        [name, *(spread([load.latency_ms[share] for load in loads], 2) for share in (50.0, 90.0, 99.0, 99.9))]
+        for name, loads in of(results, "open").items()
+    ]
+    return table(["open loop", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms"], rows)
+
+
+def lateness(results: Results) -> str:
+    """How late pauses were, by what was asked of whom."""
+    runs: dict[tuple[str, str], list[Lateness]] = {}
+    for run in results.lateness:
+        runs.setdefault((run.what, run.stack), []).append(run)
+    rows = [
+        [
+            f"{what}: {stack}",
+            f"{sum(run.arrived for run in some):,} of {sum(run.due for run in some):,}",
+            *(spread([run.late_ms.get(share, math.inf) for run in some], 1) for share in (50.0, 99.0, 100.0)),
+            f"{sum(run.early for run in some)}",
+            f"{median(_worker_s(run) / run.due * 1000 for run in some):.3f}",
+        ]
+        for (what, stack), some in runs.items()
+    ]
+    head = ["pauses", "arrived", "late p50 ms", "p99 ms", "most ms", "early", "worker CPU s for 1,000"]
+    return table(head, rows)
+
+
+def memory(results: Results) -> str:
+    """What owed pauses take in Redis."""
+    rows = [[f"{one.owed:,}", f"{one.bytes_each:,.0f}", f"{one.seconds:.1f}"] for one in results.memory]
+    return table(["owed", "bytes of Redis for each", "seconds to owe those that were new"], rows)
+
+
 def cpu(results: Results) -> str:
     """CPU seconds of each process for 1,000 commands."""
     costs = {
@@ -66,6 +101,10 @@ def of(results: Results, what: str) -> dict[str, list[Load]]:
         if load.what == what:
             found.setdefault(load.stack, []).append(load)
     return found
+
+
+def _worker_s(run: Lateness) -> float:
+    return sum(spent for role, spent in run.cpu_s.items() if role.startswith("worker"))
 
 
 def _each(title: str, costs: Mapping[str, Sequence[tuple[float, Mapping[str, float]]]], digits: int) -> str:

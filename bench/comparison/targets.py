@@ -1,9 +1,12 @@
 """The targets of the issue, each as a ratio or a figure of this run, and whether it holds."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
+from comparison.latency import DIRECT
+from comparison.lateness import BURST_CASE, ONE_WORKER, TWO_WORKERS
 from comparison.samples import Load, Results
 from comparison.tables import of, table
 
@@ -19,14 +22,17 @@ class Target:
 
 
 def targets(results: Results) -> str:
-    """Return every target that this run can tell something about."""
+    """Return every target that this run can tell something about, or ''."""
     rows = [[one.what, one.wanted, one.found, "yes" if one.holds else "NO"] for one in _all(results)]
-    return table(["target", "wanted", "found", "holds"], rows)
+    return table(["target", "wanted", "found", "holds"], rows) if rows else ""
 
 
 def _all(results: Results) -> Iterator[Target]:
     yield from _throughput(results)
     yield from _refusals(results)
+    yield from _latency(results)
+    yield from _lateness(results)
+    yield from _memory(results)
 
 
 def _throughput(results: Results) -> Iterator[Target]:
@@ -48,6 +54,43 @@ def _refusals(results: Results) -> Iterator[Target]:
         found = f"{rate:,.0f}/s, {rate / floor:.2f} x aiohttp alone"
         holds = rate >= 12_000 or rate >= floor / 2
         yield Target("429 answers of one process", ">= 12,000/s, or 0.5 x aiohttp alone", found, holds)
+
+
+def _latency(results: Results) -> Iterator[Target]:
+    found = of(results, "open")
+    pairs = list(zip(found.get("ours", []), found.get(DIRECT, []), strict=False))
+    for share, most in ((50.0, 2.0), (99.0, 10.0)):
+        if pairs:
+            added = median(ours.latency_ms[share] - direct.latency_ms[share] for ours, direct in pairs)
+            yield Target(
+                f"added latency in the open loop, p{share:g}", f"<= {most:g} ms", f"{added:.2f} ms", added <= most
+            )
+
+
+def _lateness(results: Results) -> Iterator[Target]:
+    p99 = _p99s(results)
+    for (what, stack), ms in p99.items():
+        if stack == ONE_WORKER:
+            most = 1000.0 if what == BURST_CASE else 50.0
+            yield Target(f"{what}, one worker: late p99", f"<= {most:g} ms", f"{ms:,.0f} ms", ms <= most)
+    one, two = p99.get((BURST_CASE, ONE_WORKER)), p99.get((BURST_CASE, TWO_WORKERS))
+    if one is not None and two is not None:
+        yield Target(f"{BURST_CASE}, two workers: late p99", "< with one", f"{two:,.0f} ms", two < one)
+
+
+def _p99s(results: Results) -> dict[tuple[str, str], float]:
+    """Return the medians over the rounds; a pause that never arrived is later than any."""
+    runs: dict[tuple[str, str], list[float]] = {}
+    for run in results.lateness:
+        late = run.late_ms[99.0] if run.arrived == run.due else math.inf
+        runs.setdefault((run.what, run.stack), []).append(late)
+    return {case: median(late) for case, late in runs.items()}
+
+
+def _memory(results: Results) -> Iterator[Target]:
+    for one in results.memory:
+        what = f"Redis' memory for an owed pause, {one.owed:,} owed"
+        yield Target(what, "<= 1,024 bytes", f"{one.bytes_each:,.0f} bytes", one.bytes_each <= 1024)
 
 
 def _ratio(results: Results, read: Callable[[Load], float], one: str, other: str) -> float | None:

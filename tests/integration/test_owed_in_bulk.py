@@ -1,0 +1,34 @@
+"""The benchmark's million owed pauses are what the gateway itself would have written."""
+
+import time
+
+from comparison import owed
+from redis.asyncio import Redis
+from world import Tenant
+
+from gateway.wiring import House
+
+MODEL, FIRST = "5511900000000", "5511800000007"
+
+
+async def kept_of(redis: Redis, phone: str) -> set[tuple[str, str, int]]:
+    """Everything that Redis keeps under a phone's number: kinds and sizes, not values."""
+    kept = set()
+    for key in sorted([key.decode() async for key in redis.scan_iter(f"*{phone}*")]):
+        kind = (await redis.type(key)).decode()
+        kept.add((key.split(phone)[0], kind, int(await redis.memory_usage(key) or 0)))
+    return kept
+
+
+async def test_a_pause_owed_in_bulk_is_kept_like_one_that_a_command_promised(
+    house: House, tenant: Tenant, redis: Redis
+) -> None:
+    owing = await owed.learn(house.settings, [tenant.instance.id])
+    began_s = time.time()
+    due = dict(owing.owe(7, 1203, lambda number: 60_000 + number))
+    assert len(due) == 1203
+    model = await kept_of(redis, MODEL)
+    assert model
+    for phone in (FIRST, "5511800001209"):
+        assert await kept_of(redis, phone) == model
+    assert began_s + 59 < due[FIRST] < time.time() + 61
