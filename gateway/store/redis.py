@@ -70,8 +70,12 @@ class store_errors:  # noqa: N801 - read as a verb, like `suppress`
 
     async def __aexit__(self, kind: object, error: BaseException | None, where: object) -> None:
         if isinstance(error, (RedisError, OSError)):
-            REDIS_ERRORS.inc()
-            raise StoreUnavailable from error
+            raise _unavailable() from error
+
+
+def _unavailable() -> StoreUnavailable:
+    REDIS_ERRORS.inc()
+    return StoreUnavailable()
 
 
 class Executor(Protocol):
@@ -109,12 +113,10 @@ class Script:
         Raises:
             StoreUnavailable: Redis could not be reached or refused to run it; it may or may not have run.
         """
-        async with store_errors():
-            with trace.step(self._name, **_DB):
-                return await self._run(keys, args)
-
-    async def _run(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         try:
-            return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+            with trace.step(self._name, **_DB):
+                return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
         except NoScriptError:
-            return await self._redis.execute_command("EVAL", self._source, len(keys), *keys, *args)
+            return await command(self._redis, "EVAL", self._source, len(keys), *keys, *args)
+        except (RedisError, OSError) as error:
+            raise _unavailable() from error
