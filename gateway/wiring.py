@@ -112,7 +112,12 @@ def _build(settings: Settings, redis: Redis, upstreams: UpstreamClient, policy: 
         default_upstream=Target(settings.upstream.kind, settings.upstream.url, "", settings.upstream.credential),
         instances_per_account=settings.limits.instances_per_account,
     )
-    indicators = RedisIndicators(redis, lease_s=settings.lease_s, echo_s=settings.presence.echo_s)
+    indicators = RedisIndicators(
+        redis,
+        lease_s=settings.lease_s,
+        echo_s=settings.presence.echo_s,
+        patience_s=settings.redis.timeout_s,
+    )
     admission = RedisAdmission(
         redis,
         per_minute=settings.limits.per_minute,

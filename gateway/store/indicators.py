@@ -6,6 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from gateway.errors import StoreUnavailable
 from gateway.model import Chat, State
 from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
@@ -13,12 +14,19 @@ from gateway.store.redis import Script, command
 
 _OVERDUE_MS = 2000
 _SWEEP_AT_MOST = 500
+_ASK_AT_MOST = 2
 
 
 class RedisIndicators:
     """`ports.Indicators` on Redis.
 
-    `clock_us` replaces Redis' own clock in tests that run in virtual time.
+    Args:
+        redis: the connections.
+        lease_s: for how long one call may own a chat.
+        echo_s: for how long after an unknown outcome an upstream may still act.
+        patience_s: for how long a reply of Redis is awaited; what it runs later, nobody waits for.
+        monotonic: the local clock.
+        clock_us: replaces Redis' own clock in tests that run in virtual time.
     """
 
     def __init__(
@@ -27,6 +35,7 @@ class RedisIndicators:
         *,
         lease_s: float,
         echo_s: float,
+        patience_s: float,
         monotonic: Callable[[], float] = time.monotonic,
         clock_us: Callable[[], int] | None = None,
     ) -> None:
@@ -38,6 +47,8 @@ class RedisIndicators:
         self._redis = redis
         self._lease_ms = round(lease_s * 1000)
         self._echo_ms = round(echo_s * 1000)
+        self._patience_us = round(patience_s * 1_000_000)
+        self._ahead_us: int | None = None  # Redis' clock minus ours, at the most
         self._monotonic = monotonic
         self._clock_us = clock_us
 
@@ -45,18 +56,22 @@ class RedisIndicators:
         self, key: ChatKey, op: State, duration_ms: int, *, owner: str, ticket: str | None, trace: str
     ) -> Grant | Busy | Overtaken:
         """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
-        deadline_s = self._deadline_s()
-        verdict, place, *rest = await self._promise(
-            _keys(key),
-            (self._now(), owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace),
-        )
-        if verdict == b"go":
-            told_ms_ago = int(rest[0])
-            told = told_ms_ago if told_ms_ago >= 0 else None
-            return Grant(key, owner, op, deadline_s, told, place.decode())
-        if verdict == b"busy":
-            return Busy(place.decode(), int(rest[0]))
-        return Overtaken()
+        for _ in range(_ASK_AT_MOST):
+            ends_us, deadline_s = await self._patience_ends_us(), self._deadline_s()
+            verdict, *rest = await self._promise(
+                _keys(key),
+                (self._now(), owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us),
+            )
+            if verdict == b"go":
+                told_ms_ago = int(rest[1])
+                told = told_ms_ago if told_ms_ago >= 0 else None
+                return Grant(key, owner, op, deadline_s, told, rest[0].decode())
+            if verdict == b"busy":
+                return Busy(rest[0].decode(), int(rest[1]))
+            if verdict == b"overtaken":
+                return Overtaken()
+            self._ahead_us = None  # we still wait, so its clock was set, or it is slow: look at the clock again
+        raise StoreUnavailable
 
     async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
         """Record what became of a command's call (see `ports.Indicators.settle_command`)."""
@@ -89,7 +104,11 @@ class RedisIndicators:
 
     async def server(self) -> str:
         """Name the server that answers (see `ports.Indicators.server`)."""
-        return str((await command(self._redis, "INFO", "server"))["run_id"])
+        asked_us = self._monotonic_us()
+        told = await command(self._redis, "INFO", "server")
+        # Read after we asked: so much ahead of our clock, or less.
+        self._ahead_us = int(self._now() or told["server_time_usec"]) - asked_us
+        return str(told["run_id"])
 
     async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
         """Put back a command that the record does not know (see `ports.Indicators.reassert`)."""
@@ -140,6 +159,16 @@ class RedisIndicators:
         """How long after a promise was asked for its call was answered."""
         asked_s = grant.deadline_s - self._lease_ms / 1000
         return round((self._monotonic() - asked_s) * 1000) - report.answered_ms_ago
+
+    async def _patience_ends_us(self) -> int:
+        """When nobody waits any more for what is asked now, on Redis' clock; never too early."""
+        if self._ahead_us is None:
+            await self.server()
+        assert self._ahead_us is not None
+        return self._monotonic_us() + self._ahead_us + self._patience_us
+
+    def _monotonic_us(self) -> int:
+        return round(self._monotonic() * 1_000_000)
 
     def _deadline_s(self) -> float:
         """When a lease that we ask for now surely ends; counted from before the request, so never too late."""

@@ -36,7 +36,7 @@ async def ephemeral_keys(site: Site) -> int:
     async with Redis(port=site.redis_ports[0]) as client:
         keys: list[bytes] = await client.keys("*")
     ours = [key for key in keys if not key.endswith(b":health-check")]
-    return sum(key.startswith((b"pg:c:", b"pg:x:", b"arq:", b"pg:owed", b"pg:queue", b"pg:w:")) for key in ours)
+    return sum(key.startswith((b"pg:c:", b"arq:", b"pg:owed", b"pg:queue", b"pg:w:")) for key in ours)
 
 
 async def soak(seconds: float, folder: Path) -> list[str]:

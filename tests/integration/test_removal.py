@@ -132,7 +132,7 @@ class Scene:
     def __init__(self, redis: AsyncRedis, clock: VirtualClock, tenant: Tenant) -> None:
         self.redis, self.clock, self.tenant = redis, clock, tenant
         self.indicators = RedisIndicators(
-            redis, lease_s=5.5, echo_s=10, monotonic=clock.monotonic, clock_us=clock.redis_us
+            redis, lease_s=5.5, echo_s=10, patience_s=2, monotonic=clock.monotonic, clock_us=clock.redis_us
         )
         self.removal = RedisRemoval(redis, echo_s=10, hold_s=30, clock_us=clock.redis_us)
         self.key = ChatKey(tenant.instance.id, CHAT)

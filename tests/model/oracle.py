@@ -60,7 +60,7 @@ STORM_S = 8.5
 NOT_CONNECTED_S = 20.0
 
 
-_BRIEF = (b"pg:instance:", b"arq:in-progress:", b"pg:x:")
+_BRIEF = (b"pg:instance:", b"arq:in-progress:")
 """The instances themselves, and what expires by itself in minutes."""
 
 

@@ -302,6 +302,7 @@ class World:
             Link(self, node),  # type: ignore[arg-type]
             lease_s=LEASE_S,
             echo_s=ECHO_S,
+            patience_s=REDIS_TIMEOUT_S,
             monotonic=node.monotonic,
             clock_us=self.redis_us,
         )
@@ -410,7 +411,7 @@ class World:
 
     def run_script(self, words: tuple[Any, ...], doing: Command | Wake | None) -> Any:
         if words[0] == "INFO":
-            return {"run_id": self.server}
+            return {"run_id": self.server, "server_time_usec": self.redis_us()}
         if words[0] in {"EVALSHA", "EVAL"}:
             # Redis reads its clock when it runs the script, not when somebody asked for it.
             at = 3 + int(words[2])

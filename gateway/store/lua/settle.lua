@@ -89,8 +89,6 @@ local age = now - tonumber(ARGV[12]) / 1000
 local was_lost = duration >= 0 and rec.ticket < tonumber(ARGV[12]) and told >= 0 and age < TOMBSTONE
 
 if rec.owner ~= owner and not was_lost then
-  -- A promise of ours that is still on its way must not take the chat after we gave up on it.
-  if result == 'failed' then redis.call('SET', 'pg:x:' .. owner, 1, 'PX', WITHDRAWN) end
   repair()
   return {'lost', -1}
 end
