@@ -65,7 +65,7 @@ class RedisIndicators:
             if verdict == b"go":
                 told_ms_ago = int(rest[1])
                 told = told_ms_ago if told_ms_ago >= 0 else None
-                return Grant(key, owner, op, deadline_s, told, rest[0].decode())
+                return Grant(key, owner, op, deadline_s, told, rest[0].decode(), int(rest[2]))
             if verdict == b"busy":
                 return Busy(rest[0].decode(), int(rest[1]))
             if verdict == b"overtaken":
@@ -105,7 +105,9 @@ class RedisIndicators:
     async def server(self) -> str:
         """Name the server that answers (see `ports.Indicators.server`)."""
         asked_us = self._monotonic_us()
-        told = await command(self._redis, "INFO", "server")
+        told = await command(self._redis, "INFO", "server", "replication")
+        if told["role"] != "master" or told.get("min_slaves_good_slaves") == 0:
+            raise StoreUnavailable  # it takes no writes, and what it knows may be lost
         # Read after we asked: so much ahead of our clock, or less.
         self._ahead_us = int(self._now() or told["server_time_usec"]) - asked_us
         return str(told["run_id"])
@@ -150,15 +152,16 @@ class RedisIndicators:
                 self._echo_ms,
                 retry_ms,
                 grant.ticket or "0",
-                self._answered_after_ms(grant, report) if duration_ms >= 0 else -1,
+                self._answered_by_ms(grant, report) if duration_ms >= 0 else 0,
             ),
         )
         return Settled(lost_lease=verdict == b"lost", late_ms=int(late_ms) if int(late_ms) >= 0 else None)
 
-    def _answered_after_ms(self, grant: Grant, report: Report) -> int:
-        """How long after a promise was asked for its call was answered."""
+    def _answered_by_ms(self, grant: Grant, report: Report) -> int:
+        """When a command's call was answered at the latest, on Redis' clock: so long after its promise."""
         asked_s = grant.deadline_s - self._lease_ms / 1000
-        return round((self._monotonic() - asked_s) * 1000) - report.answered_ms_ago
+        after_ms = round((self._monotonic() - asked_s) * 1000) - report.answered_ms_ago
+        return grant.promised_ms + min(after_ms, self._lease_ms)
 
     async def _patience_ends_us(self) -> int:
         """When nobody waits any more for what is asked now, on Redis' clock; never too early."""

@@ -201,6 +201,14 @@ async def test_a_promise_that_a_stopped_redis_runs_too_late_is_not_made(tmp_path
             assert not await redis.exists(keys.record(KEY.instance_id, KEY.chat.jid))
 
 
+async def test_a_primary_that_is_cut_off_from_its_replicas_is_as_good_as_away(chats: Chats) -> None:
+    await chats.redis.config_set("min-replicas-to-write", 1)
+    with pytest.raises(StoreUnavailable):
+        await chats.indicators.server()
+    await chats.redis.config_set("min-replicas-to-write", 0)
+    assert await chats.indicators.server()
+
+
 @pytest.mark.parametrize("step_s", [3600, -3600])
 async def test_a_redis_whose_clock_is_set_goes_on_promising(chats: Chats, step_s: int) -> None:
     await chats.command(TYPING, 5)

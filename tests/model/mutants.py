@@ -179,6 +179,11 @@ MUTANTS = (
         lua("promise", "if now_us > tonumber(ARGV[9]) then return {'expired'} end", ""),
         kind="single redis stopped",
     ),
+    Mutant(
+        "a duration counts from its promise where the answer's age is stale",
+        lua("settle", "math.min(answered, tonumber(ARGV[13]))", "answered"),
+        first_seed=107792,
+    ),
     Mutant("re-assertion after data loss", _no_memory, kind="single redis failover"),
     Mutant(
         "settle of a lost record",

@@ -2,7 +2,7 @@
 -- KEYS record, owed, queue
 -- ARGV clock (us or ''), owner, ticket ('0' on arrival; negative: arrived so many us ago), op, duration, lease, echo, trace,
 --      deadline (us)
--- Returns {'go', ticket, ms since something was shown or -1} | {'busy', ticket, ms until the lease ends} | {'overtaken', ticket}
+-- Returns {'go', ticket, ms since something was shown or -1, now} | {'busy', ticket, ms until the lease ends} | {'overtaken', ticket}
 --         | {'expired'} after the deadline
 local now_us = clock(ARGV[1])
 local now, owner, ticket, op = math.floor(now_us / 1000), ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -38,4 +38,4 @@ rec.owner, rec.op, rec.lease, rec.ends = owner, op, now + lease, now + duration
 rec.trace = ARGV[8]
 arm(rec, now + lease + duration, now_us)
 save(rec)
-return {'go', whole(ticket), rec.sent > 0 and now - rec.sent or -1}
+return {'go', whole(ticket), rec.sent > 0 and now - rec.sent or -1, now}
