@@ -111,7 +111,7 @@ async def rolling_deploy(site: Site, load: Load) -> float:
 async def redis_clients_killed(site: Site, load: Load) -> float:
     async with Redis.from_url(site.redis_urls[0]) as client:
         for _ in range(5):
-            await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
+            await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             await asyncio.sleep(0.2)
     return 0.0
 
