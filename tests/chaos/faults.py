@@ -97,10 +97,11 @@ async def _stopped(process: Process, seconds: float) -> float:
 
 
 async def rolling_deploy(site: Site, load: Load) -> float:
-    for worker in site.workers:
+    """Each is back before the next one goes, as every deployer has it."""
+    for worker, url in zip(site.workers, site.workers_ready, strict=True):
         await asyncio.to_thread(worker.stop)
         worker.start()
-        await asyncio.sleep(1.5)
+        await wait_for(url)
     for gateway, url in zip(site.gateways, site.urls, strict=True):
         await asyncio.to_thread(gateway.stop)
         gateway.start()

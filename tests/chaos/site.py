@@ -101,9 +101,10 @@ class Site:
         self.network, self._machines = network, machines or {}
         self.disk: SmallDisk | None = None
         self._redis_options, self._redis_env = redis_options, dict(os.environ) | dict(redis_env or {})
-        self.ports = {name: free_port() for name in ("sandbox", "g1", "g2")}
+        self.ports = {name: free_port() for name in ("sandbox", "g1", "g2", "w1", "w2")}
         self.sandbox_url = f"http://{self._address('sandbox')}:{self.ports['sandbox']}"
         self.urls = [f"http://{self._address(name)}:{self.ports[name]}" for name in ("g1", "g2")]
+        self.workers_ready = [f"http://{self._address(name)}:{self.ports[name]}/readyz" for name in ("w1", "w2")]
         self.redis: list[Process] = []
         self.redis_urls: list[str] = []
         self.sentinels: list[Process] = []
@@ -114,7 +115,6 @@ class Site:
             "PRESENCE_SECRETS__PEPPER": secrets.token_hex(16),
             "PRESENCE_UPSTREAM__KIND": "sandbox",
             "PRESENCE_UPSTREAM__URL": self.sandbox_url,
-            "PRESENCE_WORKER__PORT": "0",
             "PRESENCE_ADMIN__PORT": "0",
             "PRESENCE_LOG__LEVEL": "warning",
             **(settings or {}),
@@ -130,7 +130,15 @@ class Site:
             )
             for name in ("g1", "g2")
         ]
-        self.workers = [self._process(name, [*python, "workers"], self.env) for name in ("w1", "w2")]
+        self.workers = [
+            self._process(
+                name,
+                [*python, "workers"],
+                self.env
+                | {"PRESENCE_WORKER__HOST": self._address(name), "PRESENCE_WORKER__PORT": str(self.ports[name])},
+            )
+            for name in ("w1", "w2")
+        ]
         self.account_token = ""
 
     def _process(self, name: str, command: list[str], env: dict[str, str]) -> Process:
@@ -184,7 +192,7 @@ class Site:
         await asyncio.to_thread(self._make_account)
         for process in (*self.gateways, *self.workers):
             process.start()
-        for url in (self.sandbox_url + "/calls", *(f"{url}/health" for url in self.urls)):
+        for url in (self.sandbox_url + "/calls", *(f"{url}/health" for url in self.urls), *self.workers_ready):
             await wait_for(url)
 
     def _wait_for_redis(self) -> None:
