@@ -25,6 +25,7 @@ class Grant:
         deadline_s: when the lease ends, on the local monotonic clock.
         told_ms_ago: when the upstream was last told to show something, or None where that is long ago.
         ticket: a command's place among the chat's commands; '' for a wake-up.
+        promised_ms: when a command's promise was made, on Redis' clock.
     """
 
     key: ChatKey
@@ -33,6 +34,7 @@ class Grant:
     deadline_s: float
     told_ms_ago: int | None = None
     ticket: str = ""
+    promised_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,10 @@ class Indicators(Protocol):
         ...
 
     async def server(self) -> str:
-        """Name the server that answers; a restarted one, or a replica that took over, has another name."""
+        """Name the server that answers; a restarted one, or a replica that took over, has another name.
+
+        One that takes no writes is as good as away.
+        """
         ...
 
     async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:

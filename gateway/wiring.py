@@ -122,7 +122,12 @@ def _build(
         default_upstream=Target(settings.upstream.kind, settings.upstream.url, "", settings.upstream.credential),
         instances_per_account=settings.limits.instances_per_account,
     )
-    indicators = RedisIndicators(pipeline, lease_s=settings.lease_s, echo_s=settings.presence.echo_s)
+    indicators = RedisIndicators(
+        pipeline,
+        lease_s=settings.lease_s,
+        echo_s=settings.presence.echo_s,
+        patience_s=settings.redis.timeout_s,
+    )
     admission = RedisAdmission(
         pipeline,
         per_minute=settings.limits.per_minute,

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from world import VirtualClock
 
 from gateway.embedded import start_valkey
+from gateway.store.pipeline import Pipeline, open_pipeline
 from gateway.store.redis import open_redis
 
 # A busy machine is slow, not wrong.
@@ -31,3 +32,10 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     async with open_redis(redis_url, connect_timeout_s=1, timeout_s=5, max_connections=64) as client:
         await client.flushall()
         yield client
+
+
+@pytest.fixture
+async def pipeline(redis: Redis, redis_url: str) -> AsyncIterator[Pipeline]:
+    """The same Redis by the way that the hot path takes."""
+    async with open_pipeline(redis_url, connect_timeout_s=1, timeout_s=5) as opened:
+        yield opened

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gateway.errors import StoreUnavailable
 from gateway.model import Chat, State
 from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
@@ -11,12 +12,19 @@ from gateway.store.redis import Executor, Script, command
 
 _OVERDUE_MS = 2000
 _SWEEP_AT_MOST = 500
+_ASK_AT_MOST = 2
 
 
 class RedisIndicators:
     """`ports.Indicators` on Redis.
 
-    `clock_us` replaces Redis' own clock in tests that run in virtual time.
+    Args:
+        redis: the connections.
+        lease_s: for how long one call may own a chat.
+        echo_s: for how long after an unknown outcome an upstream may still act.
+        patience_s: for how long a reply of Redis is awaited; what it runs later, nobody waits for.
+        monotonic: the local clock.
+        clock_us: replaces Redis' own clock in tests that run in virtual time.
     """
 
     def __init__(
@@ -25,6 +33,7 @@ class RedisIndicators:
         *,
         lease_s: float,
         echo_s: float,
+        patience_s: float,
         monotonic: Callable[[], float] = time.monotonic,
         clock_us: Callable[[], int] | None = None,
     ) -> None:
@@ -36,6 +45,8 @@ class RedisIndicators:
         self._redis = redis
         self._lease_ms = round(lease_s * 1000)
         self._echo_ms = round(echo_s * 1000)
+        self._patience_us = round(patience_s * 1_000_000)
+        self._ahead_us: int | None = None  # Redis' clock minus ours, at the most
         self._monotonic = monotonic
         self._clock_us = clock_us
 
@@ -43,18 +54,22 @@ class RedisIndicators:
         self, key: ChatKey, op: State, duration_ms: int, *, owner: str, ticket: str | None, trace: str
     ) -> Grant | Busy | Overtaken:
         """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
-        deadline_s = self._deadline_s()
-        verdict, place, *rest = await self._promise(
-            _keys(key),
-            (self._now(), owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace),
-        )
-        if verdict == b"go":
-            told_ms_ago = int(rest[0])
-            told = told_ms_ago if told_ms_ago >= 0 else None
-            return Grant(key, owner, op, deadline_s, told, place.decode())
-        if verdict == b"busy":
-            return Busy(place.decode(), int(rest[0]))
-        return Overtaken()
+        for _ in range(_ASK_AT_MOST):
+            ends_us, deadline_s = await self._patience_ends_us(), self._deadline_s()
+            verdict, *rest = await self._promise(
+                _keys(key),
+                (self._now(), owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us),
+            )
+            if verdict == b"go":
+                told_ms_ago = int(rest[1])
+                told = told_ms_ago if told_ms_ago >= 0 else None
+                return Grant(key, owner, op, deadline_s, told, rest[0].decode(), int(rest[2]))
+            if verdict == b"busy":
+                return Busy(rest[0].decode(), int(rest[1]))
+            if verdict == b"overtaken":
+                return Overtaken()
+            self._ahead_us = None  # we still wait, so its clock was set, or it is slow: look at the clock again
+        raise StoreUnavailable
 
     async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
         """Record what became of a command's call (see `ports.Indicators.settle_command`)."""
@@ -87,8 +102,13 @@ class RedisIndicators:
 
     async def server(self) -> str:
         """Name the server that answers (see `ports.Indicators.server`)."""
-        told: bytes = await command(self._redis, "INFO", "server")
-        return told.partition(b"run_id:")[2].partition(b"\r")[0].decode()
+        asked_us = self._monotonic_us()
+        told = _info(await command(self._redis, "INFO", "server", "replication"))
+        if told["role"] != "master" or told.get("min_slaves_good_slaves") == "0":
+            raise StoreUnavailable  # it takes no writes, and what it knows may be lost
+        # Read after we asked: so much ahead of our clock, or less.
+        self._ahead_us = int(self._now() or told["server_time_usec"]) - asked_us
+        return told["run_id"]
 
     async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
         """Put back a command that the record does not know (see `ports.Indicators.reassert`)."""
@@ -130,15 +150,26 @@ class RedisIndicators:
                 self._echo_ms,
                 retry_ms,
                 grant.ticket or "0",
-                self._answered_after_ms(grant, report) if duration_ms >= 0 else -1,
+                self._answered_by_ms(grant, report) if duration_ms >= 0 else 0,
             ),
         )
         return Settled(lost_lease=verdict == b"lost", late_ms=int(late_ms) if int(late_ms) >= 0 else None)
 
-    def _answered_after_ms(self, grant: Grant, report: Report) -> int:
-        """How long after a promise was asked for its call was answered."""
+    def _answered_by_ms(self, grant: Grant, report: Report) -> int:
+        """When a command's call was answered at the latest, on Redis' clock: so long after its promise."""
         asked_s = grant.deadline_s - self._lease_ms / 1000
-        return round((self._monotonic() - asked_s) * 1000) - report.answered_ms_ago
+        after_ms = round((self._monotonic() - asked_s) * 1000) - report.answered_ms_ago
+        return grant.promised_ms + min(after_ms, self._lease_ms)
+
+    async def _patience_ends_us(self) -> int:
+        """When nobody waits any more for what is asked now, on Redis' clock; never too early."""
+        if self._ahead_us is None:
+            await self.server()
+        assert self._ahead_us is not None
+        return self._monotonic_us() + self._ahead_us + self._patience_us
+
+    def _monotonic_us(self) -> int:
+        return round(self._monotonic() * 1_000_000)
 
     def _deadline_s(self) -> float:
         """When a lease that we ask for now surely ends; counted from before the request, so never too late."""
@@ -150,6 +181,11 @@ class RedisIndicators:
 
 def _keys(key: ChatKey) -> tuple[str, str, str]:
     return keys.record(key.instance_id, key.chat.jid), keys.OWED, keys.QUEUE
+
+
+def _info(told: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in told.decode().splitlines())
+    return {name: value for name, _, value in lines}
 
 
 def parse_key(instance_id: str, jid: str) -> ChatKey:

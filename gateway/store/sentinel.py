@@ -10,10 +10,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from redis.asyncio import BlockingConnectionPool, Connection
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 SCHEME = "sentinel://"
 _PORT = 26379
+_REFUSES_WRITES = "NOREPLICAS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,14 @@ class PrimaryConnection(Connection):
         await super()._connect()  # type: ignore[no-untyped-call]
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Leave a primary that was demoted meanwhile: it would refuse every write from now on."""
+        """Leave a primary that was demoted or cut off meanwhile: it would refuse every write from now on."""
         try:
             return await super().read_response(*args, **options)
-        except ReadOnlyError as error:
+        except ResponseError as error:
+            if not str(error).startswith(_REFUSES_WRITES) and not isinstance(error, ReadOnlyError):
+                raise
             await self.disconnect()
-            raise RedisConnectionError("the primary was demoted") from error
+            raise RedisConnectionError("this primary takes no writes any more") from error
 
 
 def sentinel_pool(url: str, *, connect_timeout_s: float, **options: Any) -> BlockingConnectionPool:

@@ -1,13 +1,18 @@
 """The rows of the fault table: what is done to a site while it is under load, and how late a pause may then be."""
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
 from chaos.load import Load
 from chaos.site import Process, Site, wait_for
+from chaos.stages import Stage, far_redis, one_redis, replicas, small_disk, two_sides
 
 Strike = Callable[[Site, Load], Awaitable[float]]
 """Does it and mends it; returns for how many seconds the part was down."""
@@ -20,9 +25,11 @@ class Row:
     name: str
     strike: Strike
     bound_s: float
+    stage: Stage = one_redis
     plus_downtime: bool = False
-    sentinel: bool = False
     none_refused: bool = False
+    some_refused: bool = False
+    may_be_early: bool = False  # two primaries for a moment: what one of them lost is told again too late
 
 
 async def _down(processes: list[Process], seconds: float) -> float:
@@ -90,10 +97,11 @@ async def _stopped(process: Process, seconds: float) -> float:
 
 
 async def rolling_deploy(site: Site, load: Load) -> float:
-    for worker in site.workers:
+    """Each is back before the next one goes, as every deployer has it."""
+    for worker, url in zip(site.workers, site.workers_ready, strict=True):
         await asyncio.to_thread(worker.stop)
         worker.start()
-        await asyncio.sleep(1.5)
+        await wait_for(url)
     for gateway, url in zip(site.gateways, site.urls, strict=True):
         await asyncio.to_thread(gateway.stop)
         gateway.start()
@@ -102,11 +110,9 @@ async def rolling_deploy(site: Site, load: Load) -> float:
 
 
 async def redis_clients_killed(site: Site, load: Load) -> float:
-    from redis.asyncio import Redis
-
-    async with Redis(port=site.redis_ports[0]) as client:
+    async with Redis.from_url(site.redis_urls[0]) as client:
         for _ in range(5):
-            await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
+            await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             await asyncio.sleep(0.2)
     return 0.0
 
@@ -138,21 +144,81 @@ async def upstream_down(site: Site, load: Load) -> float:
 
 
 async def primary_killed(site: Site, load: Load) -> float:
-    from redis.asyncio import Redis
-    from redis.exceptions import RedisError
-
     began = time.monotonic()
     site.redis[0].kill()
-    while time.monotonic() < began + 30:
-        for port in site.redis_ports[1:]:
-            try:
-                async with Redis(port=port, socket_timeout=1) as client:
-                    if (await client.info("replication"))["role"] == "master":
-                        return time.monotonic() - began
-            except RedisError:
-                continue
+    await _becomes("master", site.redis_urls[1:])
+    return time.monotonic() - began
+
+
+async def sides_parted(site: Site, load: Load) -> float:
+    """A primary that is alive is replaced, and told so when the network is whole again."""
+    assert site.network is not None
+    began = time.monotonic()
+    site.network.cut("left", "right")
+    await _becomes("master", site.redis_urls[1:])
+    await asyncio.sleep(began + 8.0 - time.monotonic())
+    site.network.mend("left", "right")
+    await _becomes("slave", site.redis_urls[:1])
+    return time.monotonic() - began
+
+
+async def _becomes(role: str, urls: list[str]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for url in urls:
+            with contextlib.suppress(RedisError):
+                async with Redis.from_url(url, socket_timeout=1) as client:
+                    if (await client.info("replication"))["role"] == role:
+                        return
         await asyncio.sleep(0.1)
-    raise AssertionError("nobody was promoted")
+    raise AssertionError(f"none became {role}")
+
+
+async def redis_out_of_reach(site: Site, load: Load) -> float:
+    assert site.network is not None
+    site.network.unplug("redis")
+    await asyncio.sleep(5.0)
+    site.network.plug("redis")
+    return 5.0
+
+
+async def disk_full(site: Site, load: Load) -> float:
+    """Valkey ends at a write that it cannot sync, and is started again and again, as a supervisor does."""
+    assert site.disk is not None
+    began = time.monotonic()
+    site.disk.fill()
+    while time.monotonic() < began + 4.0:
+        if not site.redis[0].runs:
+            site.redis[0].start()
+        await asyncio.sleep(0.2)
+    return await _disk_has_room(site, began)
+
+
+async def disk_full_unsynced(site: Site, load: Load) -> float:
+    """Valkey goes on and refuses every write."""
+    assert site.disk is not None
+    async with Redis.from_url(site.redis_urls[0]) as client:
+        await client.config_set("appendfsync", "everysec")
+        began = time.monotonic()
+        site.disk.fill()
+        await asyncio.sleep(4.0)
+        down_s = await _disk_has_room(site, began)
+        await client.config_set("appendfsync", "always")
+    return down_s
+
+
+async def _disk_has_room(site: Site, since: float) -> float:
+    assert site.disk is not None
+    site.disk.free()
+    if not site.redis[0].runs:
+        site.redis[0].start()
+    while True:
+        with contextlib.suppress(RedisError):
+            async with Redis.from_url(site.redis_urls[0], socket_timeout=1) as client:
+                await client.set("chaos", 1)
+                await client.delete("chaos")
+                return time.monotonic() - since
+        await asyncio.sleep(0.05)
 
 
 STEP_S = 6.0 + 4.5
@@ -169,7 +235,19 @@ ROWS = (
     Row("Redis: CLIENT KILL, 5 times", redis_clients_killed, 0.5),
     Row("Redis: kill -9, 2 s", redis_killed, 0.2, plus_downtime=True),
     Row("Redis: stopped 10 s", redis_stopped, 1.0, plus_downtime=True),
-    Row("Sentinel: primary kill -9", primary_killed, 1.0, plus_downtime=True, sentinel=True),
+    Row("Redis: disk full, 4 s", disk_full, 0.5, small_disk, plus_downtime=True, some_refused=True),
+    Row("Redis: disk full, 4 s, everysec", disk_full_unsynced, 0.5, small_disk, plus_downtime=True, some_refused=True),
+    Row("network: Redis cut off, 5 s", redis_out_of_reach, 1.0, far_redis, plus_downtime=True, some_refused=True),
+    Row("Sentinel: primary kill -9", primary_killed, 1.0, replicas, plus_downtime=True),
+    Row(
+        "Sentinel: primary cut off, 8 s",
+        sides_parted,
+        1.0,
+        two_sides,
+        plus_downtime=True,
+        some_refused=True,
+        may_be_early=True,
+    ),
     Row("upstream: resets, 4 s", upstream_down, STEP_S, plus_downtime=True),
     Row("upstream: hangs, 4 s", upstream("hang"), STEP_S, plus_downtime=True),
     Row("upstream: answers 500, 4 s", upstream("status", status=500), STEP_S, plus_downtime=True),

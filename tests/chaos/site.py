@@ -10,9 +10,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
+
+from chaos.disk import SmallDisk
+from chaos.network import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S = 30.0
@@ -69,16 +73,40 @@ class Process:
 
 
 class Site:
-    """Two gateways, two workers, a sandbox, and one Valkey or a primary with replicas and sentinels."""
+    """Two gateways, two workers, a sandbox, and one Valkey or a primary with replicas and sentinels.
 
-    def __init__(self, folder: Path, *, sentinel: bool = False, settings: dict[str, str] | None = None) -> None:
+    Args:
+        folder: where its files and its log are.
+        sentinel: whether there are replicas and sentinels.
+        settings: environment variables of the gateways and workers.
+        network: machines for the processes to run on; None where all share this one.
+        machines: on which of them a process runs, by its name; those not named here run outside of them.
+        redis_options: more options of Valkey.
+        redis_env: more environment variables of Valkey.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sentinel: bool = False,
+        settings: Mapping[str, str] | None = None,
+        network: Network | None = None,
+        machines: Mapping[str, str] | None = None,
+        redis_options: tuple[str, ...] = (),
+        redis_env: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.log = folder / "site.log"
-        self.ports = {name: free_port() for name in ("sandbox", "g1", "g2")}
-        self.sandbox_url = f"http://127.0.0.1:{self.ports['sandbox']}"
-        self.urls = [f"http://127.0.0.1:{self.ports[name]}" for name in ("g1", "g2")]
+        self.network, self._machines = network, machines or {}
+        self.disk: SmallDisk | None = None
+        self._redis_options, self._redis_env = redis_options, dict(os.environ) | dict(redis_env or {})
+        self.ports = {name: free_port() for name in ("sandbox", "g1", "g2", "w1", "w2")}
+        self.sandbox_url = f"http://{self._address('sandbox')}:{self.ports['sandbox']}"
+        self.urls = [f"http://{self._address(name)}:{self.ports[name]}" for name in ("g1", "g2")]
+        self.workers_ready = [f"http://{self._address(name)}:{self.ports[name]}/readyz" for name in ("w1", "w2")]
         self.redis: list[Process] = []
-        self.redis_ports: list[int] = []
+        self.redis_urls: list[str] = []
         self.sentinels: list[Process] = []
         redis_url = self._plan_sentinel() if sentinel else self._plan_redis()
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
@@ -87,54 +115,68 @@ class Site:
             "PRESENCE_SECRETS__PEPPER": secrets.token_hex(16),
             "PRESENCE_UPSTREAM__KIND": "sandbox",
             "PRESENCE_UPSTREAM__URL": self.sandbox_url,
-            "PRESENCE_WORKER__PORT": "0",
             "PRESENCE_ADMIN__PORT": "0",
             "PRESENCE_LOG__LEVEL": "warning",
             **(settings or {}),
         }
         python = [sys.executable, "-m"]
-        self.sandbox = self._process(
-            "sandbox", [*python, "gateway", "sandbox", "--port", str(self.ports["sandbox"])], self.env
-        )
+        listen = ("--host", self._address("sandbox"), "--port", str(self.ports["sandbox"]))
+        self.sandbox = self._process("sandbox", [*python, "gateway", "sandbox", *listen], self.env)
         self.gateways = [
             self._process(
-                name, [*python, "gateway", "serve"], self.env | {"PRESENCE_HTTP__PORT": str(self.ports[name])}
+                name,
+                [*python, "gateway", "serve"],
+                self.env | {"PRESENCE_HTTP__HOST": self._address(name), "PRESENCE_HTTP__PORT": str(self.ports[name])},
             )
             for name in ("g1", "g2")
         ]
-        self.workers = [self._process(name, [*python, "workers"], self.env) for name in ("w1", "w2")]
+        self.workers = [
+            self._process(
+                name,
+                [*python, "workers"],
+                self.env
+                | {"PRESENCE_WORKER__HOST": self._address(name), "PRESENCE_WORKER__PORT": str(self.ports[name])},
+            )
+            for name in ("w1", "w2")
+        ]
         self.account_token = ""
 
     def _process(self, name: str, command: list[str], env: dict[str, str]) -> Process:
-        return Process(name, command, env, self.log)
+        inside = self.network.inside(self._machines.get(name, "")) if self.network else []
+        return Process(name, [*inside, *command], env, self.log)
+
+    def _address(self, name: str) -> str:
+        return self.network.address(self._machines.get(name, "")) if self.network else "127.0.0.1"
 
     def _plan_redis(self) -> str:
-        return f"redis://127.0.0.1:{self._plan_valkey('redis')}"
+        host, port = self._plan_valkey("redis")
+        return f"redis://{host}:{port}"
 
-    def _plan_valkey(self, name: str, *options: str) -> int:
-        port, folder = free_port(), self.folder / name
+    def _plan_valkey(self, name: str, *options: str) -> tuple[str, int]:
+        host, port, folder = self._address(name), free_port(), self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         command = [valkey_binary(), "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
-        command += ["--appendfsync", "always", "--repl-diskless-sync-delay", "0", "--bind", "127.0.0.1", *options]
-        self.redis.append(self._process(name, command, dict(os.environ)))
-        self.redis_ports.append(port)
-        return port
+        command += ["--appendfsync", "always", "--repl-diskless-sync-delay", "0", "--bind", host]
+        command += ["--protected-mode", "no", *self._redis_options, *options]
+        self.redis.append(self._process(name, command, self._redis_env))
+        self.redis_urls.append(f"redis://{host}:{port}")
+        return host, port
 
     def _plan_sentinel(self) -> str:
-        primary = self._plan_valkey("primary")
+        primary = "{} {}".format(*self._plan_valkey("primary"))
         for number in (1, 2):
-            self._plan_valkey(f"replica{number}", "--replicaof", f"127.0.0.1 {primary}")
+            self._plan_valkey(f"replica{number}", "--replicaof", primary)
         addresses = []
         for number in (1, 2, 3):
-            port, file = free_port(), self.folder / f"sentinel{number}.conf"
+            name = f"sentinel{number}"
+            host, port, file = self._address(name), free_port(), self.folder / f"{name}.conf"
             file.write_text(
-                f"port {port}\nbind 127.0.0.1\ndir {self.folder}\nsentinel monitor pg 127.0.0.1 {primary} 2\n"
+                f"port {port}\nbind {host}\nprotected-mode no\ndir {self.folder}\nsentinel monitor pg {primary} 2\n"
                 "sentinel down-after-milliseconds pg 1000\nsentinel failover-timeout pg 4000\n"
                 "sentinel parallel-syncs pg 1\n"
             )
-            name = f"sentinel{number}"
             self.sentinels.append(self._process(name, [valkey_binary(), str(file), "--sentinel"], dict(os.environ)))
-            addresses.append(f"127.0.0.1:{port}")
+            addresses.append(f"{host}:{port}")
         return f"sentinel://{','.join(addresses)}/pg"
 
     @property
@@ -150,16 +192,16 @@ class Site:
         await asyncio.to_thread(self._make_account)
         for process in (*self.gateways, *self.workers):
             process.start()
-        for url in (self.sandbox_url + "/calls", *(f"{url}/health" for url in self.urls)):
+        for url in (self.sandbox_url + "/calls", *(f"{url}/health" for url in self.urls), *self.workers_ready):
             await wait_for(url)
 
     def _wait_for_redis(self) -> None:
         from redis import Redis, RedisError
 
         deadline = time.monotonic() + _START_S
-        for number, port in enumerate(self.redis_ports):
+        for number, url in enumerate(self.redis_urls):
             while time.monotonic() < deadline:
-                with contextlib.suppress(RedisError), Redis(port=port) as client:
+                with contextlib.suppress(RedisError), Redis.from_url(url) as client:
                     info = client.info("replication")
                     if number == 0 or info.get("master_link_status") == "up":
                         break

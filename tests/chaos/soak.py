@@ -33,10 +33,10 @@ def descriptors(process: Process) -> int:
 
 async def ephemeral_keys(site: Site) -> int:
     """Count what belongs to chats and jobs, not to accounts."""
-    async with Redis(port=site.redis_ports[0]) as client:
+    async with Redis.from_url(site.redis_urls[0]) as client:
         keys: list[bytes] = await client.keys("*")
     ours = [key for key in keys if not key.endswith(b":health-check")]
-    return sum(key.startswith((b"pg:c:", b"pg:x:", b"arq:", b"pg:owed", b"pg:queue", b"pg:w:")) for key in ours)
+    return sum(key.startswith((b"pg:c:", b"arq:", b"pg:owed", b"pg:queue", b"pg:w:")) for key in ours)
 
 
 async def soak(seconds: float, folder: Path) -> list[str]:

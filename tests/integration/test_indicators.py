@@ -1,16 +1,23 @@
 """The record's four scripts in virtual time on a real Valkey: every rule of design section 4 by itself."""
 
+import os
+import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from redis.asyncio import Redis
 from world import VirtualClock
 
+from gateway.embedded import start_valkey
+from gateway.errors import StoreUnavailable
 from gateway.model import Chat, State
 from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
+from gateway.store.pipeline import Pipeline, open_pipeline
+from gateway.store.redis import open_redis
 
 KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
 OTHER_TENANT = ChatKey("i2", KEY.chat)
@@ -86,9 +93,9 @@ class Chats:
 
 
 @pytest.fixture
-async def chats(redis: Redis, clock: VirtualClock) -> Chats:
+async def chats(redis: Redis, pipeline: Pipeline, clock: VirtualClock) -> Chats:
     indicators = RedisIndicators(
-        redis, lease_s=LEASE_MS / 1000, echo_s=10, monotonic=clock.monotonic, clock_us=clock.redis_us
+        pipeline, lease_s=LEASE_MS / 1000, echo_s=10, patience_s=2, monotonic=clock.monotonic, clock_us=clock.redis_us
     )
     return Chats(redis, clock, indicators)
 
@@ -177,6 +184,44 @@ async def test_a_promise_whose_reply_was_lost_may_be_asked_for_again_by_its_owne
     await chats.promise(TYPING, 5, owner="me")
     assert isinstance(await chats.promise(TYPING, 5, owner="me"), Grant)
     assert len(await chats.queued()) == 1
+
+
+async def test_a_promise_that_a_stopped_redis_runs_too_late_is_not_made(tmp_path: Path) -> None:
+    """Its caller was told 503, and its gateway may be gone before it can take anything back."""
+    with start_valkey(tmp_path, "--appendonly", "no") as valkey:
+        async with open_pipeline(valkey.url, connect_timeout_s=1, timeout_s=0.3) as pipeline:
+            indicators = RedisIndicators(pipeline, lease_s=5.5, echo_s=10, patience_s=0.3)
+            await indicators.promise(OTHER_TENANT, TYPING, 0, owner="other", ticket=None, trace="")
+            os.kill(valkey.pid, signal.SIGSTOP)
+            with pytest.raises(StoreUnavailable):
+                await indicators.promise(KEY, TYPING, 5000, owner="me", ticket=None, trace="")
+            os.kill(valkey.pid, signal.SIGCONT)
+        async with open_redis(valkey.url, connect_timeout_s=1, timeout_s=5, max_connections=4) as redis:
+            asked = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+            assert asked > 1  # it read what its socket held
+            assert not await redis.exists(keys.record(KEY.instance_id, KEY.chat.jid))
+
+
+async def test_a_primary_that_is_cut_off_from_its_replicas_is_as_good_as_away(chats: Chats) -> None:
+    await chats.redis.config_set("min-replicas-to-write", 1)
+    with pytest.raises(StoreUnavailable):
+        await chats.indicators.server()
+    await chats.redis.config_set("min-replicas-to-write", 0)
+    assert await chats.indicators.server()
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+async def test_a_redis_whose_clock_is_set_goes_on_promising(chats: Chats, step_s: int) -> None:
+    await chats.command(TYPING, 5)
+    chats.indicators._clock_us = lambda: chats.clock.redis_us() + step_s * 1_000_000
+    await chats.granted(PAUSED, key=OTHER_TENANT)
+
+
+async def test_a_redis_that_is_always_too_late_is_unavailable(chats: Chats) -> None:
+    chats.indicators._patience_us = -1
+    with pytest.raises(StoreUnavailable):
+        await chats.promise(TYPING, 5)
+    assert await chats.queued() == {}
 
 
 @pytest.mark.parametrize("seconds", [5, 0])

@@ -14,6 +14,7 @@ from gateway.store import keys
 from gateway.store.admission import RedisAdmission
 from gateway.store.checker import RedisChecker
 from gateway.store.indicators import RedisIndicators
+from gateway.store.pipeline import Pipeline
 from gateway.store.redis import command
 from gateway.store.removal import RedisRemoval
 from gateway.store.tenancy import RedisTenancy
@@ -129,10 +130,10 @@ async def test_the_checker_finds_what_a_careless_hand_breaks(house: House, tenan
 class Scene:
     """An instance that owes, a clock that we move, and the worker's part played by hand."""
 
-    def __init__(self, redis: AsyncRedis, clock: VirtualClock, tenant: Tenant) -> None:
+    def __init__(self, redis: AsyncRedis, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant) -> None:
         self.redis, self.clock, self.tenant = redis, clock, tenant
         self.indicators = RedisIndicators(
-            redis, lease_s=5.5, echo_s=10, monotonic=clock.monotonic, clock_us=clock.redis_us
+            pipeline, lease_s=5.5, echo_s=10, patience_s=2, monotonic=clock.monotonic, clock_us=clock.redis_us
         )
         self.removal = RedisRemoval(redis, echo_s=10, hold_s=30, clock_us=clock.redis_us)
         self.key = ChatKey(tenant.instance.id, CHAT)
@@ -155,8 +156,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(redis: AsyncRedis, clock: VirtualClock, tenant: Tenant) -> Scene:
-    return Scene(redis, clock, tenant)
+def scene(redis: AsyncRedis, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant) -> Scene:
+    return Scene(redis, pipeline, clock, tenant)
 
 
 async def test_a_pending_pause_is_brought_forward_and_the_credential_outlives_it(scene: Scene) -> None:
@@ -266,10 +267,15 @@ async def test_a_moved_or_renamed_target_of_a_leaving_instance_is_no_more(house:
 
 
 async def test_an_instance_that_owes_thousands_is_expedited_in_short_steps(
-    house: House, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    house: House,
+    tenant: Tenant,
+    redis: AsyncRedis,
+    pipeline: Pipeline,
+    clock: VirtualClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gateway.store.removal._CHATS_AT_ONCE", 7)
-    scene = Scene(redis, clock, tenant)
+    scene = Scene(redis, pipeline, clock, tenant)
     for number in range(50):
         scene.key = ChatKey(tenant.instance.id, Chat(f"55119{number:08}@s.whatsapp.net"))
         await scene.indicators.settle_command(await scene.promise(), OK, 60_000)

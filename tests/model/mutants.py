@@ -177,9 +177,14 @@ MUTANTS = (
         first_seed=275,
     ),
     Mutant(
-        "withdrawal of a refused promise",
-        lua("promise", "if redis.call('EXISTS', 'pg:x:' .. owner) == 1 then return {'overtaken', '0'} end", ""),
+        "a promise that nobody waits for any more",
+        lua("promise", "if now_us > tonumber(ARGV[9]) then return {'expired'} end", ""),
         kind="single redis stopped",
+    ),
+    Mutant(
+        "a duration counts from its promise where the answer's age is stale",
+        lua("settle", "math.min(answered, tonumber(ARGV[13]))", "answered"),
+        first_seed=107792,
     ),
     Mutant("re-assertion after data loss", _no_memory, kind="single redis failover"),
     Mutant(

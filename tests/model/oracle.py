@@ -60,7 +60,7 @@ STORM_S = 8.5
 NOT_CONNECTED_S = 20.0
 
 
-_BRIEF = (b"pg:instance:", b"arq:in-progress:", b"pg:x:")
+_BRIEF = (b"pg:instance:", b"arq:in-progress:")
 """The instances themselves, and what expires by itself in minutes."""
 
 
@@ -283,10 +283,16 @@ class _Story:
     def _is_forgotten(self, telling: "Telling") -> bool:
         """Whether Redis lost its latest writes just now, and the gateways have not told it again yet."""
         return any(
-            since <= telling.claimed_at <= to + REASSERTED_S
+            since <= telling.claimed_at <= self._told_again_at(since, to)
             for since, to, how in self.world.faults.store
             if how == "failover"
         )
+
+    def _told_again_at(self, since: float, to: float) -> float:
+        """When the gateways have said again what a failover lost; one that is stopped says it when it goes on."""
+        promised = {command.node for command in self.commands if command.sent_at <= to}
+        stops = (stop for stop in self.world.stops if stop[0] in promised)
+        return max([to, *(b for _, a, b in stops if a <= to + REASSERTED_S and b >= since)]) + REASSERTED_S
 
     def _never_dark(self, command: "Command") -> Iterable[str]:
         if self._may_be_newer(command) or any(_supersedes(newer, command, 1e9) for newer in self.commands):

@@ -43,7 +43,7 @@ class Command:
     sent_at: float
     node: str = ""
     ran_at: float | None = None  # its first step in Redis
-    granted_at: float | None = None
+    granted_at: float | None = None  # the first time, where a reply was lost
     answered_at: float | None = None  # the upstream's answer, as the gateway saw it
     outcome: Outcome | None = None
     done_at: float | None = None
@@ -247,6 +247,7 @@ class World:
         self.commands: list[Command] = []
         self.tellings: list[Telling] = []
         self.disturbances: list[tuple[float, float]] = []
+        self.stops: list[tuple[str, float, float]] = []
         self.kills = 0
         self.in_progress: dict[str, float] = {}
         self.server = "s1"
@@ -302,6 +303,7 @@ class World:
             Link(self, node),
             lease_s=LEASE_S,
             echo_s=ECHO_S,
+            patience_s=REDIS_TIMEOUT_S,
             monotonic=node.monotonic,
             clock_us=self.redis_us,
         )
@@ -358,6 +360,7 @@ class World:
         node.stalled_until = self.now + seconds
         self.say(f"{node.name}: STOPPED {where} for {seconds:.1f} s ({_doing()})")
         self.disturb(self.now, node.stalled_until)
+        self.stops.append((node.name, self.now, node.stalled_until))
         for command in self.commands:
             if command.node == node.name and command.over_at is None:
                 command.disturbed = True
@@ -410,7 +413,7 @@ class World:
 
     def run_script(self, words: tuple[Any, ...], doing: Command | Wake | None) -> Any:
         if words[0] == "INFO":
-            return b"run_id:%s\r\n" % self.server.encode()
+            return f"run_id:{self.server}\r\nserver_time_usec:{self.redis_us()}\r\nrole:master\r\n".encode()
         if words[0] in {"EVALSHA", "EVAL"}:
             # Redis reads its clock when it runs the script, not when somebody asked for it.
             at = 3 + int(words[2])
@@ -419,7 +422,7 @@ class World:
         if isinstance(doing, Command):
             if doing.ran_at is None:
                 doing.ran_at = self.now
-            if doing.done_at is None and isinstance(reply, list) and reply[0] == b"go":
+            if doing.granted_at is None and doing.done_at is None and isinstance(reply, list) and reply[0] == b"go":
                 doing.granted_at = self.now
         self.watch_queue()
         return reply

@@ -1,14 +1,16 @@
 -- Promise first: take the chat's lease and arm a provisional pause, before the upstream is told anything.
 -- KEYS record, owed, queue
--- ARGV clock (us or ''), owner, ticket ('0' on arrival; negative: arrived so many us ago), op, duration, lease, echo, trace
--- Returns {'go', ticket, ms since something was shown or -1} | {'busy', ticket, ms until the lease ends} | {'overtaken', ticket}
+-- ARGV clock (us or ''), owner, ticket ('0' on arrival; negative: arrived so many us ago), op, duration, lease, echo, trace,
+--      deadline (us)
+-- Returns {'go', ticket, ms since something was shown or -1, now} | {'busy', ticket, ms until the lease ends} | {'overtaken', ticket}
+--         | {'expired'} after the deadline
 local now_us = clock(ARGV[1])
 local now, owner, ticket, op = math.floor(now_us / 1000), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local duration, lease, echo = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local rec = load()
 
--- It gave up on us: this request lay in a socket while Redis was stopped, and its caller was told 503.
-if redis.call('EXISTS', 'pg:x:' .. owner) == 1 then return {'overtaken', '0'} end
+-- This request lay in the socket of a Redis that was stopped. Its gateway gave up on it, and its caller was told 503.
+if now_us > tonumber(ARGV[9]) then return {'expired'} end
+local rec = load()
 
 if ticket < 0 then
   ticket = now_us + ticket
@@ -38,4 +40,4 @@ rec.owner, rec.op, rec.lease, rec.ends = owner, op, now + lease, now + duration
 rec.trace = ARGV[8]
 arm(rec, now + lease + duration, now_us)
 save(rec)
-return {'go', whole(ticket), rec.sent > 0 and now - rec.sent or -1}
+return {'go', whole(ticket), rec.sent > 0 and now - rec.sent or -1, now}

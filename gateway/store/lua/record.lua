@@ -13,7 +13,6 @@
 local KEY, OWED, QUEUE = KEYS[1], KEYS[2], KEYS[3]
 local JOB_TTL = 86400000 -- arq drops a job whose blob has gone; a day outlives any downtime we promise for
 local TOMBSTONE = 30000  -- longer than any command waits for the lease, so that it still learns it was overtaken
-local WITHDRAWN = 120000 -- longer than a request lies in the socket of a Redis that was stopped, for most stops
 local LINGER = 30000     -- an indicator without an end: the phone drops it long before
 
 local LATE = 'pg:late' -- records whose pause has failed, by its own time; the owed set knows only the next try

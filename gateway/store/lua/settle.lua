@@ -3,7 +3,7 @@
 -- ARGV clock (us or ''), owner, op, result (ok|failed|unknown), duration (-1 for a wake-up),
 --      answered (how long ago), told (how long ago; -1: the telling before this one is still under way),
 --      refresh, life, echo, retry (until the next pause; -1 gives up), a command's ticket (0 for a wake-up),
---      how long after it asked for its promise a command was answered (-1: a wake-up)
+--      when a command was answered at the latest (0: a wake-up)
 -- Returns {'settled'|'lost', ms that a delivered pause was late or -1}
 local now_us = clock(ARGV[1])
 local now, owner, op, result = math.floor(now_us / 1000), ARGV[2], ARGV[3], ARGV[4]
@@ -29,17 +29,12 @@ local function repair()
   end
 end
 
-local latest = answered
-if rec.owner == owner and rec.ends > 0 and duration > 0 then
-  latest = math.min(rec.lease, rec.ends - duration + tonumber(ARGV[13]))
-end
-
 local function shown()
   if rec.state ~= op or (rec['until'] > 0 and rec['until'] <= now) then rec.since = answered end
   rec.state, rec.tries = op, 0
   -- The answer's age is too young where this request was held up on its way here (a process or a Redis that was
   -- stopped). Counted from the promise it is too late where that was. The answer came before either, within the lease.
-  rec['until'] = duration > 0 and math.min(answered, latest) + duration or 0
+  rec['until'] = duration > 0 and math.min(answered, tonumber(ARGV[13])) + duration or 0
   if told >= 0 then
     rec.sent = now - told
   elseif duration == 0 then
@@ -89,8 +84,6 @@ local age = now - tonumber(ARGV[12]) / 1000
 local was_lost = duration >= 0 and rec.ticket < tonumber(ARGV[12]) and told >= 0 and age < TOMBSTONE
 
 if rec.owner ~= owner and not was_lost then
-  -- A promise of ours that is still on its way must not take the chat after we gave up on it.
-  if result == 'failed' then redis.call('SET', 'pg:x:' .. owner, 1, 'PX', WITHDRAWN) end
   repair()
   return {'lost', -1}
 end
