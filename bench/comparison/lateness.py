@@ -37,7 +37,8 @@ _OWED_AT_ONCE = 10_000
 _OWES_AT_LEAST = 3_000
 """Pauses a second that are owed even on a slow machine; sets how long beforehand we begin."""
 
-_GRACE_S = 30.0
+_GRACE_S = 15.0
+"""After the last was due; what has not come by then misses every target anyway."""
 _EARLY_MS = -2.0
 """What two clocks that round to milliseconds may disagree by."""
 
