@@ -44,7 +44,8 @@ PARTS: dict[str, Callable[[Plan, Results], None]] = {
 
 def main() -> None:
     asked = _arguments()
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     began_s = time.monotonic()
     options = shlex.join(sys.argv[1:])
     command = f'make bench ARGS="{options}"' if options else "make bench"
@@ -58,6 +59,7 @@ def main() -> None:
             seconds=asked.seconds,
             rate=asked.rate,
             owed=asked.owed,
+            owed_within_s=asked.owed_within,
         )
         try:
             for name in asked.only.split(","):
@@ -75,10 +77,11 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--only", default=",".join(PARTS), help="parts, separated by commas (default: %(default)s)")
     add("--stacks", default="nginx,obvious,ours,ours2,bare", help="what takes turns (default: %(default)s)")
-    add("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
-    add("--seconds", type=float, default=5.0, help="of each turn (default: %(default)s)")
+    add("--rounds", type=int, default=3, help="turns of each (default: %(default)s)")
+    add("--seconds", type=float, default=4.0, help="of each turn (default: %(default)s)")
     add("--rate", type=float, default=500.0, help="commands/s of the open loop (default: %(default)s)")
     add("--owed", type=int, default=1_000_000, help="pauses owed later (default: %(default)s)")
+    add("--owed-within", type=float, default=200.0, help="seconds to make them; fewer if slower (default: %(default)s)")
     add("--to", type=Path, default=ROOT / "bench/results", help="where to write (default: bench/results)")
     asked = parser.parse_args()
     if unknown := set(asked.only.split(",")) - set(PARTS):

@@ -20,6 +20,7 @@ class Plan:
     seconds: float
     rate: float
     owed: int
+    owed_within_s: float
 
     def room(self, name: str) -> Path:
         """Return a new folder inside the run's own."""

@@ -56,8 +56,7 @@ def _figures(results: Results) -> Iterable[tuple[str, Any]]:
     if opened:
         yield "latency-open", _latency(opened, "Open loop, counted from when each was due", "the share of answers")
     for what in dict.fromkeys(run.what for run in results.lateness):
-        name = what.split(",")[-1] if "owed" in what else what
-        yield f"lateness-{_slug(name)}", _lateness(results, what)
+        yield f"lateness-{_slug('owed later' if 'owed' in what else what)}", _lateness(results, what)
     if results.memory:
         yield "memory", _memory(results)
 
@@ -120,10 +119,11 @@ def _lateness(results: Results, what: str) -> Any:
         for number, run in enumerate(mine):
             label = name if number == 0 else None
             whole.plot([max(0.1, ms) for ms in run.curve_ms], shares, label=label, color=_COLOURS.get(name), alpha=0.8)
-        # Every half percent stands for as many pauses.
+        # Each point of a curve stands for as many pauses.
         late = [max(0.1, ms) for run in mine for ms in run.curve_ms]
         bins = [10 ** (step / 10) for step in range(-10, 46)]
-        spread.hist(late, bins, [0.5 / len(mine)] * len(late), histtype="step", color=_COLOURS.get(name), label=name)
+        weights = [100 / len(late)] * len(late)
+        spread.hist(late, bins, weights=weights, histtype="step", color=_COLOURS.get(name), label=name)
     for axis in (whole, spread):
         axis.set_xscale("log")
         axis.set_xlabel("late, ms")
