@@ -114,6 +114,7 @@ class Presence:
         self._sleep = sleep
         self._jitter = jitter
         self._promises = promises
+        self._taker: str | None = None
         self._unsettled: deque[_Unsettled] = deque()
         self._settling: asyncio.Task[None] | None = None
 
@@ -163,18 +164,32 @@ class Presence:
             StoreUnavailable: Redis did not answer; the record still owes what it owed.
         """
         claim = await self._claim(key, generation)
-        if claim is None:
-            return Woken("nothing")
-        with tracing.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
-            return await self._do(key, claim)
+        return Woken("nothing") if claim is None else await self.perform(claim)
 
-    async def _do(self, key: ChatKey, claim: Claim) -> Woken:
-        instance = await self._directory.instance(key.instance_id, claim.instance_version)
-        if instance is None:
-            # Nobody is left to tell. Giving up closes the record.
-            await self._indicators.settle_wake(claim.grant, _NOBODY, retry_ms=None)
-            return Woken("abandoned", trace=claim.trace)
-        return await self._settle_wake(claim, await self._tell(instance, claim.grant))
+    async def take(self, most: int) -> list[Claim]:
+        """Claim up to `most` wake-ups that are due; whoever gets them performs them at once, within their lease.
+
+        Raises:
+            StoreUnavailable: Redis did not answer. What it may have claimed for us comes with the next call.
+        """
+        owner = self._taker = self._taker or ids.fresh()
+        claims = await self._indicators.take(most, owner=owner)
+        self._taker = None
+        return claims
+
+    async def perform(self, claim: Claim) -> Woken:
+        """Tell the upstream what was claimed, and record what became of it; failing, it is claimed again later.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; the record still owes what it owed.
+        """
+        with tracing.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
+            instance = await self._directory.instance(claim.grant.key.instance_id, claim.instance_version)
+            if instance is None:
+                # Nobody is left to tell. Giving up closes the record.
+                await self._indicators.settle_wake(claim.grant, _NOBODY, retry_ms=None)
+                return Woken("abandoned", trace=claim.trace)
+            return await self._settle_wake(claim, await self._tell(instance, claim.grant))
 
     async def drain(self) -> None:
         """Wait for records that could not be settled at once because Redis was away."""
