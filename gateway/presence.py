@@ -172,10 +172,12 @@ class Presence:
         Raises:
             StoreUnavailable: Redis did not answer. What it may have claimed for us comes with the next call.
         """
-        owner = self._taker = self._taker or ids.fresh()
-        claims = await self._indicators.take(most, owner=owner)
-        self._taker = None
-        return claims
+        owner, self._taker = self._taker or ids.fresh(), None
+        try:
+            return await self._indicators.take(most, owner=owner)
+        except StoreUnavailable:
+            self._taker = owner
+            raise
 
     async def perform(self, claim: Claim) -> Woken:
         """Tell the upstream what was claimed, and record what became of it; failing, it is claimed again later.

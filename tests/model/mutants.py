@@ -125,8 +125,8 @@ MUTANTS = (
     Mutant(
         "a ticket outlives no record",
         lua("promise", " or now_us - ticket > TOMBSTONE * 1000", ""),
-        kind="stalls",
-        first_seed=70,
+        kind="gateway stalls",
+        first_seed=0,
     ),
     Mutant(
         "echo after an unknown outcome",

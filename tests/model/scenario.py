@@ -135,6 +135,8 @@ def _focus(dice: random.Random, kind: str) -> Faults:
     match kind:
         case "stalls":
             faults.stall_gateway, faults.stall_worker = 0.08, 0.03
+        case "gateway stalls":
+            faults.stall_gateway = 0.08
         case "kills":
             faults.kill_gateway, faults.kill_worker = 0.08, 0.03
             moments = [dice.uniform(0, _BUSY_S) for _ in range(3)]
