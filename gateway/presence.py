@@ -1,9 +1,10 @@
 """The heart: show an indicator, hold it while its duration runs, and end it, whatever dies in between.
 
 A command (`show`) makes its promise before it tells the upstream anything, and records afterwards what became of it.
-A wake-up (`wake`), in whichever process it arrives, asks the chat's record what is due now: a refresh, the pause, or
-nothing because a newer command came. Only the owner of the chat's lease calls the upstream, so calls never overlap
-and nothing older acts on anything newer. `docs/durability.md` goes through it line by line.
+Wake-ups that are due are claimed many at a time (`take`), in whichever process, and each is performed by itself: the
+chat's record says whether that is a refresh, the pause, or nothing because a newer command came. Only the owner of the
+chat's lease calls the upstream, so calls never overlap and nothing older acts on anything newer. `docs/durability.md`
+goes through it line by line.
 """
 
 import asyncio

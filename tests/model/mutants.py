@@ -125,8 +125,8 @@ MUTANTS = (
     Mutant(
         "a ticket outlives no record",
         lua("promise", " or now_us - ticket > TOMBSTONE * 1000", ""),
-        kind="gateway stalls",
-        first_seed=0,
+        kind="commands stopped",
+        first_seed=685,
     ),
     Mutant(
         "echo after an unknown outcome",

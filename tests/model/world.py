@@ -98,6 +98,8 @@ class Faults:
     kill_worker: float = 0.0
     stall_gateway: float = 0.0
     stall_worker: float = 0.0
+    stall_command: float = 0.0  # only while a command is under way
+    stall_s: tuple[float, float] = (7, 30)
     most_kills: int = 3
     lost_request: float = 0.0
     lost_reply: float = 0.0
@@ -165,10 +167,12 @@ class Node:
                     if self.role == "gateway"
                     else (faults.kill_worker, faults.stall_worker)
                 )
+                if isinstance(CURRENT.get(), Command):
+                    stall = max(stall, faults.stall_command)
                 if kill and dice.random() < kill and world.kills < faults.most_kills:
                     world.kill(self, what)
                 elif stall and dice.random() < stall and world.kills < faults.most_kills:
-                    world.stall(self, what, dice.uniform(7, 30))
+                    world.stall(self, what, dice.uniform(*faults.stall_s))
         await self.passes()
 
 
