@@ -153,6 +153,14 @@ class Indicators(Protocol):
         """Take the lease for a wake-up; None where a newer command, or another worker, has taken over."""
         ...
 
+    async def take(self, most: int, *, owner: str) -> list[Claim]:
+        """Take the leases of up to `most` wake-ups that are due, the longest due first.
+
+        No other worker gets them before their leases end; whoever dies with them gives them back then. Calling again
+        with the same `owner` returns what a lost reply held, and is the only way to get it sooner.
+        """
+        ...
+
     async def server(self) -> str:
         """Name the server that answers; a restarted one, or a replica that took over, has another name.
 

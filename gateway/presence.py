@@ -1,9 +1,10 @@
 """The heart: show an indicator, hold it while its duration runs, and end it, whatever dies in between.
 
 A command (`show`) makes its promise before it tells the upstream anything, and records afterwards what became of it.
-A wake-up (`wake`), in whichever process it arrives, asks the chat's record what is due now: a refresh, the pause, or
-nothing because a newer command came. Only the owner of the chat's lease calls the upstream, so calls never overlap
-and nothing older acts on anything newer. `docs/durability.md` goes through it line by line.
+Wake-ups that are due are claimed many at a time (`take`), in whichever process, and each is performed by itself: the
+chat's record says whether that is a refresh, the pause, or nothing because a newer command came. Only the owner of the
+chat's lease calls the upstream, so calls never overlap and nothing older acts on anything newer. `docs/durability.md`
+goes through it line by line.
 """
 
 import asyncio
@@ -114,6 +115,7 @@ class Presence:
         self._sleep = sleep
         self._jitter = jitter
         self._promises = promises
+        self._taker: str | None = None
         self._unsettled: deque[_Unsettled] = deque()
         self._settling: asyncio.Task[None] | None = None
 
@@ -163,18 +165,34 @@ class Presence:
             StoreUnavailable: Redis did not answer; the record still owes what it owed.
         """
         claim = await self._claim(key, generation)
-        if claim is None:
-            return Woken("nothing")
-        with tracing.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
-            return await self._do(key, claim)
+        return Woken("nothing") if claim is None else await self.perform(claim)
 
-    async def _do(self, key: ChatKey, claim: Claim) -> Woken:
-        instance = await self._directory.instance(key.instance_id, claim.instance_version)
-        if instance is None:
-            # Nobody is left to tell. Giving up closes the record.
-            await self._indicators.settle_wake(claim.grant, _NOBODY, retry_ms=None)
-            return Woken("abandoned", trace=claim.trace)
-        return await self._settle_wake(claim, await self._tell(instance, claim.grant))
+    async def take(self, most: int) -> list[Claim]:
+        """Claim up to `most` wake-ups that are due; whoever gets them performs them at once, within their lease.
+
+        Raises:
+            StoreUnavailable: Redis did not answer. What it may have claimed for us comes with the next call.
+        """
+        owner, self._taker = self._taker or ids.fresh(), None
+        try:
+            return await self._indicators.take(most, owner=owner)
+        except StoreUnavailable:
+            self._taker = owner
+            raise
+
+    async def perform(self, claim: Claim) -> Woken:
+        """Tell the upstream what was claimed, and record what became of it; failing, it is claimed again later.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; the record still owes what it owed.
+        """
+        with tracing.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
+            instance = await self._directory.instance(claim.grant.key.instance_id, claim.instance_version)
+            if instance is None:
+                # Nobody is left to tell. Giving up closes the record.
+                await self._indicators.settle_wake(claim.grant, _NOBODY, retry_ms=None)
+                return Woken("abandoned", trace=claim.trace)
+            return await self._settle_wake(claim, await self._tell(instance, claim.grant))
 
     async def drain(self) -> None:
         """Wait for records that could not be settled at once because Redis was away."""

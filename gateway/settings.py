@@ -84,8 +84,8 @@ class Upstream(Struct, frozen=True):
     url: str = ""
     credential: str = ""
     timeout_s: Seconds = 4.5
-    connections: Positive = 512
-    connections_per_origin: Positive = 128
+    connections: Positive = 1024
+    connections_per_origin: Positive = 256
     allowed: str = ""
     tenants_may_bring: bool = False
 

@@ -1,5 +1,6 @@
 """The one job: a wake-up for a chat. Its body never raises, since arq drops a job that does."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 import structlog
@@ -7,6 +8,7 @@ import structlog
 from gateway.errors import StoreUnavailable
 from gateway.logs import chat_label
 from gateway.metrics import LOST_LEASES, PAUSE_LATENESS, PAUSES, REFRESHES
+from gateway.ports import Claim
 from gateway.presence import Presence, Woken
 from gateway.store.indicators import parse_key
 from gateway.trace import Trace
@@ -15,26 +17,35 @@ _log = structlog.get_logger()
 
 
 async def wake(ctx: dict[str, Any], instance_id: str, jid: str, generation: str) -> None:
-    """Do what is due on a chat; whatever goes wrong, its record still says so and the sweeper comes back."""
+    """Do what is due on a chat, as arq's own worker starts it: one job at a time."""
     presence: Presence = ctx["presence"]
+    await _contain(presence.wake(parse_key(instance_id, jid), generation), instance_id, jid)
+
+
+async def perform(presence: Presence, claim: Claim) -> None:
+    """Do what was claimed for a chat."""
+    key = claim.grant.key
+    await _contain(presence.perform(claim), key.instance_id, key.chat.jid)
+
+
+async def _contain(work: Awaitable[Woken], instance_id: str, jid: str) -> None:
+    """Whatever goes wrong, the record still says what is due: it is claimed again when its lease ends."""
     try:
-        woken = await presence.wake(parse_key(instance_id, jid), generation)
+        woken = await work
+        if woken.did != "nothing":
+            _record(woken, instance_id, jid)
     except StoreUnavailable:
         return
     except Exception:  # noqa: BLE001 - see the docstring; it is logged whole
         _log.exception("wake_failed", instance=instance_id, chat=chat_label(jid))
-        return
-    _record(woken, instance_id, jid)
 
 
 def _record(woken: Woken, instance_id: str, jid: str) -> None:
-    if woken.did == "nothing":
-        return
     if woken.did in {"refreshed", "refresh_failed"}:
         REFRESHES.labels(woken.outcome).inc()
     else:
         PAUSES.labels(woken.did).inc()
-    here = Trace.parse(woken.trace)
+    here = Trace.parse(woken.trace) if woken.trace else None
     if woken.late_ms is not None:
         exemplar = {"trace_id": here.trace_id} if here else None
         PAUSE_LATENESS.labels(woken.trigger).observe(woken.late_ms / 1000, exemplar)

@@ -17,7 +17,7 @@ class Backlog:
     Attributes:
         owed: chats that wait for a pause.
         retrying: those of them whose pause has failed before.
-        due_jobs: wake-ups in the queue whose time has come.
+        due_jobs: wake-ups whose time has come and which nobody has claimed.
         oldest_overdue_s: how long ago the oldest undelivered pause or refresh was due.
     """
 

@@ -1,7 +1,7 @@
-"""The chats' records in Redis: promise, settle, claim, sweep. Each is one script and one round trip."""
+"""The chats' records in Redis: promise, settle, take, sweep. Each is one script and one round trip."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.errors import StoreUnavailable
@@ -13,6 +13,9 @@ from gateway.store.redis import Executor, Script, command
 _OVERDUE_MS = 2000
 _SWEEP_AT_MOST = 500
 _ASK_AT_MOST = 2
+
+_STATES = {state.value.encode(): state for state in State}
+_FIELDS_OF_A_CLAIM = 8
 
 
 class RedisIndicators:
@@ -39,7 +42,8 @@ class RedisIndicators:
     ) -> None:
         self._promise = Script(redis, "record", "promise")
         self._settle = Script(redis, "record", "settle")
-        self._claim = Script(redis, "record", "claim")
+        self._claim = Script(redis, "record", "claiming", "claim")
+        self._take = Script(redis, "record", "claiming", "take")
         self._sweep = Script(redis, "record", "sweep")
         self._reassert = Script(redis, "record", "reassert")
         self._redis = redis
@@ -90,15 +94,17 @@ class RedisIndicators:
             return Early(int(rest[0]))
         if verdict != b"go":
             return None
-        op, state, overdue_ms, tries, trace, version = rest
-        return Claim(
-            Grant(key, owner, State(op.decode()), deadline_s),
-            overdue_ms=int(overdue_ms),
-            tries=int(tries),
-            is_echo=state == b"",
-            trace=trace.decode(),
-            instance_version=version.decode(),
-        )
+        return _claimed(key, owner, deadline_s, rest)
+
+    async def take(self, most: int, *, owner: str) -> list[Claim]:
+        """Take the leases of what is due (see `ports.Indicators.take`)."""
+        deadline_s = self._deadline_s()
+        flat = await self._take(("", keys.OWED, keys.QUEUE), (self._now(), owner, most, self._lease_ms, self._echo_ms))
+        claims = []
+        for at in range(0, len(flat), _FIELDS_OF_A_CLAIM):
+            instance_id, jid, *rest = flat[at : at + _FIELDS_OF_A_CLAIM]
+            claims.append(_claimed(parse_key(instance_id.decode(), jid.decode()), owner, deadline_s, rest))
+        return claims
 
     async def server(self) -> str:
         """Name the server that answers (see `ports.Indicators.server`)."""
@@ -186,6 +192,18 @@ def _keys(key: ChatKey) -> tuple[str, str, str]:
 def _info(told: bytes) -> dict[str, str]:
     lines = (line.partition(":") for line in told.decode().splitlines())
     return {name: value for name, _, value in lines}
+
+
+def _claimed(key: ChatKey, owner: str, deadline_s: float, told: Sequence[Any]) -> Claim:
+    op, state, overdue_ms, tries, trace, version = told
+    return Claim(
+        Grant(key, owner, _STATES[op], deadline_s),
+        overdue_ms=int(overdue_ms),
+        tries=int(tries),
+        is_echo=state == b"",
+        trace=trace.decode(),
+        instance_version=version.decode(),
+    )
 
 
 def parse_key(instance_id: str, jid: str) -> ChatKey:

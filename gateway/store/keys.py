@@ -6,7 +6,7 @@ PREFIX: Final = "pg:"
 """Short, because every owed pause carries it."""
 
 QUEUE: Final = "pg:queue"
-"""arq's queue: a sorted set of job ids by due time, in Unix milliseconds."""
+"""arq's queue: a sorted set of job ids by due time, in Unix milliseconds; of a claimed one, by its lease's end."""
 
 OWED: Final = "pg:owed"
 """Every record that waits for a wake-up, by the wake-up's time in Unix milliseconds; the sweeper reads it."""

@@ -15,6 +15,12 @@ TRIPS_AFTER = 5
 OPEN_S = 5.0
 """How long it stays open before one call may probe."""
 
+_MOST_UNHEARD = 8
+"""Calls under way to an upstream that hangs: enough to notice that it is back, few enough to leave room for others."""
+
+_HANGS_AFTER_S = 1.0
+"""Without a word for so long, while it was being called, it hangs."""
+
 _MOST = 20_000
 
 
@@ -24,6 +30,26 @@ class Breaker:
 
     failures: int = 0
     opens_at: float = 0.0
+    under_way: int = 0
+    unheard_since: float | None = None
+
+    def has_room(self, now_s: float) -> bool:
+        """Whether one more call may wait for an answer: only a few may where none has come for a while."""
+        if self.under_way < _MOST_UNHEARD or self.unheard_since is None:
+            return True
+        return now_s - self.unheard_since < _HANGS_AFTER_S
+
+    def begins(self, now_s: float) -> None:
+        """Count a call that goes out."""
+        self.under_way += 1
+        if self.unheard_since is None:
+            self.unheard_since = now_s
+
+    def ends(self, *, heard: bool) -> None:
+        """Count it as over, whether or not there was an answer to it."""
+        self.under_way -= 1
+        if heard:
+            self.unheard_since = None
 
     def admits(self, now_s: float) -> bool:
         """Whether a call may go out. The first one after the wait is the probe, and holds off the others."""

@@ -106,10 +106,21 @@ class UpstreamClient:
     ) -> Outcome:
         origin, session = self._breakers_of(target)
         now_s = self._breakers.monotonic()
+        if not (origin.has_room(now_s) and session.has_room(now_s)):
+            # It hangs. Each call would hold a place of this process until its timeout, and others would wait for one.
+            return Outcome.UNAVAILABLE
         admitted = origin.admits(now_s) and session.admits(now_s)
         if not admitted and state is not State.PAUSED:
             return Outcome.UNAVAILABLE
-        reply = await self._reply(adapter, target, chat, state, timeout_s)
+        origin.begins(now_s)
+        session.begins(now_s)
+        reply: Reply | Outcome = Outcome.UNKNOWN
+        try:
+            reply = await self._reply(adapter, target, chat, state, timeout_s)
+        finally:
+            heard = reply not in {Outcome.UNKNOWN, Outcome.UNAVAILABLE}
+            origin.ends(heard=heard)
+            session.ends(heard=heard)
         self._record(reply, origin, session)
         return reply if isinstance(reply, Outcome) else adapter.outcome(reply)
 
@@ -189,8 +200,8 @@ def _hold_off_s(retry_after: str) -> float:
 async def open_client(
     adapters: Mapping[str, Adapter],
     *,
-    connections: int = 512,
-    connections_per_origin: int = 128,
+    connections: int = 1024,
+    connections_per_origin: int = 256,
     policy: UpstreamPolicy | None = None,
 ) -> AsyncIterator[UpstreamClient]:
     """Open the pools of connections, and close them at the end."""

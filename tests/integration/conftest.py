@@ -1,6 +1,7 @@
 """A house on the real Valkey, and a phone that writes down what it was told."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -12,8 +13,8 @@ from gateway.settings import Redis, Settings
 from gateway.wiring import House, open_house
 
 
-@pytest.fixture
-async def phone() -> AsyncIterator[Phone]:
+@asynccontextmanager
+async def ringing() -> AsyncIterator[Phone]:
     phone = Phone()
     app = web.Application()
     app.router.add_post("/instances/{instance}/presence", phone.tell)
@@ -25,6 +26,18 @@ async def phone() -> AsyncIterator[Phone]:
     phone.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield phone
     await runner.cleanup()
+
+
+@pytest.fixture
+async def phone() -> AsyncIterator[Phone]:
+    async with ringing() as phone:
+        yield phone
+
+
+@pytest.fixture
+async def other_phone() -> AsyncIterator[Phone]:
+    async with ringing() as phone:
+        yield phone
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""The record's four scripts in virtual time on a real Valkey: every rule of design section 4 by itself."""
+"""The record's scripts in virtual time on a real Valkey: every rule of design section 4 by itself."""
 
+import asyncio
 import os
 import signal
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from gateway.errors import StoreUnavailable
 from gateway.model import Chat, State
 from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
+from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
 from gateway.store.pipeline import Pipeline, open_pipeline
-from gateway.store.redis import open_redis
+from gateway.store.redis import command, open_redis
 
 KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
 OTHER_TENANT = ChatKey("i2", KEY.chat)
@@ -77,6 +79,13 @@ class Chats:
         self.owners += 1
         generation = generation or await self.generation()
         return await self.indicators.claim(key, generation, owner=f"o{self.owners}")
+
+    async def take(self, most: int = 100, *, owner: str = "") -> list[Claim]:
+        self.owners += 1
+        return await self.indicators.take(most, owner=owner or f"o{self.owners}")
+
+    async def pause(self, claim: Claim) -> Settled:
+        return await self.indicators.settle_wake(claim.grant, Report("ok", self.pace, 0, 0), retry_ms=300)
 
     async def wake(self, result: Result = "ok", retry_ms: int | None = 300) -> tuple[State, Settled]:
         """Let time pass until the next wake-up and do what it asks for."""
@@ -449,3 +458,138 @@ async def test_an_untold_indicator_without_end_is_told_when_the_telling_under_wa
     assert await chats.next_wake_ms() == 4100
     assert (await chats.wake())[0] is RECORDING
     assert await chats.queued() == {}
+
+
+def chat(number: int) -> ChatKey:
+    return ChatKey("i1", Chat(f"55119{number:08}@s.whatsapp.net"))
+
+
+async def test_what_is_due_is_claimed_in_one_step_and_the_longest_due_first(chats: Chats) -> None:
+    await command(chats.redis, "HSET", keys.instance("i1"), "version", "7")
+    for number, seconds in enumerate((3, 1, 2, 60)):
+        await chats.command(TYPING, seconds, key=chat(number))
+    chats.clock.tick(3500)
+    claims = await chats.take()
+    assert [claim.grant.key for claim in claims] == [chat(1), chat(2), chat(0)]
+    assert [claim.overdue_ms for claim in claims] == [2500, 1500, 500]
+    assert {(c.grant.op, c.tries, c.is_echo, c.trace, c.instance_version) for c in claims} == {
+        (PAUSED, 0, False, "00-trace", "7")
+    }
+    assert [(await chats.pause(claim)).late_ms for claim in claims] == [2500, 1500, 500]
+    assert len(await chats.queued()) == 1
+
+
+async def test_no_more_are_claimed_than_were_asked_for(chats: Chats) -> None:
+    for number in range(5):
+        await chats.command(TYPING, 1, key=chat(number))
+    chats.clock.tick(1000)
+    assert [len(await chats.take(2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_nothing_is_claimed_before_its_time(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    chats.clock.tick(4999)
+    assert await chats.take() == []
+    chats.clock.tick(1)
+    assert len(await chats.take()) == 1
+
+
+async def test_a_refresh_is_claimed_as_one(chats: Chats) -> None:
+    await chats.command(TYPING, 60)
+    chats.clock.tick(4000)
+    (claim,) = await chats.take()
+    assert (claim.grant.op, claim.overdue_ms) == (TYPING, 0)
+
+
+async def test_what_one_worker_claimed_no_other_gets_before_the_lease_ends(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    chats.clock.tick(5000)
+    (claim,) = await chats.take()
+    assert await chats.queued() == {next(iter(await chats.queued())): LEASE_MS}
+    assert await chats.take() == []
+    chats.clock.tick(LEASE_MS - 1)
+    assert await chats.take() == []
+    assert await chats.indicators.sweep() == 0
+    chats.clock.tick(1)
+    (again,) = await chats.take()
+    assert again.grant.owner != claim.grant.owner
+    assert (await chats.pause(claim)).lost_lease
+    assert (await chats.pause(again)).late_ms == LEASE_MS
+
+
+async def test_two_workers_at_once_never_claim_the_same(chats: Chats) -> None:
+    for number in range(200):
+        await chats.command(TYPING, 1, key=chat(number))
+    chats.clock.tick(1000)
+    batches = await asyncio.gather(*(chats.take(30, owner=f"w{worker}") for worker in range(8)))
+    claimed = [claim.grant.key for batch in batches for claim in batch]
+    assert len(claimed) == len(set(claimed)) == 200
+
+
+async def test_a_batch_whose_reply_was_lost_is_got_back_by_asking_again_under_the_same_name(chats: Chats) -> None:
+    for number in range(3):
+        await chats.command(TYPING, 1, key=chat(number))
+    chats.clock.tick(1000)
+    lost = await chats.take(2, owner="me")
+    chats.clock.tick(2000)
+    again = await chats.take(2, owner="me")
+    assert [claim.grant.key for claim in again] == [claim.grant.key for claim in lost]
+    assert len(await chats.take(2, owner="other")) == 1
+    chats.clock.tick(LEASE_MS - 1)
+    assert await chats.take() == []
+    assert [(await chats.pause(claim)).lost_lease for claim in again] == [False, False]
+
+
+async def test_outdated_and_strange_jobs_are_cleared_away(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    (job,) = await chats.queued()
+    place = job.rpartition(":")[0]
+    for name in (f"{place}:1", "i1:5511777777777@s.whatsapp.net:99", "no job of ours"):
+        await chats.redis.zadd(keys.QUEUE, {name: chats.clock.ms})
+        await chats.redis.set(f"arq:job:{name}", "{}")
+    assert await chats.take() == []
+    assert list(await chats.queued()) == [job]
+    assert await chats.redis.keys("arq:job:*") == [f"arq:job:{job}".encode()]
+
+
+async def test_a_chat_whose_upstream_is_being_called_is_looked_at_again_when_the_lease_ends(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    chats.clock.tick(5000)
+    assert isinstance(await chats.claim(), Claim)
+    (job,) = await chats.queued()
+    await chats.redis.zadd(keys.QUEUE, {job: chats.clock.ms})
+    assert await chats.take() == []
+    assert await chats.queued() == {job: LEASE_MS}
+
+
+async def test_a_job_that_arq_marked_as_started_and_whose_worker_died_is_claimed_at_its_time(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    (job,) = await chats.queued()
+    await chats.redis.set(f"arq:in-progress:{job}", "1")
+    chats.clock.tick(5000)
+    assert len(await chats.take()) == 1
+
+
+async def test_claimed_wake_ups_are_no_backlog(chats: Chats) -> None:
+    health = RedisHealth(chats.redis, clock_us=chats.clock.redis_us)
+    await chats.command(TYPING, 5)
+    chats.clock.tick(5000)
+    assert (await health.backlog()).due_jobs == 1
+    await chats.take()
+    backlog = await health.backlog()
+    assert (backlog.due_jobs, backlog.owed, backlog.oldest_overdue_s) == (0, 1, 0)
+    chats.clock.tick(LEASE_MS)
+    backlog = await health.backlog()
+    assert (backlog.due_jobs, backlog.oldest_overdue_s) == (1, LEASE_MS / 1000)
+
+
+async def test_a_claimed_wake_up_that_the_queue_lost_is_armed_again_when_its_worker_died(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    chats.clock.tick(5000)
+    await chats.take()
+    await chats.redis.delete(keys.QUEUE)
+    chats.clock.tick(LEASE_MS - 1)
+    assert await chats.indicators.sweep() == 0
+    chats.clock.tick(1)
+    assert await chats.indicators.sweep() == 1
+    assert len(await chats.take()) == 1

@@ -3,17 +3,23 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 
+import pytest
 from arq.connections import ArqRedis
 from arq.jobs import Job, deserialize_job_raw
+from arq.worker import Worker, func
 from redis.asyncio import Redis
 from world import Phone, Tenant, until
 
-from gateway.model import Chat, State
+from gateway import settings
+from gateway.model import Chat, State, Target
+from gateway.settings import Settings, Upstream
 from gateway.store import keys
 from gateway.store.redis import command
-from gateway.wiring import House
+from gateway.wiring import House, open_house
+from workers.jobs import wake
 from workers.sweep import sweep_for_ever
 from workers.worker import create_worker, work
 
@@ -21,20 +27,23 @@ CHAT = Chat("5511999999999@s.whatsapp.net")
 
 
 @contextlib.asynccontextmanager
-async def working(house: House) -> AsyncIterator[None]:
+async def working(house: House, *, sweeps: bool = True) -> AsyncIterator[None]:
     stop = asyncio.Event()
 
     async def keep_working() -> None:
         while not stop.is_set():
             await work(create_worker(house.settings, house, stop), drain_s=2)
 
-    tasks = [asyncio.create_task(keep_working()), asyncio.create_task(sweep_for_ever(house.indicators))]
+    tasks = [asyncio.create_task(keep_working())]
+    if sweeps:
+        tasks.append(asyncio.create_task(sweep_for_ever(house.indicators)))
     try:
         yield
     finally:
         stop.set()
         await tasks[0]
-        tasks[1].cancel()
+        for task in tasks[1:]:
+            task.cancel()
 
 
 async def test_arq_reads_the_job_that_the_script_wrote(house: House, tenant: Tenant, redis: Redis) -> None:
@@ -101,6 +110,87 @@ async def test_a_job_that_vanished_from_the_queue_is_healed(
         await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
         await redis.delete(keys.QUEUE)
         await until(lambda: State.PAUSED in phone.states(), within_s=6)
+
+
+async def test_arqs_own_worker_runs_our_jobs(house: House, tenant: Tenant, phone: Phone, redis: Redis) -> None:
+    arq = Worker(
+        functions=[func(wake, name="wake")],
+        redis_pool=ArqRedis(redis.connection_pool),
+        queue_name=keys.QUEUE,
+        ctx={"presence": house.presence},
+        job_serializer=lambda job: json.dumps(job).encode(),
+        job_deserializer=json.loads,
+        keep_result=0,
+        burst=True,
+        poll_delay=0.02,
+        handle_signals=False,
+    )
+    await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+    await arq.async_run()
+    assert phone.states() == [State.TYPING, State.PAUSED]
+    assert await redis.exists(keys.QUEUE) == 0
+
+
+async def test_what_a_dead_worker_claimed_comes_back_when_its_lease_ends_without_a_sweeper(
+    house: House, tenant: Tenant, phone: Phone
+) -> None:
+    await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+    await asyncio.sleep(1.05)
+    assert len(await house.presence.take(10)) == 1  # and nobody performs it
+    claimed = time.time()
+    async with working(house, sweeps=False):
+        await until(lambda: State.PAUSED in phone.states(), within_s=8)
+    assert phone.told[-1][0] - claimed == pytest.approx(house.settings.lease_s, abs=0.3)
+
+
+async def test_two_workers_side_by_side_tell_each_pause_once(house: House, tenant: Tenant, phone: Phone) -> None:
+    chats = [Chat(f"55119{number:08}@s.whatsapp.net") for number in range(200)]
+    async with working(house), working(house):
+        for first in range(0, 200, 20):
+            few = chats[first : first + 20]
+            await asyncio.gather(*(house.presence.show(tenant.instance, chat, State.TYPING, 1) for chat in few))
+        await until(lambda: phone.states().count(State.PAUSED) >= 200, within_s=30)
+    paused = [chat for _, state, chat in phone.told if state is State.PAUSED]
+    assert len(paused) == len(set(paused)) == 200
+
+
+async def test_a_worker_takes_no_more_than_it_has_places_for(house: House, tenant: Tenant, phone: Phone) -> None:
+    for number in range(12):
+        await house.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
+    phone.hangs, asked = True, phone.asked
+    few = Settings(redis=house.settings.redis, worker=settings.Worker(max_jobs=5))
+    worker = create_worker(few, house, asyncio.Event())
+    working = asyncio.create_task(work(worker, drain_s=0))
+    await until(lambda: phone.asked - asked == 5, within_s=4)
+    await asyncio.sleep(0.5)
+    assert (phone.asked - asked, len(worker.tasks)) == (5, 5)
+    worker.stop.set()
+    await working
+
+
+async def test_an_instance_that_hangs_leaves_places_for_the_others(
+    house: House, tenant: Tenant, phone: Phone, other_phone: Phone
+) -> None:
+    narrow = Settings(redis=house.settings.redis, upstream=Upstream(timeout_s=1.5), worker=settings.Worker(max_jobs=16))
+    async with open_house(narrow) as small:
+        account = await small.directory.create_account("stuck")
+        target = Target("sandbox", other_phone.url, "stuck")
+        await small.directory.create_instance(account.id, "stuck", upstream=target)
+        stuck = await small.directory.find_instance(account.id, "stuck")
+        for number in range(60):
+            await small.presence.show(stuck, Chat(f"55117{number:08}@s.whatsapp.net"), State.TYPING, 1)
+        other_phone.hangs = True
+        async with working(small):
+            # At first it takes what there is; then it is known.
+            await until(lambda: other_phone.asked >= 60 + 16, within_s=5)
+            await asyncio.sleep(2)
+            for number in range(5):
+                await small.presence.show(tenant.instance, Chat(f"55116{number:08}@s.whatsapp.net"), State.TYPING, 1)
+                told = phone.told[-1][0]
+                await until(lambda n=number: phone.states().count(State.PAUSED) == n + 1, within_s=3)  # type: ignore[misc]
+                assert phone.told[-1][0] - told - 1 < 0.5
+            other_phone.hangs = False
+            await until(lambda: other_phone.states().count(State.PAUSED) == 60, within_s=15)
 
 
 async def test_hundreds_of_pauses_due_at_once_all_arrive(house: House, tenant: Tenant, phone: Phone) -> None:

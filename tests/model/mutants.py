@@ -36,8 +36,17 @@ def lua(script: str, old: str, new: str) -> Callable[[Node], None]:
 def every_lua(old: str, new: str) -> Callable[[Node], None]:
     """Patch what the scripts share."""
 
+    return _each(("promise", "settle", "claim", "take", "sweep", "reassert"), old, new)
+
+
+def claiming(old: str, new: str) -> Callable[[Node], None]:
+    """Patch what the scripts share that claim for a wake-up."""
+    return _each(("claim", "take"), old, new)
+
+
+def _each(scripts: tuple[str, ...], old: str, new: str) -> Callable[[Node], None]:
     def remove(node: Node) -> None:
-        for script in ("promise", "settle", "claim", "sweep", "reassert"):
+        for script in scripts:
             lua(script, old, new)(node)
 
     return remove
@@ -111,13 +120,13 @@ MUTANTS = (
         lua("promise", "if rec.lease > now then\n", "if false then\n"),
         kind="stalls",
     ),
-    Mutant("lease for wake-ups", lua("claim", "if rec.lease > now then return {'busy'} end", ""), kind="queue"),
+    Mutant("lease for wake-ups", claiming("if rec.lease > now then return 'busy', rec.lease end", ""), kind="queue"),
     Mutant("ticket", lua("promise", "elseif rec.ticket > ticket or", "elseif")),
     Mutant(
         "a ticket outlives no record",
         lua("promise", " or now_us - ticket > TOMBSTONE * 1000", ""),
-        kind="stalls",
-        first_seed=70,
+        kind="commands stopped",
+        first_seed=685,
     ),
     Mutant(
         "echo after an unknown outcome",
@@ -156,9 +165,14 @@ MUTANTS = (
     ),
     Mutant("sweeper", _no_sweeper),
     Mutant(
-        "sweeper leaves calls under way alone, and takes the dead ones'",
-        lua("sweep", "rec.lease <= now and not", "rec.lease == 0 and not"),
+        "what a dead worker claimed comes back when its lease ends",
+        claiming("QUEUE, rec.lease, job_id(gen)", "QUEUE, rec.lease + 1000, job_id(gen)"),
         kind="single worker killed",
+    ),
+    Mutant(
+        "a look at the queue whose reply was lost is repeated",
+        lua("take", "local before = redis.call('GET', asked)", "local before = nil"),
+        kind="single redis restarted at a claim",
     ),
     Mutant("pre-send check", code("_tell", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=288),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
@@ -200,8 +214,7 @@ MUTANTS = (
     ),
     Mutant(
         "the pause is due at its time, not before",
-        lua(
-            "claim",
+        claiming(
             "if rec['until'] > 0 and rec['until'] <= now then op = 'paused' end",
             "if rec['until'] > 0 then op = 'paused' end",
         ),

@@ -39,7 +39,7 @@ REASSERTED_S = 1.0
 BOUNDS: dict[str, tuple[float, float]] = {
     # fault: (from the pause's time, from the fault's end), whichever is later
     "gateway killed": (6.0, 0.0),
-    "worker killed": (7.0, 0.0),
+    "worker killed": (5.7, 0.0),
     "all workers down": (CALM_LATE_S, 7.0),
     "redis restarted": (CALM_LATE_S, 0.3),
     "redis restarted at a claim": (CALM_LATE_S, 0.3),
@@ -60,7 +60,7 @@ STORM_S = 8.5
 NOT_CONNECTED_S = 20.0
 
 
-_BRIEF = (b"pg:instance:", b"arq:in-progress:")
+_BRIEF = (b"pg:instance:", b"arq:in-progress:", b"pg:t:")
 """The instances themselves, and what expires by itself in minutes."""
 
 

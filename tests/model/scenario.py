@@ -88,6 +88,7 @@ def scenario_of(seed: int, kind: str | None = None) -> Scenario:
         kind, faults = f"single {faults[0]}", faults[1]
     windows = [window[1] for window in faults.store] + [window[1] for window in faults.upstream]
     windows += [to for _, to in faults.workers_down]
+    windows += [faults.until + faults.stall_s[1]] if faults.stall_command else []
     last = max(
         [order.at + order.seconds for order in orders] + windows + [faults.until if faults.until < _NEVER_S else 0.0]
     )
@@ -135,6 +136,9 @@ def _focus(dice: random.Random, kind: str) -> Faults:
     match kind:
         case "stalls":
             faults.stall_gateway, faults.stall_worker = 0.08, 0.03
+        case "commands stopped":
+            # For longer than the record of a newer command that was obeyed meanwhile lives.
+            faults.stall_command, faults.stall_s, faults.until = 0.05, (31, 40), 20
         case "kills":
             faults.kill_gateway, faults.kill_worker = 0.08, 0.03
             moments = [dice.uniform(0, _BUSY_S) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The simulated world: processes that die and stall, a Redis and upstreams that fail, and arq's queue."""
+"""The simulated world: processes that die and stall, a Redis and upstreams that fail, and the workers' queue."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.model import Chat, Instance, Outcome, State, Target
 from gateway.ports import ChatKey, Pace
-from gateway.presence import Presence
+from gateway.presence import Presence, Woken
 from gateway.reassert import Promises
 from gateway.store.indicators import RedisIndicators, parse_key
 from gateway.store.redis import Script
@@ -27,6 +27,9 @@ ECHO_S = 10.0
 REDIS_TIMEOUT_S = 2.0
 IN_PROGRESS_MS = 21_000
 POLL_S = 0.02
+AGAIN_S = 0.1
+AT_ONCE = 2
+LOOK = "look"
 PACE = Pace(4.0, 5.5)
 
 Role = Literal["gateway", "worker"]
@@ -78,10 +81,10 @@ class Telling:
 
 @dataclass(eq=False)
 class Wake:
-    """One started job."""
+    """One look at the queue and what it claimed, or one job that arq's own worker started."""
 
     job: str
-    began_at: float
+    began_at: float  # of a look: when Redis claimed
 
 
 CURRENT: ContextVar[Command | Wake | None] = ContextVar("current", default=None)
@@ -95,6 +98,8 @@ class Faults:
     kill_worker: float = 0.0
     stall_gateway: float = 0.0
     stall_worker: float = 0.0
+    stall_command: float = 0.0  # only while a command is under way
+    stall_s: tuple[float, float] = (7, 30)
     most_kills: int = 3
     lost_request: float = 0.0
     lost_reply: float = 0.0
@@ -105,7 +110,7 @@ class Faults:
     upstream: list[tuple[float, float, str, str]] = field(default_factory=list)  # from, to, how, instance
     workers_down: list[tuple[float, float]] = field(default_factory=list)
     until: float = 1e9  # no fault begins after this
-    down_at_claim: float = 0.0  # for so long, from the first wake-up's claim
+    down_at_claim: float = 0.0  # for so long, from some step of a wake-up, before or after Redis ran it
     kill_at: tuple[str, int, str] | None = None  # crash point: process, its k-th I/O, 'before' | 'after'
     restart_s: tuple[float, float] = (0.5, 3.0)
 
@@ -120,8 +125,8 @@ class Node:
         self.ios = 0
         self.skew_ms = world.dice.uniform(-30, 30)
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.jobs: set[asyncio.Task[Any]] = set()
-        self.drain_from: float | None = None
+        self.looks_at: float | None = None  # when this worker looks at the queue next
+        self.is_looking = False
         self.indicators = world.make_indicators(self)
         self.presence = world.make_presence(self)
 
@@ -162,10 +167,12 @@ class Node:
                     if self.role == "gateway"
                     else (faults.kill_worker, faults.stall_worker)
                 )
+                if isinstance(CURRENT.get(), Command):
+                    stall = max(stall, faults.stall_command)
                 if kill and dice.random() < kill and world.kills < faults.most_kills:
                     world.kill(self, what)
                 elif stall and dice.random() < stall and world.kills < faults.most_kills:
-                    world.stall(self, what, dice.uniform(7, 30))
+                    world.stall(self, what, dice.uniform(*faults.stall_s))
         await self.passes()
 
 
@@ -186,10 +193,9 @@ class Link:
         world, node, faults, dice = self._world, self._node, self._world.faults, self._world.dice
         await node.edge("redis before")
         asked_at = world.now
-        if faults.down_at_claim and not faults.store and isinstance(CURRENT.get(), Wake):
-            faults.store.append((world.now, world.now + faults.down_at_claim, "down"))
-            world.say(f"redis down for {faults.down_at_claim:.2f} s")
-            world.disturb(*faults.store[0][:2])
+        falls = self._falls_now() and dice.choice(("before", "after"))
+        if falls == "before":
+            self._fall()
         lost = ""
         if world.now < faults.until:
             if faults.lost_request and dice.random() < faults.lost_request:
@@ -205,6 +211,9 @@ class Link:
             _mark(CURRENT.get())
         if lost != "request":
             reply = world.run_script(words, CURRENT.get())
+        if falls == "after":
+            self._fall()
+            raise RedisConnectionError("its process died after it had run this")
         await asyncio.sleep(REDIS_TIMEOUT_S if silent else dice.uniform(0.0002, 0.001))
         await node.edge("redis after")
         doing = CURRENT.get()
@@ -213,6 +222,18 @@ class Link:
         if lost or (world.now - asked_at > REDIS_TIMEOUT_S and dice.random() < 0.5):
             raise RedisTimeoutError("silent") if silent or not lost else RedisConnectionError("reset")
         return reply
+
+    def _falls_now(self) -> bool:
+        """Whether Redis dies at this step of a wake-up: at one of its first few."""
+        faults = self._world.faults
+        in_a_wake_up = isinstance(CURRENT.get(), Wake)
+        return bool(faults.down_at_claim and not faults.store and in_a_wake_up and self._world.dice.random() < 0.4)
+
+    def _fall(self) -> None:
+        world = self._world
+        world.faults.store.append((world.now, world.now + world.faults.down_at_claim, "down"))
+        world.say(f"redis down for {world.faults.down_at_claim:.2f} s")
+        world.disturb(*world.faults.store[0][:2])
 
     async def _while_down(self, words: tuple[Any, ...]) -> None:
         """Be refused, or wait for a Redis that is stopped, where it is so now."""
@@ -252,7 +273,6 @@ class World:
         self.in_progress: dict[str, float] = {}
         self.server = "s1"
         self.client_tasks: set[asyncio.Task[Any]] = set()
-        self._polls: set[tuple[str, float]] = set()
         self._snapshot: Any = None
         self.instances = {
             name: Instance(name, f"a-{name}", name, Target("sandbox", f"http://{name}", name)) for name in ("i1", "i2")
@@ -424,6 +444,8 @@ class World:
                 doing.ran_at = self.now
             if doing.granted_at is None and doing.done_at is None and isinstance(reply, list) and reply[0] == b"go":
                 doing.granted_at = self.now
+        elif doing is not None and doing.job == LOOK:
+            doing.began_at = self.now
         self.watch_queue()
         return reply
 
@@ -445,59 +467,74 @@ class World:
         self.keyspace.step("PING")
         self.watch_queue()
 
-    # arq
+    # The queue
 
     def watch_queue(self) -> None:
         """Let every worker look at the queue when its next job is due."""
-        due = [at for job, at in self.keyspace.queue.items() if job not in self.in_progress]
-        if not due:
+        due = min(self.keyspace.queue.values(), default=None)
+        if due is None:
             return
-        at = max(min(due) / 1000 - EPOCH_MS / 1000, self.now)
+        at = max(due / 1000 - EPOCH_MS / 1000, self.now)
         for node in self.nodes.values():
-            if node.role == "worker" and not node.dead and (node.name, at) not in self._polls:
-                self._polls.add((node.name, at))
-                self.loop.call_at(at + self.dice.uniform(0, POLL_S), self._poll, node, at)
+            if node.role == "worker" and not node.dead and (node.looks_at is None or node.looks_at > at + POLL_S):
+                node.looks_at = at + self.dice.uniform(0, POLL_S)
+                self.loop.call_at(node.looks_at, self._look, node, node.looks_at)
 
-    def _poll(self, node: Node, at: float) -> None:
-        self._polls.discard((node.name, at))
-        if node.dead:
+    def _look(self, node: Node, at: float) -> None:
+        if node.dead or node.looks_at != at:
             return
-        if node.stalled_until > self.now:
-            self.loop.call_at(node.stalled_until, self._poll, node, at)
+        if node.stalled_until > self.now or node.is_looking:
+            node.looks_at = max(node.stalled_until, self.now + POLL_S)
+            self.loop.call_at(node.looks_at, self._look, node, node.looks_at)
             return
-        window = self.store_window()
-        if window is not None:
-            # arq's loop ends; `workers.worker.work` waits for its jobs, then builds a new one.
-            node.drain_from = self.now if node.drain_from is None else node.drain_from
-            self.loop.call_at(window[1] + self.dice.uniform(0.02, 0.15), self._poll, node, at)
-            return
-        if node.drain_from is not None and node.jobs and self.now < node.drain_from + 10:
-            self.loop.call_at(self.now + 0.05, self._poll, node, at)
-            return
-        if node.drain_from is not None:
-            for task in list(node.jobs):
-                task.cancel()
-            node.drain_from = None
-        now_ms = EPOCH_MS + self.now * 1000 + node.skew_ms
-        for job, due in list(self.keyspace.queue.items()):
-            if due <= now_ms and job not in self.in_progress:
-                self._start_job(node, job)
+        node.looks_at, node.is_looking = None, True
+        CURRENT.set(Wake(LOOK, self.now))
+        node.start(self._take(node))
+        if self.faults.duplicate_job and self.now < self.faults.until:
+            self._start_arq()
+        CURRENT.set(None)
+
+    async def _take(self, node: Node) -> None:
+        """What `PresenceWorker` does between two sleeps."""
+        look = CURRENT.get()
+        assert isinstance(look, Wake)
+        while True:
+            try:
+                claims = await node.presence.take(AT_ONCE)
+            except StoreUnavailable:
+                await node.sleep(AGAIN_S)
+                continue
+            for claim in claims:
+                CURRENT.set(Wake(claim.grant.key.chat.user, look.began_at))
+                node.start(self._perform(node, node.presence.perform(claim)))
+                CURRENT.set(look)
+            if len(claims) < AT_ONCE:
+                break
+        node.is_looking = False
         self.watch_queue()
 
-    def _start_job(self, node: Node, job: str) -> None:
-        self.keyspace.step("SET", f"arq:in-progress:{job}", "1")
-        self._hold(job, IN_PROGRESS_MS)
-        again = self.faults.duplicate_job and self.now < self.faults.until
-        runners = [node]
-        if again and self.dice.random() < self.faults.duplicate_job:
-            runners += [n for n in self.nodes.values() if n.role == "worker" and not n.dead and n is not node]
-            self.say(f"job {job} runs twice")
-        for runner in runners:
-            CURRENT.set(Wake(job, self.now))
-            task = runner.start(self._run_job(runner, job))
-            CURRENT.set(None)
-            runner.jobs.add(task)
-            task.add_done_callback(runner.jobs.discard)
+    async def _perform(self, node: Node, work: Coroutine[Any, Any, Woken]) -> None:
+        try:
+            woken = await work
+        except StoreUnavailable:
+            self.say(f"{node.name}: a wake-up gave up, redis is away")
+        else:
+            if woken.did != "nothing":
+                self.say(f"{node.name}: {woken.did} {woken.trigger} late={woken.late_ms} lost={woken.lost_lease}")
+
+    def _start_arq(self) -> None:
+        """Let arq's own worker, in one of an older version, take a job that is due now too."""
+        node = self.dice.choice([n for n in self.nodes.values() if n.role == "worker"])
+        if node.dead or self.store_window() is not None:
+            return
+        now_ms = EPOCH_MS + self.now * 1000 + node.skew_ms
+        for job, due in list(self.keyspace.queue.items()):
+            if due <= now_ms and job not in self.in_progress and self.dice.random() < self.faults.duplicate_job:
+                self.say(f"{node.name}: arq starts {job} too")
+                self.keyspace.step("SET", f"arq:in-progress:{job}", "1")
+                self._hold(job, IN_PROGRESS_MS)
+                CURRENT.set(Wake(job, self.now))
+                node.start(self._run_job(node, job))
 
     def _hold(self, job: str, ms: float) -> None:
         until = self.now + ms / 1000
@@ -508,7 +545,6 @@ class World:
     def _release(self, job: str, until: float) -> None:
         if self.in_progress.get(job) == until:
             del self.in_progress[job]
-            self.watch_queue()
 
     async def _run_job(self, node: Node, job: str) -> None:
         await node.edge("job starts")
@@ -517,13 +553,7 @@ class World:
             self.say(f"{node.name}: job {job} has no blob; dropped")
         else:
             instance_id, jid, generation = json.loads(blob)["a"]
-            try:
-                woken = await node.presence.wake(parse_key(instance_id, jid), generation)
-            except StoreUnavailable:
-                self.say(f"{node.name}: job {job} gave up, redis is away")
-            else:
-                if woken.did != "nothing":
-                    self.say(f"{node.name}: {woken.did} {woken.trigger} late={woken.late_ms} lost={woken.lost_lease}")
+            await self._perform(node, node.presence.wake(parse_key(instance_id, jid), generation))
         await node.edge("job ends")
         if self.store_window() is None:
             self.in_progress.pop(job, None)

@@ -76,6 +76,13 @@ class World:
         self.events.append(f"claim {generation}")
         return self.claims.pop(0)
 
+    async def take(self, most: int, *, owner: str) -> list[Claim]:
+        self.owners.append(owner)
+        if self.wake_failures:
+            self.wake_failures -= 1
+            raise StoreUnavailable
+        return [claim for claim in self.claims if isinstance(claim, Claim)][:most]
+
     async def server(self) -> str:
         return "s1"
 
@@ -282,3 +289,13 @@ async def test_an_upstream_that_blocks_never_gets_a_second_call_before_the_first
     await world.presence().show(INSTANCE, CHAT, op, 5)
     assert [event.startswith("tell") for event in world.events[1:]] == ([True, False] if is_told else [False])
     assert world.events[-1].endswith("untold") is not is_told
+
+
+async def test_a_look_whose_reply_was_lost_is_repeated_under_its_name_and_the_next_has_another() -> None:
+    world = World(claims=[claim_of(State.PAUSED)], wake_failures=1)
+    presence = world.presence()
+    with pytest.raises(StoreUnavailable):
+        await presence.take(10)
+    assert [await presence.take(10) for _ in range(2)] == [world.claims, world.claims]
+    lost, again, next_one = world.owners
+    assert lost == again != next_one
