@@ -424,7 +424,7 @@ class World:
             words = (*words[:at], self.redis_us(), *words[at + 1 :])
         reply = self.keyspace.step(*words)
         if isinstance(doing, Command):
-            if doing.ran_at is None:
+            if doing.ran_at is None and reply != [b"expired"]:
                 doing.ran_at = self.now
             if doing.granted_at is None and doing.done_at is None and isinstance(reply, list) and reply[0] == b"go":
                 doing.granted_at = self.now
