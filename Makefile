@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format bench bench-foreign bench-isolation bench-lateness bench-metrics chaos replay soak docs panels sizing lock clean
+.PHONY: help install run test test-fast lint format bench bench-foreign bench-isolation bench-lateness bench-metrics chaos model replay soak docs panels sizing lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,9 +30,12 @@ test: $(STAMP) ## Run every test that CI runs
 test-fast: $(STAMP) ## Run the tests that need no process and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)
 
-chaos: $(STAMP) ## Prove the promises: 5,000 simulated scenarios, then every fault for real (ARGS="worker Sentinel" for some)
-	@PYTHONPATH=tests $(BIN)/python -m model 10000 5000
+chaos: $(STAMP) ## Prove the promises: 2,000 simulated scenarios, then every fault for real (ARGS="worker Sentinel" for some)
+	@PYTHONPATH=tests $(BIN)/python -m model 10000 2000
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+model: $(STAMP) ## Play 10,000 simulated scenarios, ten minutes (ARGS="300000 10000": first seed, how many)
+	@PYTHONPATH=tests $(BIN)/python -m model $(or $(ARGS),100000 10000)
 
 replay: $(STAMP) ## Replay one simulated scenario and print its timeline (SEED=17)
 	@PYTHONPATH=tests $(BIN)/python -m model $(SEED)

@@ -235,7 +235,8 @@ class Presence:
         async def settle() -> Settled:
             report = told.report(self._monotonic())
             settled = await self._indicators.settle_command(grant, report, duration_ms)
-            if self._promises is not None and not settled.lost_lease and report.result != "failed":
+            # A lost lease too: the reply to a settlement that was made may have been lost, and this one came second.
+            if self._promises is not None and report.result != "failed":
                 lasts_ms = duration_ms if report.result == "ok" else report.answered_ms_ago
                 self._promises.remember(grant, told.pace, lasts_ms, answered_ms_ago=report.answered_ms_ago)
             return settled

@@ -112,8 +112,11 @@ class RedisIndicators:
         told = _info(await command(self._redis, "INFO", "server", "replication"))
         if told["role"] != "master" or told.get("min_slaves_good_slaves") == "0":
             raise StoreUnavailable  # it takes no writes, and what it knows may be lost
-        # Read after we asked: so much ahead of our clock, or less.
-        self._ahead_us = int(self._now() or told["server_time_usec"]) - asked_us
+        redis_us = int(self._now() or told["server_time_usec"])
+        # Read between our asking and now. A slow answer says little: what an earlier one said holds until contradicted.
+        least, most = redis_us - self._monotonic_us(), redis_us - asked_us
+        if self._ahead_us is None or not least <= self._ahead_us <= most:
+            self._ahead_us = most
         return told["run_id"]
 
     async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:

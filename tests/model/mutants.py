@@ -198,7 +198,8 @@ MUTANTS = (
     Mutant(
         "a duration counts from its promise where the answer's age is stale",
         lua("settle", "math.min(answered, tonumber(ARGV[13]))", "answered"),
-        first_seed=107792,
+        kind="stalls",
+        first_seed=200,
     ),
     Mutant("re-assertion after data loss", _no_memory, kind="single redis failover"),
     Mutant(

@@ -46,6 +46,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "redis stopped": (CALM_LATE_S, 1.0),
     "redis failover": (CALM_LATE_S, 1.0),
     "queue loses jobs": (3.1, 0.0),
+    "clock set forward": (CALM_LATE_S, 0.0),
+    "clock set back": (LEASE_S + CALM_LATE_S, 0.0),
     "upstream rejects": (CALM_LATE_S, STEP_S),
     "upstream down": (CALM_LATE_S, STEP_S),
     "upstream hangs": (CALM_LATE_S, STEP_S),
@@ -147,6 +149,8 @@ class _Story:
         told = [t for t in told if t.by is None or not t.by.is_bare]
         for first, second in pairwise(sorted(told, key=lambda t: (t.sent_at, t.n))):
             free = first.asked_at + LEASE_S - 1.0
+            if self._jumped_s(first.asked_at - STOPPED_S) < self._jumped_s(second.sent_at):
+                continue  # the lease ended when the clock was set forward
             if second.sent_at < min(free, free if first.answered_at is None else first.answered_at):
                 yield f"told {second.state} at {second.sent_at:.3f} while it was being told {first.state}"
 
@@ -176,7 +180,8 @@ class _Story:
         if telling.sent_at - telling.asked_at > STOPPED_S or self._is_forgotten(telling):
             return
         alive = self.alive(telling.claimed_at)
-        if not any(self._may_pause(c, telling.sent_at) for c in alive):
+        jumped_s = self._jumped_s(telling.sent_at)
+        if not any(self._may_pause(c, telling.sent_at + s) for c in alive for s in {0.0, jumped_s}):
             yield f"pause at {telling.sent_at:.3f} before its time or for nobody; alive: {', '.join(map(str, alive))}"
 
     def _may_pause(self, command: "Command", at: float) -> bool:
@@ -216,7 +221,7 @@ class _Story:
             if (
                 not command.seconds
                 or ends is None
-                or telling.claimed_at <= ends + EARLY_S
+                or telling.claimed_at <= ends + EARLY_S + self._held_back_s
                 or command.died_at is not None
             ):
                 return
@@ -233,12 +238,13 @@ class _Story:
             for t in self.tellings
             if t.state is State.PAUSED
             and t.applied_at
-            and t.applied_at[0] >= ends - 9
+            and t.applied_at[0] >= ends - 9 - self._jumped_s(t.sent_at)
             and t.sent_at >= (command.answered_at or 0.0)
         ]
         first = min(paused, default=None)
-        if (first is None or first > deadline) and command.disturbed and not self._shows_at(deadline):
-            return  # its process was stopped for longer than its lease: paused at once, and that is that
+        was_cut = command.disturbed or self._jumped_s(ends) > 0
+        if (first is None or first > deadline) and was_cut and not self._shows_at(deadline):
+            return  # its lease ended before it was answered: paused at once, and that is that
         if first is None or first > deadline:
             yield f"late: the pause of {command} was due at {ends:.3f}, by {deadline:.3f}; it came at {first}"
         else:
@@ -267,7 +273,7 @@ class _Story:
         if self.kind.startswith("single "):
             after_due, after_fault = BOUNDS[self.kind.removeprefix("single ")]
             fault_ends = max(b for _, b in disturbances)
-            return max(ends + after_due, fault_ends + after_fault if after_fault else 0.0)
+            return max(ends + after_due, fault_ends + after_fault if after_fault else 0.0) + self._held_back_s
         quiet = NOT_CONNECTED_S if any(w[2] == "not_connected" for w in self.world.faults.upstream) else STORM_S
         if self.world.faults.upstream:
             quiet = max(quiet, STEP_S)
@@ -279,6 +285,15 @@ class _Story:
                 if a <= at and b > at - quiet + 1e-6:
                     at, moved = b + quiet, True
         return at + CALM_LATE_S
+
+    def _jumped_s(self, at: float) -> float:
+        """How far the clocks were set forward until an instant: pauses come as much too early."""
+        return sum(step_s for since, step_s in self.world.faults.clock if step_s > 0 and since <= at)
+
+    @property
+    def _held_back_s(self) -> float:
+        """How far the clocks were set back: what is promised comes as much too late."""
+        return -sum(step_s for _, step_s in self.world.faults.clock if step_s < 0)
 
     def _is_forgotten(self, telling: "Telling") -> bool:
         """Whether Redis lost its latest writes just now, and the gateways have not told it again yet."""

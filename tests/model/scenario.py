@@ -87,7 +87,7 @@ def scenario_of(seed: int, kind: str | None = None) -> Scenario:
     if isinstance(faults, tuple):
         kind, faults = f"single {faults[0]}", faults[1]
     windows = [window[1] for window in faults.store] + [window[1] for window in faults.upstream]
-    windows += [to for _, to in faults.workers_down]
+    windows += [to for _, to in faults.workers_down] + [at + abs(step_s) for at, step_s in faults.clock]
     windows += [faults.until + faults.stall_s[1]] if faults.stall_command else []
     last = max(
         [order.at + order.seconds for order in orders] + windows + [faults.until if faults.until < _NEVER_S else 0.0]
@@ -182,6 +182,8 @@ def _single(dice: random.Random, orders: list[Order], name: str) -> tuple[str, F
             faults.store.append((moment, moment + dice.uniform(0.5, 10), "stopped"))
         case "redis failover":
             faults.store.append((moment, moment + dice.uniform(1, 10), "failover"))
+        case "clock set forward" | "clock set back":
+            faults.clock.append((moment, dice.uniform(0.5, 20) * (1 if name == "clock set forward" else -1)))
         case "queue loses jobs":
             faults.queue_loss, faults.duplicate_job = 0.9, 0.3
         case _:

@@ -109,6 +109,7 @@ class Faults:
     store: list[tuple[float, float, str]] = field(default_factory=list)  # from, to, 'down' | 'stopped' | 'failover'
     upstream: list[tuple[float, float, str, str]] = field(default_factory=list)  # from, to, how, instance
     workers_down: list[tuple[float, float]] = field(default_factory=list)
+    clock: list[tuple[float, float]] = field(default_factory=list)  # when every machine's clock is set, by how much
     until: float = 1e9  # no fault begins after this
     down_at_claim: float = 0.0  # for so long, from some step of a wake-up, before or after Redis ran it
     kill_at: tuple[str, int, str] | None = None  # crash point: process, its k-th I/O, 'before' | 'after'
@@ -270,6 +271,7 @@ class World:
         self.disturbances: list[tuple[float, float]] = []
         self.stops: list[tuple[str, float, float]] = []
         self.kills = 0
+        self.set_s = 0.0  # how far the clocks were set
         self.in_progress: dict[str, float] = {}
         self.server = "s1"
         self.client_tasks: set[asyncio.Task[Any]] = set()
@@ -298,6 +300,7 @@ class World:
         for since, to in faults.workers_down:
             self.disturb(since, to)
             self.loop.call_at(since, self._all_workers_down, to)
+        self._plan_clocks()
         if faults.queue_loss:
             self.loop.call_at(self.dice.uniform(0.5, 4), self._lose_a_job)
 
@@ -308,7 +311,8 @@ class World:
         return self.loop.time()
 
     def redis_us(self) -> int:
-        return EPOCH_MS * 1000 + round(self.now * 1_000_000)
+        """What every machine's wall clock says."""
+        return EPOCH_MS * 1000 + round((self.now + self.set_s) * 1_000_000)
 
     def say(self, what: str) -> None:
         self.trace.append((self.now, what))
@@ -440,7 +444,7 @@ class World:
             words = (*words[:at], self.redis_us(), *words[at + 1 :])
         reply = self.keyspace.step(*words)
         if isinstance(doing, Command):
-            if doing.ran_at is None:
+            if doing.ran_at is None and reply != [b"expired"]:
                 doing.ran_at = self.now
             if doing.granted_at is None and doing.done_at is None and isinstance(reply, list) and reply[0] == b"go":
                 doing.granted_at = self.now
@@ -452,6 +456,17 @@ class World:
     def run_unheard(self, words: tuple[Any, ...], doing: Command | Wake | None) -> None:
         self.say(f"redis runs what nobody waits for any more ({_name(doing)})")
         self.run_script(words, doing)
+
+    def _plan_clocks(self) -> None:
+        for at, step_s in self.faults.clock:
+            self.disturb(at, at + abs(step_s))
+            self.loop.call_at(at, self._clock_set, step_s)
+
+    def _clock_set(self, step_s: float) -> None:
+        self.set_s += step_s
+        self.say(f"the clocks are set by {step_s:+.2f} s")
+        self.keyspace.step("PING")
+        self.watch_queue()
 
     def _take_snapshot(self) -> None:
         self._snapshot = self.keyspace.dump()
@@ -474,7 +489,7 @@ class World:
         due = min(self.keyspace.queue.values(), default=None)
         if due is None:
             return
-        at = max(due / 1000 - EPOCH_MS / 1000, self.now)
+        at = max(due / 1000 - EPOCH_MS / 1000 - self.set_s, self.now)
         for node in self.nodes.values():
             if node.role == "worker" and not node.dead and (node.looks_at is None or node.looks_at > at + POLL_S):
                 node.looks_at = at + self.dice.uniform(0, POLL_S)
@@ -527,7 +542,7 @@ class World:
         node = self.dice.choice([n for n in self.nodes.values() if n.role == "worker"])
         if node.dead or self.store_window() is not None:
             return
-        now_ms = EPOCH_MS + self.now * 1000 + node.skew_ms
+        now_ms = self.redis_us() / 1000 + node.skew_ms
         for job, due in list(self.keyspace.queue.items()):
             if due <= now_ms and job not in self.in_progress and self.dice.random() < self.faults.duplicate_job:
                 self.say(f"{node.name}: arq starts {job} too")
