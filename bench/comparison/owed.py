@@ -30,6 +30,7 @@ _NO_REFRESH = Pace(1e6, 1e6)
 """The upstream that is told once holds the indicator until its end: the worker's only work is the pause."""
 
 _OWNER = "a-bench-of-ours"
+_NEVER_US = "9000000000000000"
 _AT_ONCE = 500
 _IN_FLIGHT = 3
 _ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -98,7 +99,9 @@ async def learn(settings: Settings, instance_ids: list[str]) -> Owing:
                 if _MODEL_PHONE in line and " lua]" not in line:
                     seen.append([_unescape(word) for word in _ARGUMENT.findall(line)])
         writer.close()
-    model = b"".join([_resp(seen[0]), _resp(["TIME"]), _resp(seen[1])])
+    # The last word of either is an instant of then: by when to promise, and by when the answer had come.
+    promise, settle = ([*words[:-1], _NEVER_US] for words in seen)
+    model = b"".join([_resp(promise), _resp(["TIME"]), _resp(settle)])
     return Owing(path, [model.replace(instance_ids[0].encode(), other.encode()) for other in instance_ids])
 
 
