@@ -1,6 +1,7 @@
 """The two shapes of every answer (contract section 1)."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,8 +19,12 @@ def success(fields: Mapping[str, Any], *, status: int = 200) -> web.Response:
 
 def failure(status: int, message: str) -> web.Response:
     """Answer `{"success": false, "error": {"message": ...}}` and nothing else."""
-    body = _encode({"success": False, "error": {"message": message}})
-    return web.Response(body=body, status=status, content_type="application/json")
+    return web.Response(body=_refusal(message), status=status, content_type="application/json")
+
+
+@lru_cache(maxsize=256)
+def _refusal(message: str) -> bytes:
+    return _encode({"success": False, "error": {"message": message}})
 
 
 def refusal(error: GatewayError) -> web.Response:

@@ -94,16 +94,17 @@ local function next_gen(rec, now_us)
   rec.gen = math.max(rec.gen + 1, now_us)
 end
 
--- Wake up at `at`. The older wake-up is outdated by its generation; removing it only saves room.
+-- Wake up at `at`. The older wake-up is outdated by its generation; removing it only saves room. One that nobody can
+-- have started (`unstarted`) is moved instead.
 local function arm(rec, at, now_us)
-  next_gen(rec, now_us)
-  local gen = whole(rec.gen)
-  local place = string.sub(KEY, 6)
-  local id = place .. ':' .. gen
-  -- As arq's own serialiser would; neither an instance's id nor a JID has a character that JSON escapes.
-  local job = '{"t":1,"f":"wake","a":["' .. string.gsub(place, ':', '","', 1) .. '","' .. gen .. '"],"k":{},"et":0}'
-  redis.call('SET', 'arq:job:' .. id, job, 'PX', math.floor(math.max(at - now_us / 1000, 0)) + JOB_TTL)
-  redis.call('ZADD', QUEUE, at, id)
+  if not rec.unstarted then
+    next_gen(rec, now_us)
+    -- As arq's own serialiser would; neither an instance's id nor a JID has a character that JSON escapes.
+    local place, gen = string.gsub(string.sub(KEY, 6), ':', '","', 1), whole(rec.gen)
+    local job = '{"t":1,"f":"wake","a":["' .. place .. '","' .. gen .. '"],"k":{},"et":0}'
+    redis.call('SET', 'arq:job:' .. job_id(rec.gen), job, 'PX', math.floor(math.max(at - now_us / 1000, 0)) + JOB_TTL)
+  end
+  redis.call('ZADD', QUEUE, at, job_id(rec.gen))
   redis.call('ZADD', OWED, at, KEY)
   -- Only a record at rest has a time to live.
   if not owes(rec.was) then redis.call('PERSIST', KEY) end

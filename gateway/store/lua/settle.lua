@@ -91,6 +91,8 @@ if was_lost then
   if rec.owner ~= '' and rec.owner ~= owner then rec.doubt = math.max(rec.doubt, now + echo) end
   rec.ticket = tonumber(ARGV[12])
 end
+-- While a command's lease lasts, nobody can claim the wake-up that its promise armed.
+rec.unstarted = duration >= 0 and not was_lost and rec.lease > now
 rec.owner, rec.op, rec.lease, rec.ends = '', '', 0, 0
 if duration >= 0 then
   command()
