@@ -209,6 +209,11 @@ MUTANTS = (
         first_seed=150,
     ),
     Mutant(
+        "a pause that was lost is said again where its chat was shown again meanwhile",
+        lua("settle", "if not was_lost or rec.state == '' then", "if true then"),
+        first_seed=321588,
+    ),
+    Mutant(
         "refreshes",
         every_lua("if rec.state ~= '' and at - rec.sent > life then at = math.min(at, rec.sent + refresh) end", ""),
         kind="calm",

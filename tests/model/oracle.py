@@ -36,6 +36,9 @@ STEP_S = 6.0 + 4.5
 REASSERTED_S = 1.0
 """After a failover, until every gateway that is alive has said again what was lost."""
 
+LOST_S = 1.0
+"""How much of the latest writes a failover loses at the most."""
+
 BOUNDS: dict[str, tuple[float, float]] = {
     # fault: (from the pause's time, from the fault's end), whichever is later
     "gateway killed": (6.0, 0.0),
@@ -139,7 +142,8 @@ class _Story:
             for c in self.alive(self.ends_at)
             if not c.seconds and c.state is not State.PAUSED and c.outcome is Outcome.OK
         ]
-        if not endless:
+        last = self.applied[-1][2].by
+        if not endless and not (last is not None and self._is_gone(last)):
             at, _, telling = self.applied[-1]
             yield f"left on: {_name(self.chat)} shows {telling.state} since {at:.3f}"
 
@@ -181,6 +185,8 @@ class _Story:
             return
         alive = self.alive(telling.claimed_at)
         jumped_s = self._jumped_s(telling.sent_at)
+        if any(c.over_at and self._jumped_s(c.sent_at) < self._jumped_s(c.over_at) for c in alive):
+            return  # its lease ended when the clock was set forward
         if not any(self._may_pause(c, telling.sent_at + s) for c in alive for s in {0.0, jumped_s}):
             yield f"pause at {telling.sent_at:.3f} before its time or for nobody; alive: {', '.join(map(str, alive))}"
 
@@ -231,6 +237,8 @@ class _Story:
         """The pause of a command that was answered 200 comes no later than the fault table says."""
         ends = (command.answered_at or 0.0) + command.seconds
         deadline = self._deadline(ends)
+        if self._is_gone(command):
+            return
         if any(_supersedes(newer, command, deadline) for newer in self.commands) or self._may_be_newer(command):
             return
         paused = [
@@ -301,6 +309,16 @@ class _Story:
             since <= telling.claimed_at <= self._told_again_at(since, to)
             for since, to, how in self.world.faults.store
             if how == "failover"
+        )
+
+    def _is_gone(self, command: "Command") -> bool:
+        """Whether a failover may have lost a promise whose gateway died before it could say it again: two faults."""
+        over_at = command.over_at or 0.0
+        return any(
+            how == "failover"
+            and since - LOST_S <= over_at <= to
+            and any(node == command.node and over_at <= at <= to + REASSERTED_S for node, at in self.world.deaths)
+            for since, to, how in self.world.faults.store
         )
 
     def _told_again_at(self, since: float, to: float) -> float:

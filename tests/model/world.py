@@ -270,6 +270,7 @@ class World:
         self.tellings: list[Telling] = []
         self.disturbances: list[tuple[float, float]] = []
         self.stops: list[tuple[str, float, float]] = []
+        self.deaths: list[tuple[str, float]] = []
         self.kills = 0
         self.set_s = 0.0  # how far the clocks were set
         self.in_progress: dict[str, float] = {}
@@ -368,6 +369,7 @@ class World:
     def kill(self, node: Node, where: str, *, until: float | None = None) -> None:
         self.kills += 1
         node.dead = True
+        self.deaths.append((node.name, self.now))
         back = self.now + self.dice.uniform(*self.faults.restart_s) if until is None else until
         self.say(f"{node.name}: KILLED {where} ({_doing()}); back in {back - self.now:.2f} s")
         self.disturb(self.now, self.now)

@@ -45,8 +45,13 @@ local function shown()
   schedule(rec, now_us, refresh, life)
 end
 
-local function command()
-  if result == 'ok' and op == 'paused' then return close(rec, now_us) end
+local function command(was_lost)
+  if result == 'ok' and op == 'paused' then
+    -- The record that did not know of it may have shown its indicator again meanwhile.
+    if not was_lost or rec.state == '' then return close(rec, now_us) end
+    rec['until'] = now
+    return schedule(rec, now_us, refresh, life)
+  end
   if result == 'ok' then return shown() end
   if result == 'unknown' then
     -- Nobody knows whether it shows: pause at once, and once more when nothing late can come any more.
@@ -95,7 +100,7 @@ end
 rec.unstarted = duration >= 0 and not was_lost and rec.lease > now
 rec.owner, rec.op, rec.lease, rec.ends = '', '', 0, 0
 if duration >= 0 then
-  command()
+  command(was_lost)
   return {'settled', -1}
 end
 return {'settled', wake_up()}
