@@ -211,7 +211,8 @@ MUTANTS = (
     Mutant(
         "a pause that was lost is said again where its chat was shown again meanwhile",
         lua("settle", "if not was_lost or rec.state == '' then", "if true then"),
-        first_seed=321588,
+        kind="single redis failover",
+        first_seed=200,
     ),
     Mutant(
         "refreshes",
