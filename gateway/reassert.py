@@ -24,6 +24,7 @@ _LINGER_S = 30.0
 _MARGIN_S = 10.0
 """What was over this long before Redis was last seen well has been paused."""
 
+_TIDY_EVERY_S = 5.0
 _MOST = 50_000
 _AT_ONCE = 64
 
@@ -62,7 +63,7 @@ class Promises:
         self._sleep = sleep
         self._kept: OrderedDict[ChatKey, Kept] = OrderedDict()
         self._server = ""
-        self._well_s = monotonic()
+        self._well_s = self._tidied_s = monotonic()
 
     def __len__(self) -> int:
         """How many commands are remembered."""
@@ -93,7 +94,9 @@ class Promises:
             # Nothing is forgotten and the stranger stays one: the next look does it all again.
             return 0
         self._server, self._well_s = server, self._monotonic()
-        self._forget()
+        if self._well_s >= self._tidied_s + _TIDY_EVERY_S:
+            # It walks over all that is kept, which may be much.
+            self._forget()
         return lost
 
     async def _tell_all(self) -> int:
@@ -109,6 +112,6 @@ class Promises:
         return await self._indicators.reassert(key, kept.op, left_ms, ticket=kept.ticket, pace=kept.pace)
 
     def _forget(self) -> None:
-        over_s = self._well_s - _MARGIN_S
+        self._tidied_s, over_s = self._well_s, self._well_s - _MARGIN_S
         for key in [key for key, kept in self._kept.items() if kept.forget_s < over_s]:
             del self._kept[key]

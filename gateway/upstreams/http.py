@@ -67,10 +67,10 @@ async def _send(pool: "Pool", target: Target, call: Call, timeout_s: float) -> R
         # The operator's URL, or a credential that is no header: refused before anything was sent.
         return Outcome.REJECTED
     connection: Connection | None = None
-    ends_at = asyncio.get_running_loop().time() + timeout_s
+    ends_at = pool.loop.time() + timeout_s
     try:
         connection = await pool.connect(origin, timeout_s)
-        return await _exchange(connection, message, ends_at)
+        return await _exchange(connection, message, pool.loop, ends_at)
     except aiohttp.ClientConnectorError as error:
         refused = isinstance(getattr(error, "os_error", None), AddressRefused)
         return Outcome.NOT_ALLOWED if refused else Outcome.UNAVAILABLE
@@ -80,13 +80,14 @@ async def _send(pool: "Pool", target: Target, call: Call, timeout_s: float) -> R
         return Outcome.UNAVAILABLE if connection is None else Outcome.UNKNOWN
 
 
-async def _exchange(connection: Connection, message: bytes, ends_at: float) -> Reply | Outcome:
+async def _exchange(
+    connection: Connection, message: bytes, loop: asyncio.AbstractEventLoop, ends_at: float
+) -> Reply | Outcome:
     """Write a request and read its answer; the connection goes back to its pool only where both ended well."""
     protocol, transport = connection.protocol, connection.transport
     if protocol is None or transport is None:
         raise aiohttp.ClientConnectionResetError
     # One timer, where a timeout around the whole would cost a tenth of it. Who waits hears that the connection is lost.
-    loop = asyncio.get_running_loop()
     expiry = loop.call_at(ends_at, transport.abort)
     try:
         protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=_MOST_BYTES)
@@ -180,6 +181,8 @@ class Pool:
     """Connections that are kept for the next request to the same origin."""
 
     def __init__(self, connector: aiohttp.TCPConnector) -> None:
+        """Serve the event loop that runs now."""
+        self.loop = asyncio.get_running_loop()
         self._connector = connector
         self._origins: dict[str, Origin] = {}
 
