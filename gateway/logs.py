@@ -1,11 +1,13 @@
 """structlog, set up once: JSON lines for machines, colours on a terminal. Secrets and numbers never get this far."""
 
+import asyncio
 import hashlib
 import json
 import logging
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TextIO, cast
@@ -22,7 +24,7 @@ def set_up(*, level: str = "info", fmt: str = "auto") -> None:
     structlog.configure(
         processors=_FOR_PEOPLE if console else _FOR_MACHINES,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _standard_error)),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
@@ -60,15 +62,46 @@ _FOR_PEOPLE: list[Processor] = [
 class _StandardError:
     """Standard error as it is now. A log that nobody can read any more must not fail a request."""
 
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
     def write(self, text: str) -> None:
-        try:
-            sys.stderr.write(text)
-        except (OSError, ValueError):
-            return
+        if self._loop is not None and not self._lines:
+            self._loop.call_soon(self._leave)
+        self._lines.append(text)
+        if self._loop is None:
+            self._leave()
 
     def flush(self) -> None:
+        """Every line leaves by itself."""
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        self._loop = asyncio.get_running_loop()
+        try:
+            yield
+        finally:
+            self._loop = None
+            self._leave()
+
+    def _leave(self) -> None:
+        text = "".join(self._lines)
+        self._lines.clear()
         with suppress(OSError, ValueError):
+            sys.stderr.write(text)
             sys.stderr.flush()
+
+
+_standard_error = _StandardError()
+
+
+def gathering() -> AbstractContextManager[None]:
+    """Write the lines of one turn of the event loop together, inside the block: one system call for all of them.
+
+    Only a kill in the middle of a turn can lose a line, and then the turn's requests were not answered either.
+    """
+    return _standard_error.gathering()
 
 
 def chat_label(jid: str) -> str:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 from gateway.errors import InvalidNumber
@@ -36,8 +36,7 @@ STATE_OF_WORD = {"typing": State.TYPING, "recording": State.RECORDING, "pause": 
 """Every word a caller may send, lower-cased."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
+class Chat(NamedTuple):
     """A recipient by its canonical JID, so that two spellings of one chat are one chat."""
 
     jid: str
@@ -117,8 +116,7 @@ class Instance:
     target: Target
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """Who is calling: an account, or one instance of it."""
 
     kind: Literal["account", "instance"]
@@ -126,8 +124,7 @@ class Principal:
     instance_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """What is left of this minute for a token; `reset_s` is the Unix second at which the next slot frees."""
 
     limit: int

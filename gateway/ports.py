@@ -1,21 +1,19 @@
 """What the domain needs of the world, as Protocols whose docstrings state the promises."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from gateway.model import Chat, Instance, Outcome, State, Target
 
 
-@dataclass(frozen=True, slots=True)
-class ChatKey:
+class ChatKey(NamedTuple):
     """One chat of one instance: what a promise is kept for."""
 
     instance_id: str
     chat: Chat
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """The lease on a chat: its owner alone may call the upstream.
 
     Attributes:
@@ -37,8 +35,7 @@ class Grant:
     promised_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(NamedTuple):
     """Another call to this chat is under way, for `lease_ms` more at the most; `ticket` keeps our place."""
 
     ticket: str
@@ -50,8 +47,7 @@ class Overtaken:
     """A newer command for this chat arrived while we waited."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a wake-up must tell the upstream now.
 
     Attributes:
@@ -71,15 +67,13 @@ class Claim:
     instance_version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Early:
+class Early(NamedTuple):
     """The wake-up came `wait_ms` before its time: this machine's clock is ahead of Redis'."""
 
     wait_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """How an indicator is held on one kind of upstream, in seconds.
 
     Attributes:
@@ -93,8 +87,7 @@ class Pace:
     one_at_a_time: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What became of one telling.
 
     Attributes:
@@ -110,8 +103,7 @@ class Report:
     told_ms_ago: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """What `settle` recorded.
 
     Attributes:

@@ -12,8 +12,8 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeVar
 
 from gateway import ids
 from gateway import trace as tracing
@@ -70,16 +70,14 @@ _AT_ONCE = 32
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """What became of a command that was obeyed, for the door to count."""
 
     outcome: Literal["shown", "overtaken"]
     lost_lease: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Woken:
+class Woken(NamedTuple):
     """What a wake-up did, for the door to count and log."""
 
     did: Literal["nothing", "refreshed", "refresh_failed", "paused", "pause_failed", "abandoned"]
@@ -261,7 +259,7 @@ class Presence:
             raise StoreUnavailable
         if isinstance(granted, Grant):
             # It may have shown again since Redis is back, so this ends in a pause of its own.
-            await self._indicators.settle_command(granted, replace(_NOBODY, result="unknown"), 0)
+            await self._indicators.settle_command(granted, _NOBODY._replace(result="unknown"), 0)
 
     def _settle_later(self, step: Callable[[], Awaitable[object]]) -> None:
         """Take a step again until Redis takes it: one task for all of them, so that an outage costs no more."""
@@ -332,8 +330,7 @@ class _Unsettled:
     until_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(NamedTuple):
     """One telling: its outcome, and when it began (None: not at all) and was answered, on the monotonic clock."""
 
     outcome: Outcome

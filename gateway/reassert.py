@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.errors import StoreUnavailable
 from gateway.model import State
@@ -29,8 +29,7 @@ _MOST = 50_000
 _AT_ONCE = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """A command that was obeyed.
 
     Attributes:

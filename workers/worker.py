@@ -13,7 +13,7 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from gateway import memory, notify
+from gateway import logs, memory, notify
 from gateway.errors import StoreUnavailable
 from gateway.gauges import Gauges
 from gateway.metrics import REDIS_ERRORS, WORKER_JOBS, WORKER_LAST_POLL
@@ -128,18 +128,23 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_house(settings) as house:
-        watch = _Watch()
-        async with _ops(settings, house, watch, stop):
-            sweeper = asyncio.create_task(sweep_for_ever(house.indicators))
-            tidier = asyncio.create_task(tidy_for_ever(house.removal, house.tenancy))
-            _log.info("worker_started", max_jobs=settings.worker.max_jobs)
-            while not stop.is_set():
-                watch.worker = create_worker(settings, house, stop)
-                await work(watch.worker, settings.worker.drain_timeout_s)
-            sweeper.cancel()
-            tidier.cancel()
-            _log.info("worker_stopped")
+    with logs.gathering():
+        async with open_house(settings) as house:
+            await _run(settings, house, stop)
+
+
+async def _run(settings: Settings, house: House, stop: asyncio.Event) -> None:
+    watch = _Watch()
+    async with _ops(settings, house, watch, stop):
+        sweeper = asyncio.create_task(sweep_for_ever(house.indicators))
+        tidier = asyncio.create_task(tidy_for_ever(house.removal, house.tenancy))
+        _log.info("worker_started", max_jobs=settings.worker.max_jobs)
+        while not stop.is_set():
+            watch.worker = create_worker(settings, house, stop)
+            await work(watch.worker, settings.worker.drain_timeout_s)
+        sweeper.cancel()
+        tidier.cancel()
+        _log.info("worker_stopped")
 
 
 class _Watch:

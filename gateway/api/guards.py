@@ -9,7 +9,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -37,8 +37,7 @@ AUTH_RESULT: web.RequestKey[str] = web.RequestKey("auth_result", str)
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """An admitted caller; `store_is_down` where only memory vouches for them."""
 
     principal: Principal
@@ -194,8 +193,7 @@ def _caller(admission: Admission, *, store_is_down: bool = False) -> Caller:
     return Caller(admission.principal, admission.quota, store_is_down)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     admission: Admission
     instance: Instance
     until_s: float
@@ -240,8 +238,8 @@ class _Memory:
         known = self._known.get((token_hash, name))
         if known is None or known.until_s < time.monotonic() or known.admission.quota.remaining < 1:
             return None
-        quota = replace(known.admission.quota, remaining=known.admission.quota.remaining - 1)
-        known = replace(known, admission=replace(known.admission, quota=quota))
+        quota = known.admission.quota._replace(remaining=known.admission.quota.remaining - 1)
+        known = known._replace(admission=known.admission._replace(quota=quota))
         self._known[token_hash, name] = known
         return known
 

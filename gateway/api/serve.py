@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway import memory, notify
+from gateway import logs, memory, notify
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.console.routes import add_console
@@ -66,40 +66,45 @@ async def serve(settings: Settings, doors: Doors | None = None) -> None:
     doors = doors or Doors()
     drain = Drain()
     drain.on_signals()
-    async with open_house(settings) as house:
-        gauges = Gauges(house.health, house.upstreams.count_open_circuits)
-        ops = create_ops("gateway", lambda: _is_ready(house, drain), gauges.refresh)
-        ops.add_subapp("/admin/", create_admin(house))
-        add_console(ops)
-        app = create_app(house)
-        app.middlewares.insert(0, drain.middleware)
-        async with (
-            listening(ops, settings.admin.host, settings.admin.port, fd=doors.admin) as admin_port,
-            house.roster.listed("gateway", settings.admin.host, admin_port),
-            listening(
-                app,
-                settings.http.host,
-                settings.http.port,
-                fd=doors.http,
-                farewell_s=_FAREWELL_S,
-                caps=Caps(settings.http.max_connections, settings.http.max_connections_per_address),
-                keepalive_timeout=settings.http.keepalive_timeout_s,
-                max_line_size=settings.http.max_head_bytes,
-                max_field_size=settings.http.max_head_bytes,
-                shutdown_timeout=settings.http.drain_timeout_s,
-            ),
-        ):
-            memory.settle()
-            notify.ready()
-            watch = asyncio.create_task(house.promises.watch())
-            await drain.begun.wait()
-            # Not ready yet still serving: the balancer needs a moment to look elsewhere.
-            await asyncio.sleep(settings.http.drain_delay_s)
-            watch.cancel()
-        # The last request is answered. What Redis has not taken yet is worth a moment too.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(settings.http.drain_timeout_s):
-                await house.presence.drain()
+    with logs.gathering():
+        async with open_house(settings) as house:
+            await _serve(settings, house, doors, drain)
+
+
+async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -> None:
+    gauges = Gauges(house.health, house.upstreams.count_open_circuits)
+    ops = create_ops("gateway", lambda: _is_ready(house, drain), gauges.refresh)
+    ops.add_subapp("/admin/", create_admin(house))
+    add_console(ops)
+    app = create_app(house)
+    app.middlewares.insert(0, drain.middleware)
+    async with (
+        listening(ops, settings.admin.host, settings.admin.port, fd=doors.admin) as admin_port,
+        house.roster.listed("gateway", settings.admin.host, admin_port),
+        listening(
+            app,
+            settings.http.host,
+            settings.http.port,
+            fd=doors.http,
+            farewell_s=_FAREWELL_S,
+            caps=Caps(settings.http.max_connections, settings.http.max_connections_per_address),
+            keepalive_timeout=settings.http.keepalive_timeout_s,
+            max_line_size=settings.http.max_head_bytes,
+            max_field_size=settings.http.max_head_bytes,
+            shutdown_timeout=settings.http.drain_timeout_s,
+        ),
+    ):
+        memory.settle()
+        notify.ready()
+        watch = asyncio.create_task(house.promises.watch())
+        await drain.begun.wait()
+        # Not ready yet still serving: the balancer needs a moment to look elsewhere.
+        await asyncio.sleep(settings.http.drain_delay_s)
+        watch.cancel()
+    # The last request is answered. What Redis has not taken yet is worth a moment too.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings.http.drain_timeout_s):
+            await house.presence.drain()
 
 
 async def _is_ready(house: House, drain: Drain) -> bool:

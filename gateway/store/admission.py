@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.errors import InvalidToken, RateLimited
 from gateway.model import Principal, Quota
@@ -20,8 +19,7 @@ class Guessing(RateLimited):
     """This address sent too many unknown tokens; nobody is named, so there is no quota to show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """An authenticated request: who, what is left, and the instance they named ('' where they have none such)."""
 
     principal: Principal
