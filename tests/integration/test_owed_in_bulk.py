@@ -11,12 +11,12 @@ from gateway.wiring import House
 MODEL, FIRST = "5511900000000", "5511800000007"
 
 
-async def kept_of(redis: Redis, phone: str) -> set[tuple[str, str, int]]:
+async def kept_of(redis: Redis, phone: str) -> list[tuple[str, str, int]]:
     """Everything that Redis keeps under a phone's number: kinds and sizes, not values."""
-    kept = set()
+    kept = []
     for key in sorted([key.decode() async for key in redis.scan_iter(f"*{phone}*")]):
         kind = (await redis.type(key)).decode()
-        kept.add((key.split(phone)[0], kind, int(await redis.memory_usage(key) or 0)))
+        kept.append((key.split(phone)[0], kind, int(await redis.memory_usage(key) or 0)))
     return kept
 
 
@@ -30,5 +30,8 @@ async def test_a_pause_owed_in_bulk_is_kept_like_one_that_a_command_promised(
     model = await kept_of(redis, MODEL)
     assert model
     for phone in (FIRST, "5511800001209"):
-        assert await kept_of(redis, phone) == model
+        bulk = await kept_of(redis, phone)
+        assert [entry[:2] for entry in bulk] == [entry[:2] for entry in model]
+        # The allocator rounds up, and not always alike.
+        assert all(abs(one[2] - other[2]) <= 32 for one, other in zip(bulk, model, strict=True))
     assert began_s + 59 < due[FIRST] < time.time() + 61
