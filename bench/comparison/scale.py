@@ -97,8 +97,8 @@ def growth(plan: Plan, results: Results) -> None:
         results.figures += _owed(shop)
         steps.done()
         steps.begin("idle processes")
-        idle = _idle(shop, plan.seconds)
-        results.figures += idle.figures(f"{plan.seconds:g} s")
+        idle = _idle(shop, plan.seconds / 2)
+        results.figures += idle.figures(f"{plan.seconds / 2:g} s")
         steps.done()
         steps.begin("commands, refreshes and pauses, mixed")
         results.predictions += _mixed(plan, shop, _prices(plan, shop, results, idle))
@@ -127,7 +127,7 @@ class Turn:
 
 def _tenants(plan: Plan, results: Results) -> None:
     """Let gateways with few and many tenants take turns."""
-    seconds, rounds = max(1.0, plan.seconds / 2), (plan.rounds + 1) // 2
+    seconds, rounds = max(1.0, plan.seconds / 4), (plan.rounds + 1) // 2
     with ExitStack() as stack:
         upstream_url, _ = stack.enter_context(stacks.open_upstream(plan.room("upstream")))
         crowds = [stack.enter_context(_crowd(plan.room("crowd"), upstream_url, count)) for count in (1, SOME, MANY)]
@@ -239,8 +239,8 @@ def _mixed(plan: Plan, shop: Workshop, prices: Prices) -> Iterator[Prediction]:
         callers = shop.installation.folder / "callers"
         callers.write_text(shop.callers)
         stack = Stack(name, f"{LOOPBACK}:{shop.installation.port}", callers, pids, shop.installation.redis_url)
-        open_loop(stack, _WARM_UP_ROUND, plan.rate, _WARM_UP_S, duration_s=_HELD_S)
-        time.sleep(_HELD_S + _LAST_S)
+        open_loop(stack, _WARM_UP_ROUND, plan.rate, _WARM_UP_S, duration_s=1)
+        time.sleep(1 + _LAST_S)
         lateness.told(shop)
         with measured(pids, stack.redis_url) as costs:
             load = open_loop(stack, 0, plan.rate, plan.seconds, duration_s=_HELD_S)
