@@ -88,6 +88,12 @@ class Prices:
             "worker": wakes * self.worker_wake_s + seconds * self.idle.worker,
         }
 
+    def figures(self) -> Iterator[Figure]:
+        """Word those that no other table has."""
+        for role, price_s in (("worker", self.worker_wake_s), ("Valkey", self.valkey_wake_s)):
+            what = f"a wake-up in the {role}, looks at the queue not counted"
+            yield Figure(what=what, over=STEADY_CASE, value=price_s * 1e6, unit="us of CPU")
+
 
 def growth(plan: Plan, results: Results) -> None:
     """Measure each of them."""
@@ -101,7 +107,9 @@ def growth(plan: Plan, results: Results) -> None:
         results.figures += idle.figures(f"{plan.seconds / 2:g} s")
         steps.done()
         steps.begin("commands, refreshes and pauses, mixed")
-        results.predictions += _mixed(plan, shop, _prices(plan, shop, results, idle))
+        prices = _prices(plan, shop, results, idle)
+        results.figures += prices.figures()
+        results.predictions += _mixed(plan, shop, prices)
         steps.done()
 
 
