@@ -141,7 +141,7 @@ def _tenants(plan: Plan, results: Results) -> None:
         crowds = [stack.enter_context(_crowd(plan.room("crowd"), upstream_url, count)) for count in (1, SOME, MANY)]
         many = crowds[-1]
         held = Figure(what="Redis for a tenant", over=f"{MANY:,} tenants", value=many.bytes_each, unit="bytes")
-        results.figures += [held, _window(many)]
+        results.figures += [held, *_window(many)]
         turns = _turns(plan, *crowds)
         with plan.steps("scale", len(turns) * (1 + rounds)) as steps:
             for turn in turns:
@@ -182,16 +182,18 @@ def _at(rate: float) -> str:
     return f"{BASE_CASE}, {rate:,g} commands/s"
 
 
-def _window(crowd: Crowd) -> Figure:
+def _window(crowd: Crowd) -> Iterator[Figure]:
     """Let some tokens spend a minute's requests."""
     url = cast("str", crowd.stack.redis_url)
     before = _held(url)
-    crowd.making.spend(crowd.tenants[-_SPENDERS:], _MINUTE)
-    return Figure(
-        what=f"Redis for a token that was used {_MINUTE} times within a minute",
-        over=f"{_SPENDERS} tokens",
-        value=(_held(url) - before) / _SPENDERS,
-        unit="bytes",
+    with measured({"Valkey": crowd.stack.pids["Valkey"]}, None) as costs:
+        crowd.making.spend(crowd.tenants[-_SPENDERS:], _MINUTE)
+    what = f"Redis for a token that was used {_MINUTE} times within a minute"
+    over = f"{_SPENDERS} tokens"
+    yield Figure(what=what, over=over, value=(_held(url) - before) / _SPENDERS, unit="bytes")
+    each_s = costs.cpu_s["Valkey"] / _SPENDERS / _MINUTE
+    yield Figure(
+        what="an admission by itself, in long pipelines", over=over, value=each_s * 1e6, unit="us of Valkey's CPU"
     )
 
 
@@ -199,14 +201,17 @@ def _owed(shop: Workshop) -> Iterator[Figure]:
     """Owe pauses, and see what each of them is made of."""
     url = shop.installation.redis_url
     before = _held(url)
-    for _ in shop.owing.owe(0, _OWED, lambda _: _LATER_MS):
-        pass
+    with measured({"Valkey": shop.valkey_pid}, None) as costs:
+        owed = sum(1 for _ in shop.owing.owe(0, _OWED, lambda _: _LATER_MS))
     whole = (_held(url) - before) / _OWED
     parts = _parts(url)
     parts["the tables of all keys, and what is left"] = whole - sum(parts.values())
     parts["altogether"] = whole
     for what, size in parts.items():
         yield Figure(what=f"an owed pause: {what}", over=f"{_OWED:,} owed", value=size, unit="bytes")
+    each_us = costs.cpu_s["Valkey"] / owed * 1e6
+    what = "a promise and its settlement by themselves, in long pipelines"
+    yield Figure(what=what, over=f"{_OWED:,} owed", value=each_us, unit="us of Valkey's CPU")
 
 
 def _parts(url: str) -> dict[str, float]:
