@@ -13,6 +13,7 @@ parts:
   latency      open loop at a constant rate: what ours adds to calling the upstream directly
   pauses       how late a worker is at 1,000/s and with 10,000 due within half a second; stock arq beside it
   owed         the same with very many owed later, and what each of them takes in Redis
+  scale        what a command costs with 1, 1,000 and 100,000 tenants; what a tenant, a window and an owed pause take
 """
 
 import argparse
@@ -27,7 +28,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from comparison import latency, lateness, machine, report, throughput
+from comparison import latency, lateness, machine, report, scale, throughput
 from comparison.plan import Plan
 from comparison.processes import ROOT
 from comparison.samples import Results
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[Plan, Results], None]] = {
     "latency": latency.added,
     "pauses": lateness.pauses,
     "owed": lateness.owed_later,
+    "scale": scale.growth,
 }
 """In the order in which they run."""
 

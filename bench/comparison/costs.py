@@ -1,5 +1,6 @@
 """What a measurement cost: CPU seconds of each process, and what Redis was asked to do."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,14 +30,17 @@ class Costs:
 
     cpu_s: dict[str, float] = field(default_factory=dict)
     redis: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @contextmanager
 def measured(pids: dict[str, int], redis_url: str | None) -> Iterator[Costs]:
     """Measure the block."""
     costs = Costs()
+    began_s = time.monotonic()
     before, asked = {role: cpu_s(pid) for role, pid in pids.items()}, _redis(redis_url)
     yield costs
+    costs.seconds = time.monotonic() - began_s
     costs.cpu_s = {role: cpu_s(pid) - before[role] for role, pid in pids.items()}
     costs.redis = {name: value - asked[name] for name, value in _redis(redis_url).items()}
 

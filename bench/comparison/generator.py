@@ -21,7 +21,7 @@ import uvloop
 
 from comparison.http1 import message_end
 
-_BODY = '{{"number":"55119{:08}","state":"typing","duration":60}}'
+_BODY = '{{"number":"55119{:08}","state":"typing","duration":{}}}'
 _LAST_ANSWERS_S = 5.0
 
 
@@ -40,10 +40,11 @@ class Requests:
 
     callers: list[tuple[str, str]]
     chat: int
+    duration_s: int = 60
     _heads: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        length = len(_BODY.format(0))
+        length = len(_BODY.format(0, self.duration_s))
         self._heads = [
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\ntoken: {token}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
@@ -53,7 +54,7 @@ class Requests:
     def next(self) -> bytes:
         """Return one more request, ready to be sent."""
         self.chat = (self.chat + 1) % 100_000_000
-        return (self._heads[self.chat % len(self._heads)] + _BODY.format(self.chat)).encode()
+        return (self._heads[self.chat % len(self._heads)] + _BODY.format(self.chat, self.duration_s)).encode()
 
 
 class Connection(asyncio.Protocol):
@@ -190,10 +191,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="requests a second: open loop")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--duration", type=int, default=60, help="seconds that each command asks for")
     asked = parser.parse_args()
     host, _, port = asked.address.partition(":")
     lines = (line.split() for line in asked.callers.read_text().splitlines())
-    requests = Requests([(path, token) for path, token in lines], asked.first_chat)
+    requests = Requests([(path, token) for path, token in lines], asked.first_chat, asked.duration)
     if asked.rate:
         work = OpenLoop(host, int(port), requests).run(asked.rate, asked.seconds, asked.connections)
     else:

@@ -15,12 +15,12 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis import Redis
 
 from comparison import owed, stock
-from comparison.costs import measured
+from comparison.costs import Costs, measured
 from comparison.ours import Installation
 from comparison.plan import Plan
 from comparison.processes import LOOPBACK, free_port, program, running
 from comparison.samples import Lateness, Memory, Results, percentiles
-from comparison.stacks import NAMES
+from comparison.stacks import NAMES, NO_LIMIT
 from comparison.valkey import valkey
 
 BURST, BURST_S = 10_000, 0.5
@@ -69,6 +69,8 @@ class Workshop:
     installation: Installation
     valkey_pid: int
     owing: owed.Owing
+    callers: str
+    """Its instances' paths and tokens, a line each."""
 
 
 def pauses(plan: Plan, results: Results) -> None:
@@ -128,9 +130,10 @@ def open_workshop(plan: Plan) -> Iterator[Workshop]:
         valkey(folder / "valkey") as server,
     ):
         installation = Installation(folder, server.url, f"http://{LOOPBACK}:{port}")
-        created = installation.create_account("bench", NAMES, per_minute=STEADY)
+        created = installation.create_account("bench", NAMES, per_minute=NO_LIMIT)
         owing = uvloop.run(owed.learn(installation.settings, [one.id for one in created]))
-        yield Workshop(installation, server.pid, owing)
+        callers = "".join(f"/api/chat/presence/{one.name} {one.token}\n" for one in created)
+        yield Workshop(installation, server.pid, owing, callers)
 
 
 def by_ours(shop: Workshop, case: Case, number: int, workers: int) -> Lateness:
@@ -138,13 +141,13 @@ def by_ours(shop: Workshop, case: Case, number: int, workers: int) -> Lateness:
     with ExitStack() as stack:
         pids = [stack.enter_context(shop.installation.working()) for _ in range(workers)]
         roles = {"Valkey": shop.valkey_pid} | {f"worker {n}": pid for n, pid in enumerate(pids, 1)}
-        _told(shop)
+        told(shop)
         begin_s = time.time() + case.lead_s
         due = dict(shop.owing.owe(0, case.count, owed.every(case.per_second, begin_s)))
         with measured(roles, None) as costs:
             arrived = _wait(shop, due, begin_s + case.lasts_s)
     late_ms = [(at - due[phone]) * 1000 for phone, at in arrived.items()]
-    return _lateness(case, ONE_WORKER if workers == 1 else TWO_WORKERS, number, late_ms, costs.cpu_s)
+    return _lateness(case, ONE_WORKER if workers == 1 else TWO_WORKERS, number, late_ms, costs)
 
 
 def by_arq(folder: Path, case: Case, number: int) -> Lateness:
@@ -157,10 +160,10 @@ def by_arq(folder: Path, case: Case, number: int) -> Lateness:
             with measured({"worker 1": process.pid}, None) as costs:
                 _wait_for_arq(server.url, begin_s + case.lasts_s)
     late_ms = msgspec.json.decode(file.read_bytes(), type=list[float])
-    return _lateness(case, "arq stock, empty jobs", number, late_ms, costs.cpu_s)
+    return _lateness(case, "arq stock, empty jobs", number, late_ms, costs)
 
 
-def _lateness(case: Case, stack: str, number: int, late_ms: list[float], cpu_s: dict[str, float]) -> Lateness:
+def _lateness(case: Case, stack: str, number: int, late_ms: list[float], costs: Costs) -> Lateness:
     ordered = sorted(late_ms)
     return Lateness(
         what=case.what,
@@ -171,7 +174,8 @@ def _lateness(case: Case, stack: str, number: int, late_ms: list[float], cpu_s: 
         early=sum(ms < _EARLY_MS for ms in late_ms),
         late_ms=percentiles(ordered),
         curve_ms=[ordered[round(share / 200 * (len(ordered) - 1))] for share in range(201)] if ordered else [],
-        cpu_s=cpu_s,
+        cpu_s=costs.cpu_s,
+        seconds=costs.seconds,
     )
 
 
@@ -181,13 +185,14 @@ def _wait(shop: Workshop, due: dict[str, float], last_s: float) -> dict[str, flo
     time.sleep(max(0.0, last_s - time.time()))
     while len(arrived) < len(due) and time.time() < last_s + _GRACE_S:
         time.sleep(0.5)
-        for phone, state, at in _told(shop):
+        for phone, state, at in told(shop):
             if state == "paused" and phone in due:
                 arrived.setdefault(phone, at)
     return arrived
 
 
-def _told(shop: Workshop) -> list[tuple[str, str, float]]:
+def told(shop: Workshop) -> list[tuple[str, str, float]]:
+    """Return what the upstream was told since it was last asked."""
     with urlopen(f"{shop.installation.upstream_url}/told") as answer:
         return [(phone, state, at) for phone, state, at in json.load(answer)]
 

@@ -43,10 +43,11 @@ def closed_loop(
     return load
 
 
-def open_loop(stack: Stack, number: int, rate: float, seconds: float) -> Load:
+def open_loop(stack: Stack, number: int, rate: float, seconds: float, *, duration_s: int = 60) -> Load:
     """Send at a constant rate, each latency counted from when its request was due."""
     with measured(stack.pids, stack.redis_url) as costs:
-        load = _read_ours(_run(_ours(stack, number, seconds, "--rate", rate), seconds))
+        words = ("--rate", rate, "--duration", duration_s)
+        load = _read_ours(_run(_ours(stack, number, seconds, *words), seconds))
     load.what, load.stack, load.round, load.cpu_s, load.redis = "open", stack.name, number, costs.cpu_s, costs.redis
     if load.broken or load.refused:
         raise LoadFailed(f"{stack.name}, open loop: {load.refused} errors, {load.broken} lost")

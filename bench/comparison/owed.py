@@ -5,24 +5,19 @@ seen is sent again for as many chats as wanted, only chat, instance and duration
 real ones, whatever their layout, and a million of them takes a minute or two.
 """
 
-import asyncio
-import re
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Self
 
-import hiredis
-
+from comparison.replay import Pipe, resp, watch
 from gateway.model import Chat, State
 from gateway.ports import ChatKey, Grant, Pace, Report
 from gateway.settings import Settings
 from gateway.wiring import open_house
 
-_MODEL_PHONE = "5511900000000"
+_MODEL_PHONE, _WARM_UP_PHONE = "5511900000000", "5511700000000"
 _MODEL_MS = 12_345_678
 """As many digits as any duration that is put in its place."""
 
@@ -33,7 +28,6 @@ _OWNER = "a-bench-of-ours"
 _NEVER_US = "9000000000000000"
 _AT_ONCE = 500
 _IN_FLIGHT = 3
-_ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 class NotOwed(Exception):
@@ -57,7 +51,7 @@ class Owing:
         """
         numbers = iter(range(count))
         under_way: deque[list[tuple[str, int]]] = deque()
-        with _Pipe(self.socket_path) as pipe:
+        with Pipe(self.socket_path) as pipe:
             while True:
                 some = list(islice(numbers, _AT_ONCE))
                 if some:
@@ -80,61 +74,22 @@ async def learn(settings: Settings, instance_ids: list[str]) -> Owing:
     path = settings.redis.url.removeprefix("unix://")
     async with open_house(settings) as house:
 
-        async def promise_one() -> None:
-            key = ChatKey(instance_ids[0], Chat(f"{_MODEL_PHONE}@s.whatsapp.net"))
+        async def promise_one(phone: str = _MODEL_PHONE) -> None:
+            key = ChatKey(instance_ids[0], Chat(f"{phone}@s.whatsapp.net"))
             grant = await house.indicators.promise(key, State.TYPING, _MODEL_MS, owner=_OWNER, ticket=None, trace="")
             assert isinstance(grant, Grant)
             await house.indicators.settle_command(grant, Report("ok", _NO_REFRESH, 0, 0), _MODEL_MS)
 
-        # The first time the scripts are sent whole.
-        await promise_one()
-        reader, writer = await asyncio.open_unix_connection(path)
-        writer.write(b"MONITOR\r\n")
-        await reader.readline()
-        await promise_one()
-        seen: list[list[str]] = []
-        async with asyncio.timeout(5):
-            while len(seen) < 2:
-                line = (await reader.readline()).decode()
-                if _MODEL_PHONE in line and " lua]" not in line:
-                    seen.append([_unescape(word) for word in _ARGUMENT.findall(line)])
-        writer.close()
+        # The first time the scripts are sent whole; a chat of its own, so that the model's record is a new one.
+        await promise_one(_WARM_UP_PHONE)
+        seen = await watch(path, promise_one, _MODEL_PHONE, 2)
     # The last word of either is an instant of then: by when to promise, and by when the answer had come.
     promise, settle = ([*words[:-1], _NEVER_US] for words in seen)
-    model = b"".join([_resp(promise), _resp(["TIME"]), _resp(settle)])
+    model = b"".join([resp(promise), resp(["TIME"]), resp(settle)])
     return Owing(path, [model.replace(instance_ids[0].encode(), other.encode()) for other in instance_ids])
 
 
-class _Pipe:
-    """A blocking connection to Redis that has several batches under way."""
-
-    def __init__(self, path: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(path)
-        self._socket.settimeout(60)
-        self._replies = hiredis.Reader()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def send(self, commands: bytes) -> None:
-        """Send; Redis reads while we prepare the next."""
-        self._socket.sendall(commands)
-
-    def reply(self) -> object:
-        """Return the next reply."""
-        while (reply := self._replies.gets()) is False:
-            data = self._socket.recv(1 << 18)
-            if not data:
-                raise NotOwed("Redis hung up")
-            self._replies.feed(data)
-        return reply
-
-
-def _promised_at_s(pipe: _Pipe) -> float:
+def _promised_at_s(pipe: Pipe) -> float:
     """Read the three replies of one chat; returns when its promise was made, by Redis' clock."""
     match pipe.reply(), pipe.reply(), pipe.reply():
         case [b"go", *_], [bytes(seconds), bytes(micros)], [b"settled", *_]:
@@ -145,15 +100,6 @@ def _promised_at_s(pipe: _Pipe) -> float:
 
 def _phone(number: int) -> str:
     return f"55118{number:08}"
-
-
-def _resp(words: list[str]) -> bytes:
-    encoded = [word.encode() for word in words]
-    return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
-
-
-def _unescape(word: str) -> str:
-    return word.encode().decode("unicode_escape")
 
 
 def every(per_second: float, begin_s: float) -> Callable[[int], int]:

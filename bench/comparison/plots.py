@@ -59,6 +59,8 @@ def _figures(results: Results) -> Iterable[tuple[str, Any]]:
         yield f"lateness-{_slug('owed later' if 'owed' in what else what)}", _lateness(results, what)
     if results.memory:
         yield "memory", _memory(results)
+    if scaled := of(results, "scale"):
+        yield "scale", _cpu(scaled)
 
 
 def _throughput(found: dict[str, list[Load]]) -> Any:

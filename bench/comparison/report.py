@@ -31,6 +31,12 @@ def _page(results: Results, plots: list[str]) -> str:
         sections += [tables.lateness(results)]
     if results.memory:
         sections += [tables.memory(results)]
+    if tables.of(results, "scale"):
+        sections += [tables.scale(results)]
+    if results.figures:
+        sections += [tables.figures(results)]
+    if results.predictions:
+        sections += [tables.predictions(results)]
     sections += [f"![{Path(plot).stem}]({plot})" for plot in plots]
     return "\n\n".join(sections) + "\n"
 

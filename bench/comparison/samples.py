@@ -48,6 +48,8 @@ class Lateness(msgspec.Struct, kw_only=True):
     curve_ms: list[float]
     """At every half percent, for the plot."""
     cpu_s: dict[str, float]
+    seconds: float = 0.0
+    """For how long that CPU was counted, quiet seconds before the first was due included."""
 
 
 class Memory(msgspec.Struct, kw_only=True):
@@ -58,6 +60,24 @@ class Memory(msgspec.Struct, kw_only=True):
     seconds: float
 
 
+class Figure(msgspec.Struct, kw_only=True):
+    """One more figure, and what it was measured over."""
+
+    what: str
+    over: str
+    value: float
+    unit: str
+
+
+class Prediction(msgspec.Struct, kw_only=True):
+    """The CPU seconds that the sum of single costs says a mixed run takes, and those that it took."""
+
+    role: str
+    over: str
+    predicted_s: float
+    measured_s: float
+
+
 class Results(msgspec.Struct, kw_only=True):
     """A whole run."""
 
@@ -65,6 +85,8 @@ class Results(msgspec.Struct, kw_only=True):
     loads: list[Load] = []
     lateness: list[Lateness] = []
     memory: list[Memory] = []
+    figures: list[Figure] = []
+    predictions: list[Prediction] = []
     left_out: list[str] = []
 
 

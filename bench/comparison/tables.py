@@ -63,10 +63,12 @@ def lateness(results: Results) -> str:
             *(spread([run.late_ms.get(share, math.inf) for run in some], 1) for share in (50.0, 99.0, 100.0)),
             f"{sum(run.early for run in some)}",
             f"{median(_worker_s(run) / run.due * 1000 for run in some):.3f}",
+            _median([run.cpu_s["Valkey"] / run.due * 1000 for run in some if "Valkey" in run.cpu_s], 3),
         ]
         for (what, stack), some in runs.items()
     ]
-    head = ["pauses", "arrived", "late p50 ms", "p99 ms", "most ms", "early", "worker CPU s for 1,000"]
+    head = ["pauses", "arrived", "late p50 ms", "p99 ms", "most ms", "early"]
+    head += ["worker CPU s for 1,000", "Valkey CPU s for 1,000"]
     return table(head, rows)
 
 
@@ -92,6 +94,47 @@ def redis(results: Results) -> str:
         {name: [(load.requests, load.redis) for load in loads] for name, loads in found.items()},
         2,
     )
+
+
+def scale(results: Results) -> str:
+    """What a command costs where there are few tenants, and where there are many."""
+    rows = [
+        [
+            name,
+            spread([load.per_second for load in loads]),
+            *(spread([load.cpu_s[role] / load.requests * 1e6 for load in loads]) for role in ("gateway", "Valkey")),
+            spread([load.redis["commands executed"] / load.requests for load in loads], 1),
+        ]
+        for name, loads in of(results, "scale").items()
+    ]
+    head = [
+        "tenants",
+        "commands/s",
+        "gateway's CPU us for each",
+        "Valkey's CPU us for each",
+        "commands in Redis for each",
+    ]
+    return table(head, rows)
+
+
+def figures(results: Results) -> str:
+    """What was measured besides, a line each."""
+    rows = [[one.what, one.over, f"{one.value:,.{0 if one.value >= 100 else 1}f}", one.unit] for one in results.figures]
+    return table(["what grows", "measured over", "figure", "unit"], rows)
+
+
+def predictions(results: Results) -> str:
+    """A mixed run's CPU beside the sum of what its parts cost by themselves."""
+    rows = [
+        [
+            f"{one.role}, {one.over}",
+            f"{one.predicted_s:.2f}",
+            f"{one.measured_s:.2f}",
+            f"{one.predicted_s / one.measured_s:.2f}",
+        ]
+        for one in results.predictions
+    ]
+    return table(["a mixed run", "predicted CPU s", "measured CPU s", "ratio"], rows)
 
 
 def of(results: Results, what: str) -> dict[str, list[Load]]:

@@ -5,8 +5,9 @@ from comparison.generator import Requests
 from comparison.http1 import message_end
 from comparison.load import LoadFailed, read_wrk
 from comparison.owed import every
-from comparison.samples import Lateness, Load, Memory, Results, percentile, percentiles, spread
-from comparison.tables import table
+from comparison.samples import Figure, Lateness, Load, Memory, Prediction, Results, percentile, percentiles, spread
+from comparison.scale import Idle, Prices
+from comparison.tables import figures, predictions, table
 from comparison.targets import targets
 
 SAID = """Running 2s test @ http://127.0.0.1:1
@@ -89,6 +90,29 @@ def test_every_request_is_a_chat_of_its_own_and_callers_take_turns() -> None:
     assert second.startswith(b"POST /a ")
     assert b'"5511900000002"' in second
     assert message_end(first) == len(first)
+    assert b'"duration":60}' in first
+
+
+def test_a_command_asks_for_the_duration_that_was_wanted() -> None:
+    request = Requests([("/a", "x")], 0, 6).next()
+    assert request.endswith(b'"duration":6}')
+    assert message_end(request) == len(request)
+
+
+def test_the_model_adds_up_commands_wake_ups_and_looks_at_an_empty_queue() -> None:
+    prices = Prices(0.001, 0.0005, 0.0002, 0.0001, Idle(gateway=0.002, worker=0.02, valkey=0.01))
+    predicted = prices.predict(1000, 2000, 10.0)
+    assert predicted == pytest.approx({"gateway": 1.0, "Valkey": 0.8, "worker": 0.6})
+
+
+def test_what_was_predicted_stands_beside_what_was_measured() -> None:
+    results = Results(
+        machine={},
+        figures=[Figure(what="a tenant", over="10", value=2222.4, unit="bytes")],
+        predictions=[Prediction(role="worker", over="10 wake-ups", predicted_s=1.0, measured_s=2.0)],
+    )
+    assert figures(results).splitlines()[2] == "| a tenant | 10 | 2,222 | bytes |"
+    assert predictions(results).splitlines()[2] == "| worker, 10 wake-ups | 1.00 | 2.00 | 0.50 |"
 
 
 def test_what_is_due_in_the_past_is_due_at_once() -> None:

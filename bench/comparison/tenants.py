@@ -1,0 +1,135 @@
+"""Redis filled with tenants, fast: what the gateway's own directory sends for one, repeated in pipelines.
+
+A tenant is an account with a token and an instance with a token and an upstream of its own.
+"""
+
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from comparison.ours import CREDENTIAL
+from comparison.replay import Pipe, resp, watch
+from gateway import tokens
+from gateway.model import Target
+from gateway.settings import Settings
+from gateway.store.directory import Created
+from gateway.wiring import House, open_house
+
+_NAME = "tenant-{:08}"
+_AT_ONCE = 500
+_NO_LIMIT = 100_000_000
+
+
+class NotMade(Exception):
+    """Redis did not take what was sent."""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An instance's name and its token, as a caller knows them, and the token's hash."""
+
+    name: str
+    token: str
+    token_hash: str
+
+    @property
+    def line(self) -> str:
+        """What a generator's file of callers holds."""
+        return f"/api/chat/presence/{self.name} {self.token}\n"
+
+
+@dataclass(frozen=True)
+class Making:
+    """Makes tenants, and lets them spend their minute; made by `learn`."""
+
+    socket_path: str
+    hasher: tokens.TokenHasher
+    create: bytes
+    admit: bytes
+    model: tuple[str, ...]
+
+    def make(self, count: int) -> list[Tenant]:
+        """Make so many."""
+        made = []
+        with Pipe(self.socket_path) as pipe:
+            for first in range(0, count, _AT_ONCE):
+                some = [self._one(number) for number in range(first, min(first + _AT_ONCE, count))]
+                pipe.send(b"".join(request for _, request in some))
+                made += [tenant for tenant, _ in some]
+                _expect(pipe, 2 * len(some))
+        return made
+
+    def spend(self, spenders: Sequence[Tenant], requests: int) -> None:
+        """Count so many requests of each token."""
+        with Pipe(self.socket_path) as pipe:
+            for one in spenders:
+                ask = self.admit.replace(self.model[-1].encode(), one.token_hash.encode())
+                pipe.send(ask.replace(self.model[0].encode(), one.name.encode()) * requests)
+                _expect(pipe, requests)
+
+    def _one(self, number: int) -> tuple[Tenant, bytes]:
+        name, account_token, token = _NAME.format(number), tokens.make("account"), tokens.make("instance")
+        words = _words(name, secrets.token_hex(6), secrets.token_hex(6), self.hasher(account_token), self.hasher(token))
+        request = self.create
+        for old, new in zip(self.model, words, strict=True):
+            request = request.replace(old.encode(), new.encode())
+        return Tenant(name, token, words[-1]), request
+
+
+def callers(tenants: Sequence[Tenant], file: Path, seed: int) -> Path:
+    """Write the tenants down in random order, as generators read them."""
+    file.write_text("".join(one.line for one in random.Random(seed).sample(tenants, len(tenants))))
+    return file
+
+
+async def learn(settings: Settings, upstream_url: str) -> Making:
+    """Watch the directory make one tenant, and admission let it in."""
+    path = settings.redis.url.removeprefix("unix://")
+    async with open_house(settings) as house:
+        # The first time the scripts are sent whole.
+        await _create(house, "warm-up", upstream_url)
+        name = _NAME.format(99_999_999)
+        made: list[Created] = []
+
+        async def create() -> None:
+            made.extend(await _create(house, name, upstream_url))
+
+        seen = await watch(path, create, name, 2)
+        account, instance = made
+        token_hash = house.hasher(instance.token)
+
+        async def admit() -> None:
+            await house.admission.admit(token_hash, instance_name=name)
+
+        await admit()
+        asked = await watch(path, admit, token_hash, 1)
+        return Making(
+            path,
+            house.hasher,
+            b"".join(resp(words) for words in seen),
+            resp(asked[0]),
+            _words(name, account.id[1:], instance.id[1:], house.hasher(account.token), token_hash),
+        )
+
+
+async def _create(house: House, name: str, upstream_url: str) -> list[Created]:
+    account = await house.directory.create_account(name, per_minute=_NO_LIMIT)
+    upstream = Target("wuzapi", upstream_url, name, CREDENTIAL)
+    return [account, await house.directory.create_instance(account.id, name, upstream=upstream)]
+
+
+def _words(name: str, account: str, instance: str, account_hash: str, token_hash: str) -> tuple[str, ...]:
+    """Return everything that is a tenant's own; each is always as long."""
+    ids = ("a" + account, "i" + instance)
+    return (name, *ids, account_hash, "t" + account_hash[:12], "t" + token_hash[:12], token_hash)
+
+
+def _expect(pipe: Pipe, replies: int) -> None:
+    for _ in range(replies):
+        match pipe.reply():
+            case b"ok" | [b"ok", *_]:
+                pass
+            case other:
+                raise NotMade(f"Redis answered {other}")
