@@ -183,6 +183,9 @@ class _Story:
         """A pause that the gateway sends by itself is one that some command asked for, and not before its time."""
         if telling.sent_at - telling.asked_at > STOPPED_S or self._is_forgotten(telling):
             return
+        failed_over = any(how == "failover" and to <= telling.sent_at for _, to, how in self.world.faults.store)
+        if failed_over and not self._shows_at(telling.sent_at):
+            return  # the echo of a promise whose settlement was lost: nothing shows, so it ends nothing
         alive = self.alive(telling.claimed_at)
         jumped_s = self._jumped_s(telling.sent_at)
         if any(c.over_at and self._jumped_s(c.sent_at) < self._jumped_s(c.over_at) for c in alive):
