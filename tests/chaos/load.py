@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -147,14 +148,16 @@ class Load:
             if sent.answered is not None:
                 verdict.answers[sent.answered] = verdict.answers.get(sent.answered, 0) + 1
         verdict.promised = len({sent.chat for sent in self.sent if sent.answered == 200})
+        commands = Counter(sent.chat for sent in self.sent)
+        last = {sent.chat: sent for sent in self.sent}
         for chat, sequence in told.items():
             verdict.stuck += sequence[-1][1] != "paused"
             pauses = sum(state == "paused" for _, state in sequence)
-            verdict.duplicated += max(0, pauses - sum(sent.chat == chat for sent in self.sent))
+            verdict.duplicated += max(0, pauses - commands[chat])
         for chat in {sent.chat for sent in self.sent if sent.answered == 200}:
             verdict.delivered += bool(told.get(chat)) and told[chat][-1][1] == "paused"
         for chat, sent in newest.items():
-            if sent is not [other for other in self.sent if other.chat == chat][-1]:
+            if sent is not last[chat]:
                 continue  # a newer one was refused or not answered: nobody can say which of them holds
             self._time(sent, told.get(chat, []), verdict)
         return verdict
