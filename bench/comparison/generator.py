@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -91,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
 
-class Load:
+class Load(ABC):
     """The connections and what came of them; a subclass decides when the next request leaves."""
 
     def __init__(self, host: str, port: int, requests: Requests) -> None:
@@ -117,9 +118,9 @@ class Load:
         self._open.discard(connection)
         self._loaded.broken += under_way
 
+    @abstractmethod
     def free(self, connection: Connection) -> None:
         """Use the connection again, or keep it."""
-        raise NotImplementedError
 
     def end(self, began_s: float) -> Loaded:
         """Hang up everywhere; returns what was counted."""

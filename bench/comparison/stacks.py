@@ -177,4 +177,7 @@ def _modules() -> str:
     folder = next((word.partition("=")[2] for word in built.split() if word.startswith("--modules-path=")), "")
     if not (Path(folder) / "ngx_http_lua_module.so").exists():
         raise Absent(f"nginx + Lua: nginx lacks its Lua module (Debian: {_MODULES})")
+    for name in ("share/lua/5.1/nginx/redis.lua", "lib/*/lua/5.1/cjson.so"):
+        if not any(Path("/usr").glob(name)):
+            raise Absent(f"nginx + Lua: Lua lacks {Path(name).name} (Debian: {_MODULES})")
     return folder
