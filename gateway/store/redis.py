@@ -1,7 +1,7 @@
 """The connection to Redis and its Lua scripts; the one place where Redis' failures become `StoreUnavailable`."""
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,7 +81,7 @@ def _unavailable() -> StoreUnavailable:
 class Executor(Protocol):
     """What runs a command: a `Redis`, or a `Pipeline` that shares its packets."""
 
-    async def execute_command(self, *words: Argument) -> Any:
+    def execute_command(self, *words: Argument) -> Awaitable[Any]:
         """Run one command."""
         ...
 

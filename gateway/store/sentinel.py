@@ -67,10 +67,15 @@ class PrimaryConnection(Connection):
         try:
             return await super().read_response(*args, **options)
         except ResponseError as error:
-            if not str(error).startswith(_REFUSES_WRITES) and not isinstance(error, ReadOnlyError):
+            if not takes_no_writes(error):
                 raise
             await self.disconnect()
             raise RedisConnectionError("this primary takes no writes any more") from error
+
+
+def takes_no_writes(error: Exception) -> bool:
+    """Whether a server refused a write because it was demoted, or cut off from its replicas."""
+    return isinstance(error, ReadOnlyError) or str(error).startswith(_REFUSES_WRITES)
 
 
 def sentinel_pool(url: str, *, connect_timeout_s: float, **options: Any) -> BlockingConnectionPool:

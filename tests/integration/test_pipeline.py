@@ -88,9 +88,11 @@ async def test_nobody_waits_longer_than_the_timeout_for_a_server_that_is_stopped
 
 
 async def test_a_caller_that_leaves_takes_no_other_answer_along(pipeline: Pipeline) -> None:
+    async def echo(word: str) -> object:
+        return await pipeline.execute_command("ECHO", word)
+
     await pipeline.execute_command("PING")
-    leaving = asyncio.create_task(pipeline.execute_command("ECHO", "nobody"))
-    staying = asyncio.create_task(pipeline.execute_command("ECHO", "somebody"))
+    leaving, staying = asyncio.create_task(echo("nobody")), asyncio.create_task(echo("somebody"))
     await asyncio.sleep(0)
     leaving.cancel()
     assert await staying == b"somebody"
