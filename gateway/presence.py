@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from gateway import ids
 from gateway import trace as tracing
@@ -31,6 +31,7 @@ from gateway.errors import (
 )
 from gateway.model import Chat, Instance, Outcome, State
 from gateway.ports import (
+    Ask,
     Busy,
     ChatKey,
     Claim,
@@ -88,6 +89,15 @@ class Woken(NamedTuple):
     trace: str = ""
 
 
+@dataclass(slots=True)
+class Begun:
+    """A command whose promise travels with its admission; `reply` is what came back of it."""
+
+    ask: Ask
+    duration_ms: int
+    reply: Any = None
+
+
 class Presence:
     """Commands come from the front door, wake-ups from the back; both keep one promise."""
 
@@ -117,8 +127,30 @@ class Presence:
         self._unsettled: deque[_Unsettled] = deque()
         self._settling: asyncio.Task[None] | None = None
 
+    def begin(self, instance: Instance, chat: Chat, state: State, duration_s: int, *, trace: str = "") -> Begun | None:
+        """Word a command's promise, to be made in the same step as its admission; None where it cannot be now.
+
+        Whoever sent it, and does not `show` it then, has to `take_back`.
+        """
+        key, duration_ms = ChatKey(instance.id, chat), duration_s * 1000
+        ask = self._indicators.ask(key, state, duration_ms, owner=ids.fresh(), trace=trace)
+        return None if ask is None else Begun(ask, duration_ms)
+
+    def take_back(self, begun: Begun) -> None:
+        """Undo a promise that may have been made, or be made yet, of which the caller hears that nothing is owed."""
+        grant = Grant(begun.ask.key, begun.ask.owner, begun.ask.op, 0.0)
+        self._settle_later(lambda: self._withdraw(grant, begun.duration_ms))
+
     async def show(
-        self, instance: Instance, chat: Chat, state: State, duration_s: int, *, asked: str = "", trace: str = ""
+        self,
+        instance: Instance,
+        chat: Chat,
+        state: State,
+        duration_s: int,
+        *,
+        asked: str = "",
+        trace: str = "",
+        begun: Begun | None = None,
     ) -> Shown:
         """Obey a caller's command; returns as soon as the upstream has answered.
 
@@ -129,11 +161,12 @@ class Presence:
             duration_s: until the automatic pause, 0 for none.
             asked: the state as the caller wrote it, for messages.
             trace: a W3C `traceparent` to carry along, or ''.
+            begun: this command's promise, where it travelled with its admission.
 
         Raises:
             GatewayError: as contract section 4 lists; nothing is owed then, except after `UpstreamSilent`.
         """
-        grant = await self._promise(ChatKey(instance.id, chat), state, duration_s * 1000, trace)
+        grant = await self._promise(ChatKey(instance.id, chat), state, duration_s * 1000, trace, begun)
         if isinstance(grant, Overtaken):
             return Shown("overtaken")
         told = await self._tell(instance, grant)
@@ -197,22 +230,31 @@ class Presence:
         while self._settling is not None:
             await asyncio.wait({self._settling})
 
-    async def _promise(self, key: ChatKey, op: State, duration_ms: int, trace: str) -> Grant | Overtaken:
+    async def _promise(
+        self, key: ChatKey, op: State, duration_ms: int, trace: str, begun: Begun | None
+    ) -> Grant | Overtaken:
         """Promise before acting, and wait while another call to this chat is under way."""
-        owner, ticket, looks = ids.fresh(), None, 0
+        owner, ticket, looks = begun.ask.owner if begun else ids.fresh(), None, 0
+        answer = self._indicators.read(begun.ask, begun.reply) if begun else None
         while True:
-            try:
-                answer = await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
-            except StoreUnavailable:
-                # It may have been made, or be made yet, and our caller hears that nothing is owed: take it back, or
-                # it would cut short what the chat shows.
-                self._settle_later(lambda: self._withdraw(Grant(key, owner, op, 0.0), duration_ms))
-                raise
+            if answer is None:
+                answer = await self._promise_alone(key, op, duration_ms, owner, ticket, trace)
             if not isinstance(answer, Busy):
                 return answer
             ticket = answer.ticket
             await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
-            looks += 1
+            looks, answer = looks + 1, None
+
+    async def _promise_alone(
+        self, key: ChatKey, op: State, duration_ms: int, owner: str, ticket: str | None, trace: str
+    ) -> Grant | Busy | Overtaken:
+        try:
+            return await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
+        except StoreUnavailable:
+            # It may have been made, or be made yet, and our caller hears that nothing is owed: take it back, or
+            # it would cut short what the chat shows.
+            self._settle_later(lambda: self._withdraw(Grant(key, owner, op, 0.0), duration_ms))
+            raise
 
     async def _tell(self, instance: Instance, grant: Grant) -> "_Told":
         """Call the upstream within the lease, or not at all."""

@@ -28,7 +28,7 @@ def create_app(house: House) -> web.Application:
 
     app = web.Application(middlewares=[observe], client_max_size=http.max_body_bytes)
     app.router.add_get("/health", ops.health)
-    app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_instance(presence.send))
+    app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_instance(presence.send, opener=presence.open))
     app.router.add_get("/api/chat/presence/{instance:[^/]+}", gate.for_instance(indicators.showing), allow_head=False)
     app.router.add_post("/api/instance/new", gate.for_account(instances.create, limit_class="creation"))
     app.router.add_get("/api/instance/list", gate.for_token(instances.list_instances), allow_head=False)

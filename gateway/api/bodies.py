@@ -42,6 +42,9 @@ class _PresenceFields(msgspec.Struct, frozen=True):
     duration: int | float | None = None
 
 
+_BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
+_BROKEN = (HttpProcessingError, web.RequestPayloadError)
+
 _presence_fields = msgspec.json.Decoder(_PresenceFields)
 
 
@@ -52,16 +55,33 @@ async def read(request: web.Request, timeout_s: float) -> bytes:
         BodyTooSlow: it did not arrive in time.
         InvalidBody: its transfer or content encoding is broken.
     """
+    body = at_hand(request)
+    if body is not None:
+        return body
     try:
-        if request.content.is_eof():
-            # All of it came with the head, as most do: there is nothing to wait for.
-            return await request.read()
         async with asyncio.timeout(timeout_s):
             return await request.read()
     except TimeoutError:
         raise BodyTooSlow from None
-    except (HttpProcessingError, web.RequestPayloadError):
+    except _BROKEN:
         raise InvalidBody from None
+
+
+def at_hand(request: web.Request) -> bytes | None:
+    """Return the body where all of it came with the head, as most do, and None where there is something to wait for.
+
+    Raises:
+        InvalidBody: its transfer or content encoding is broken.
+    """
+    body = request.get(_BODY)
+    content = request.content
+    # A body that is too long is refused by whoever reads it piece by piece.
+    if body is None and content.is_eof() and content.total_bytes <= request.client_max_size:
+        try:
+            body = request[_BODY] = content.read_nowait()
+        except _BROKEN:
+            raise InvalidBody from None
+    return body
 
 
 def presence(body: bytes) -> PresenceCommand:

@@ -14,7 +14,9 @@ from typing import NamedTuple
 from aiohttp import web
 
 from gateway import tokens
+from gateway.api.opening import Opener, Opening
 from gateway.errors import (
+    GatewayError,
     InstanceNotFound,
     InstanceTokenMismatch,
     InvalidAccountToken,
@@ -43,6 +45,8 @@ class Caller(NamedTuple):
     principal: Principal
     quota: Quota
     store_is_down: bool = False
+    opening: Opening | None = None
+    """Their command, where it was read before they were admitted."""
 
 
 CallerHandler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
@@ -69,12 +73,25 @@ class Gate:
         self._known = _Memory()
         self._malformed = _Failures(failures_per_minute)
 
-    def for_instance(self, handler: InstanceHandler, *, limit_class: LimitClass = "global") -> "Handler":
-        """Guard a route whose path names an instance that the caller must own."""
+    def for_instance(self, handler: InstanceHandler, *, opener: Opener | None = None) -> "Handler":
+        """Guard a route whose path names an instance that the caller must own.
+
+        Args:
+            handler: what follows.
+            opener: reads a command ahead, so that its promise travels with the admission of a caller we know.
+        """
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            caller, instance = await self._enter(request, limit_class)
-            return await handler(request, caller, instance)
+            token_hash, name = self._token_hash(request), _name(request)
+            # A refusal that is remembered costs no reading ahead.
+            known = None if self._admission.remembers(token_hash) else self._known.get(token_hash, name)
+            opening = opener(request, known.instance) if opener and known else None
+            if known is None or opening is None:
+                caller, instance = await self._enter(request, token_hash, name)
+                return await handler(request, caller, instance)
+            with opening:
+                caller, instance = await self._enter_with(request, token_hash, name, known, opening)
+                return await handler(request, caller, instance)
 
         return guarded
 
@@ -82,8 +99,7 @@ class Gate:
         """Guard a route whose path names an instance of the account whose token this must be."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            name = request.match_info["instance"]
-            admission = await self._admit_account(request, "global", name if NAME.fullmatch(name) else "")
+            admission = await self._admit_account(request, "global", _name(request))
             return await handler(request, _caller(admission), await self._instance(admission))
 
         return guarded
@@ -113,24 +129,48 @@ class Gate:
         self._note(request, admission, account_only=True)
         return admission
 
-    async def _enter(self, request: web.Request, limit_class: LimitClass) -> tuple[Caller, Instance]:
-        token_hash = self._token_hash(request)
-        name = request.match_info["instance"]
-        name = name if NAME.fullmatch(name) else ""
+    async def _enter(self, request: web.Request, token_hash: str, name: str) -> tuple[Caller, Instance]:
         try:
-            admission = await self._admission.admit(
-                token_hash, instance_name=name, limit_class=limit_class, address=self.address(request)
-            )
+            admission = await self._admission.admit(token_hash, instance_name=name, address=self.address(request))
             self._note(request, admission)
             instance = await self._instance(admission)
         except StoreUnavailable:
-            known = self._known.recall(token_hash, name)
-            if known is None:
-                raise
-            self._note(request, known.admission)
-            return _caller(known.admission, store_is_down=True), known.instance
+            return self._enter_from_memory(request, token_hash, name)
         self._known.remember(token_hash, name, admission, instance)
         return _caller(admission), instance
+
+    async def _enter_with(
+        self, request: web.Request, token_hash: str, name: str, known: "_Known", opening: Opening
+    ) -> tuple[Caller, Instance]:
+        """Admit a caller together with their command's promise."""
+        begun, version = opening.begun, known.admission.instance_version
+        try:
+            admission = await self._admission.admit(
+                token_hash, instance_name=name, address=self.address(request), ask=begun.ask, version=version
+            )
+            self._note(request, admission)
+            begun.reply = admission.promised
+            instance = known.instance if begun.reply is not None else await self._instance(admission)
+        except StoreUnavailable:
+            opening.take_back()
+            return self._enter_from_memory(request, token_hash, name)
+        except GatewayError:
+            # Asked twice, since the first reply was lost, Redis may have refused the second time only.
+            opening.take_back()
+            raise
+        self._known.remember(token_hash, name, admission, instance)
+        if instance is known.instance:
+            return _caller(admission, opening=opening), instance
+        # It has moved, or another has its name by now: the command is read again for it.
+        opening.take_back()
+        return _caller(admission), instance
+
+    def _enter_from_memory(self, request: web.Request, token_hash: str, name: str) -> tuple[Caller, Instance]:
+        known = self._known.recall(token_hash, name)
+        if known is None:
+            raise StoreUnavailable
+        self._note(request, known.admission)
+        return _caller(known.admission, store_is_down=True), known.instance
 
     def _token_hash(self, request: web.Request) -> str:
         token = token_of(request)
@@ -189,8 +229,14 @@ def token_of(request: web.Request) -> str | None:
     return request.query.get("token") or None
 
 
-def _caller(admission: Admission, *, store_is_down: bool = False) -> Caller:
-    return Caller(admission.principal, admission.quota, store_is_down)
+def _name(request: web.Request) -> str:
+    """Return the instance's name of the path, '' for one that no instance can have."""
+    name = request.match_info["instance"]
+    return name if NAME.fullmatch(name) else ""
+
+
+def _caller(admission: Admission, *, store_is_down: bool = False, opening: Opening | None = None) -> Caller:
+    return Caller(admission.principal, admission.quota, store_is_down, opening)
 
 
 class _Known(NamedTuple):
@@ -232,6 +278,10 @@ class _Memory:
         self._known.move_to_end((token_hash, name))
         if len(self._known) > self._MOST:
             self._known.popitem(last=False)
+
+    def get(self, token_hash: str, name: str) -> _Known | None:
+        """Return the caller as they were last admitted, however long ago."""
+        return self._known.get((token_hash, name))
 
     def recall(self, token_hash: str, name: str) -> _Known | None:
         """Return the caller, one request poorer; None once their remembered quota is spent."""

@@ -7,11 +7,12 @@ from gateway.api import bodies
 from gateway.api.bodies import PresenceCommand
 from gateway.api.guards import Caller
 from gateway.api.middlewares import LOG_FIELDS
+from gateway.api.opening import Opening, Places
 from gateway.errors import GatewayError, Overloaded, StoreUnavailable
 from gateway.logs import chat_label
 from gateway.metrics import COMMANDS, LOST_LEASES
 from gateway.model import Instance, State
-from gateway.presence import Presence
+from gateway.presence import Begun, Presence
 
 
 class PresenceRoutes:
@@ -21,12 +22,26 @@ class PresenceRoutes:
         """Bound the body's arrival in time, and how many commands are under way; its size is the server's business."""
         self._presence = presence
         self._body_timeout_s = body_timeout_s
-        self._max_in_flight = max_in_flight
-        self._in_flight = 0
+        self._places = Places(max_in_flight)
+
+    def open(self, request: web.Request, instance: Instance) -> Opening | None:
+        """Read a command that came whole with its head, as most do; what is wrong with another is told in its turn."""
+        if self._places.are_taken:
+            return None
+        try:
+            body = bodies.at_hand(request)
+            command = None if body is None else bodies.presence(body)
+        except GatewayError:
+            return None
+        if command is None:
+            return None
+        begun = self._presence.begin(instance, command.chat, command.state, command.duration_s, trace=_traceparent())
+        return None if begun is None else Opening(command, begun, self._presence, self._places)
 
     async def send(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:
         """Show, or end, an indicator on a chat (contract section 4)."""
-        command = bodies.presence(await bodies.read(request, self._body_timeout_s))
+        opening = caller.opening
+        command = opening.command if opening else bodies.presence(await bodies.read(request, self._body_timeout_s))
         request[LOG_FIELDS].update(
             instance=instance.id,
             chat=chat_label(command.chat.jid),
@@ -34,7 +49,10 @@ class PresenceRoutes:
             duration_s=command.duration_s,
         )
         try:
-            await self._admit(caller, instance, command)
+            if opening:
+                await self._obey(instance, command, opening.begun)
+            else:
+                await self._admit(caller, instance, command)
         except GatewayError as error:
             COMMANDS.labels(command.state, type(error).__name__).inc()
             raise
@@ -42,19 +60,15 @@ class PresenceRoutes:
 
     async def _admit(self, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
         """Refuse at once what would only queue up: those already under way are promised their time."""
-        if self._in_flight >= self._max_in_flight:
+        if self._places.are_taken:
             raise Overloaded
-        self._in_flight += 1
-        try:
-            await self._obey(caller, instance, command)
-        finally:
-            self._in_flight -= 1
+        with self._places:
+            if caller.store_is_down:
+                await self._obey_without_store(instance, command)
+            else:
+                await self._obey(instance, command, None)
 
-    async def _obey(self, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
-        if caller.store_is_down:
-            await self._obey_without_store(instance, command)
-            return
-        here = trace.current()
+    async def _obey(self, instance: Instance, command: PresenceCommand, begun: Begun | None) -> None:
         try:
             shown = await self._presence.show(
                 instance,
@@ -62,7 +76,8 @@ class PresenceRoutes:
                 command.state,
                 command.duration_s,
                 asked=command.asked,
-                trace=here.header if here else "",
+                trace=_traceparent(),
+                begun=begun,
             )
         except StoreUnavailable:
             await self._obey_without_store(instance, command)
@@ -77,6 +92,11 @@ class PresenceRoutes:
             raise StoreUnavailable
         await self._presence.pause_unpromised(instance, command.chat)
         COMMANDS.labels(command.state, "unpromised").inc()
+
+
+def _traceparent() -> str:
+    here = trace.current()
+    return here.header if here else ""
 
 
 def _answer(command: PresenceCommand) -> dict[str, object]:

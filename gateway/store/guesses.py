@@ -11,7 +11,7 @@ class RedisGuesses:
     """An address that guessed too often is not listened to, right or wrong, until its minute is over."""
 
     def __init__(self, redis: Redis, *, per_minute: int) -> None:
-        self._guess = Script(redis, "audit", "guess")
+        self._guess = Script(redis, "guess")
         self._per_minute = per_minute
 
     async def check(self, address: str) -> None:

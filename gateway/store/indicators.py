@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.errors import StoreUnavailable
 from gateway.model import Chat, State
-from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.ports import Ask, Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
 from gateway.store.redis import Executor, Script, command
 
@@ -40,7 +40,7 @@ class RedisIndicators:
         monotonic: Callable[[], float] = time.monotonic,
         clock_us: Callable[[], int] | None = None,
     ) -> None:
-        self._promise = Script(redis, "record", "promise")
+        self._promise = Script(redis, "record", "promising", "promise")
         self._settle = Script(redis, "record", "settle")
         self._claim = Script(redis, "record", "claiming", "claim")
         self._take = Script(redis, "record", "claiming", "take")
@@ -59,21 +59,44 @@ class RedisIndicators:
     ) -> Grant | Busy | Overtaken:
         """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
         for _ in range(_ASK_AT_MOST):
-            ends_us, deadline_s = await self._patience_ends_us(), self._deadline_s()
-            verdict, *rest = await self._promise(
-                _keys(key),
-                (self._now(), owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us),
+            if self._ahead_us is None:
+                await self.server()
+            ask = self._ask(key, op, duration_ms, owner, ticket or "0", trace)
+            answer = self.read(
+                ask, await self._promise(keys.of_chat(key.instance_id, key.chat.jid), (self._now(), *ask.words))
             )
-            if verdict == b"go":
-                told_ms_ago = int(rest[1])
-                told = told_ms_ago if told_ms_ago >= 0 else None
-                return Grant(key, owner, op, deadline_s, told, rest[0].decode(), int(rest[2]))
-            if verdict == b"busy":
-                return Busy(rest[0].decode(), int(rest[1]))
-            if verdict == b"overtaken":
-                return Overtaken()
-            self._ahead_us = None  # we still wait, so its clock was set, or it is slow: look at the clock again
+            if answer is not None:
+                return answer
         raise StoreUnavailable
+
+    def ask(self, key: ChatKey, op: State, duration_ms: int, *, owner: str, trace: str) -> Ask | None:
+        """Word a promise that travels with something else (see `ports.Indicators.ask`)."""
+        return None if self._ahead_us is None else self._ask(key, op, duration_ms, owner, "0", trace)
+
+    def read(self, ask: Ask, reply: Any) -> Grant | Busy | Overtaken | None:
+        """Read the reply to it (see `ports.Indicators.read`)."""
+        if reply is None:
+            return None
+        verdict, *rest = reply
+        if verdict == b"go":
+            ticket, told_ms_ago, promised_ms = rest
+            told = told_ms_ago if told_ms_ago >= 0 else None
+            return Grant(ask.key, ask.owner, ask.op, ask.deadline_s, told, ticket.decode(), promised_ms)
+        if verdict == b"busy":
+            return Busy(rest[0].decode(), rest[1])
+        if verdict == b"overtaken":
+            return Overtaken()
+        self._ahead_us = None  # we still wait, so its clock was set, or it is slow: look at the clock again
+        return None
+
+    def _ask(self, key: ChatKey, op: State, duration_ms: int, owner: str, ticket: str, trace: str) -> Ask:
+        assert self._ahead_us is not None
+        now_us = self._monotonic_us()
+        # When nobody waits any more for what is asked now, on Redis' clock; never too early.
+        ends_us = now_us + self._ahead_us + self._patience_us
+        words = (owner, ticket, op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us)
+        # When the lease surely ends: counted from before the request, so never too late.
+        return Ask(key, op, owner, now_us / 1_000_000 + self._lease_ms / 1000, words)
 
     async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
         """Record what became of a command's call (see `ports.Indicators.settle_command`)."""
@@ -87,7 +110,7 @@ class RedisIndicators:
         """Take the lease for a wake-up (see `ports.Indicators.claim`)."""
         deadline_s = self._deadline_s()
         verdict, *rest = await self._claim(
-            (*_keys(key), keys.instance(key.instance_id)),
+            (*keys.of_chat(key.instance_id, key.chat.jid), keys.instance(key.instance_id)),
             (self._now(), owner, generation, self._lease_ms, self._echo_ms),
         )
         if verdict == b"early":
@@ -122,7 +145,7 @@ class RedisIndicators:
     async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
         """Put back a command that the record does not know (see `ports.Indicators.reassert`)."""
         lost = await self._reassert(
-            _keys(key),
+            keys.of_chat(key.instance_id, key.chat.jid),
             (
                 self._now(),
                 ticket,
@@ -145,7 +168,7 @@ class RedisIndicators:
 
     async def _settled(self, grant: Grant, report: Report, duration_ms: int, retry_ms: int) -> Settled:
         verdict, late_ms = await self._settle(
-            _keys(grant.key),
+            keys.of_chat(grant.key.instance_id, grant.key.chat.jid),
             (
                 self._now(),
                 grant.owner,
@@ -170,13 +193,6 @@ class RedisIndicators:
         after_ms = round((self._monotonic() - asked_s) * 1000) - report.answered_ms_ago
         return grant.promised_ms + min(after_ms, self._lease_ms)
 
-    async def _patience_ends_us(self) -> int:
-        """When nobody waits any more for what is asked now, on Redis' clock; never too early."""
-        if self._ahead_us is None:
-            await self.server()
-        assert self._ahead_us is not None
-        return self._monotonic_us() + self._ahead_us + self._patience_us
-
     def _monotonic_us(self) -> int:
         return round(self._monotonic() * 1_000_000)
 
@@ -186,10 +202,6 @@ class RedisIndicators:
 
     def _now(self) -> Any:
         return "" if self._clock_us is None else self._clock_us()
-
-
-def _keys(key: ChatKey) -> tuple[str, str, str]:
-    return keys.record(key.instance_id, key.chat.jid), keys.OWED, keys.QUEUE
 
 
 def _info(told: bytes) -> dict[str, str]:

@@ -44,6 +44,11 @@ def record(instance_id: str, jid: str) -> str:
     return f"{PREFIX}c:{instance_id}:{jid}"
 
 
+def of_chat(instance_id: str, jid: str) -> tuple[str, str, str]:
+    """Return the keys that `record.lua` works on."""
+    return record(instance_id, jid), OWED, QUEUE
+
+
 def account(account_id: str) -> str:
     """Return the key of an account's hash."""
     return f"{PREFIX}account:{account_id}"

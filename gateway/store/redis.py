@@ -101,10 +101,10 @@ class Script:
     """One Lua script, sent by its hash."""
 
     def __init__(self, redis: Executor, *parts: str) -> None:
-        """Join the named files of `lua/` into one script."""
+        """Join the named files of `lua/`, behind `clock.lua`, into one script."""
         self._redis = redis
         self._name = f"redis {parts[-1]}"
-        self._source = "\n".join((_LUA / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
+        self._source = "\n".join((_LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("clock", *parts))
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:

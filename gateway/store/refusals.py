@@ -41,6 +41,10 @@ class Refusals(Generic[T]):
         if len(self._kept) > _MOST:
             self._kept.popitem(last=False)
 
+    def holds(self, what: Refused) -> bool:
+        """Whether a refusal is kept, which may be over by now."""
+        return what in self._kept
+
     async def recall(self, what: Refused, now_s: float) -> T | None:
         """Return a refusal that still holds.
 

@@ -27,7 +27,7 @@ class RedisUsage:
     """Looks at the sliding logs that admission keeps."""
 
     def __init__(self, redis: Redis) -> None:
-        self._usage = Script(redis, "audit", "usage")
+        self._usage = Script(redis, "usage")
 
     async def of(self, tokens: Sequence[TokenFacts]) -> list[Usage]:
         """Return each token's minute.

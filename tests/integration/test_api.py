@@ -52,8 +52,8 @@ async def test_a_pause_of_a_known_caller_gets_through_while_redis_is_away(
 ) -> None:
     headers = {"token": tenant.account_token}
     first = await client.post(PATH, json=TYPING, headers=headers)
-    monkeypatch.setattr(house.admission, "_admit", refuse)
-    monkeypatch.setattr(house.indicators, "_promise", refuse)
+    for door, script in ((house.admission, "_admit"), (house.admission, "_enter"), (house.indicators, "_promise")):
+        monkeypatch.setattr(door, script, refuse)
     refused = await client.post(PATH, json=TYPING | {"duration": 5}, headers=headers)
     assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
     paused = await client.post(PATH, json=TYPING | {"state": "pause"}, headers=headers)

@@ -192,7 +192,7 @@ MUTANTS = (
     ),
     Mutant(
         "a promise that nobody waits for any more",
-        lua("promise", "if now_us > tonumber(ARGV[9]) then return {'expired'} end", ""),
+        lua("promise", "if now_us > deadline_us then return {'expired'} end", ""),
         kind="single redis stopped",
     ),
     Mutant(

@@ -7,10 +7,3 @@ local function audit(entry)
   redis.call('XADD', AUDIT, 'MAXLEN', '~', AUDIT_LENGTH, '*', 'actor', told[1], 'action', told[2],
     'subject', told[3], 'account', told[4], 'detail', told[5])
 end
-
--- Redis' own clock in milliseconds, unless a test brings one (microseconds).
-local function clock_ms(given)
-  if given ~= '' then return math.floor(tonumber(given) / 1000) end
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-end

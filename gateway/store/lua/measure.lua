@@ -2,12 +2,7 @@
 -- KEYS owed, late, queue
 -- ARGV clock (us or '')
 -- Returns {owed, retrying, jobs due, ms since the oldest was due (0: nothing is overdue)}
-local now
-if ARGV[1] ~= '' then now = math.floor(tonumber(ARGV[1]) / 1000)
-else
-  local t = redis.call('TIME')
-  now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-end
+local now = clock_ms(ARGV[1])
 
 -- A failed pause is armed again in the future, so the owed set alone would call it on time.
 local oldest = now

@@ -21,13 +21,6 @@ local FIELDS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'le
   'state', 'owner', 'op', 'trace'}
 local NUMBERS = 9 -- so many of them, the first ones; 0 and '' are not stored
 
--- Redis' own clock, unless a test brings one (microseconds).
-local function clock(given)
-  if given ~= '' then return tonumber(given) end
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000000 + tonumber(t[2])
-end
-
 -- As text. Arguments of `redis.call` need not be: it writes whole numbers in full, unlike Lua's own `..`.
 local function whole(n) return string.format('%.0f', n) end
 

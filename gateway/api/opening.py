@@ -1,0 +1,54 @@
+"""A command that is read before its caller is admitted, so that its promise travels with the admission."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.api.bodies import PresenceCommand
+from gateway.model import Instance
+from gateway.presence import Begun, Presence
+
+
+class Places:
+    """How many commands may be under way in this process; as a block, one of them is."""
+
+    def __init__(self, most: int) -> None:
+        """Begin with all of them free."""
+        self._most = most
+        self._taken = 0
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether nobody else may come in now."""
+        return self._taken >= self._most
+
+    def __enter__(self) -> None:
+        self._taken += 1
+
+    def __exit__(self, *failure: object) -> None:
+        self._taken -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A command that was read and its promise; as a block, it has its place."""
+
+    command: PresenceCommand
+    begun: Begun
+    presence: Presence
+    places: Places
+
+    def take_back(self) -> None:
+        """Undo its promise, which nobody will keep."""
+        self.presence.take_back(self.begun)
+
+    def __enter__(self) -> None:
+        self.places.__enter__()
+
+    def __exit__(self, *failure: object) -> None:
+        self.places.__exit__()
+
+
+Opener = Callable[[web.Request, Instance], Opening | None]
+"""Opens a command to the instance that its caller was admitted to before; None where it has to wait for its turn."""
