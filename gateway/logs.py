@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TextIO, cast
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
@@ -37,7 +38,11 @@ def _as_line(_: object, method: str, event: EventDict) -> str:
     """Stamp and encode in one step: every request has a line, and its cost."""
     event["level"] = "error" if method == "exception" else method
     event["timestamp"] = _now()
-    return _json.encode(event)
+    try:
+        return _encode(event).decode()
+    except (TypeError, ValueError):
+        # Half a character, a number beyond 64 bits, a key that is no text: rare, and no reason to lose the line.
+        return _patient.encode(event)
 
 
 def _now() -> str:
@@ -50,7 +55,8 @@ def _iso(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-_json = json.JSONEncoder(default=repr)
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
+_patient = json.JSONEncoder(default=repr, skipkeys=True)
 _FOR_MACHINES: list[Processor] = [structlog.processors.format_exc_info, _as_line]
 _FOR_PEOPLE: list[Processor] = [
     structlog.processors.add_log_level,

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -53,9 +53,10 @@ class Caps:
 class _EnvelopeHandler(RequestHandler):
     """Answers in the envelope what fails before there is a request, such as a malformed head."""
 
-    def __init__(self, server: Server, caps: Caps, **options: Any) -> None:
+    def __init__(self, server: Server, caps: Caps, is_leaving: Callable[[], bool], **options: Any) -> None:
         super().__init__(server, **options)
         self._caps = caps
+        self._is_leaving = is_leaving
         self._address: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -91,9 +92,14 @@ class _EnvelopeHandler(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Put into the envelope what aiohttp refused before any middleware ran, such as an unknown `Expect`."""
+        """Put into the envelope what aiohttp refused before any middleware ran, such as an unknown `Expect`.
+
+        A client that is answered while we leave is told to open its next connection elsewhere.
+        """
         if isinstance(resp, web.HTTPException):
             resp = _failure(resp.status, resp.reason)
+        if self._is_leaving():
+            resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
 
@@ -105,21 +111,22 @@ def _failure(status: int, message: str) -> web.Response:
 
 class _EnvelopeServer(Server):
     caps: Caps
+    is_leaving: Callable[[], bool]
 
     def __call__(self) -> RequestHandler:
-        return _EnvelopeHandler(self, self.caps, loop=self._loop, **self._kwargs)
+        return _EnvelopeHandler(self, self.caps, self.is_leaving, loop=self._loop, **self._kwargs)
 
 
 class _Runner(web.AppRunner):
-    def __init__(self, app: web.Application, caps: Caps, **options: Any) -> None:
+    def __init__(self, app: web.Application, caps: Caps, is_leaving: Callable[[], bool], **options: Any) -> None:
         super().__init__(app, **options)
-        self._caps = caps
+        self._caps, self._is_leaving = caps, is_leaving
 
     async def _make_server(self) -> Server:
         """Let the app build its server as always, then answer with our handler in its place."""
         made = cast("_EnvelopeServer", await super()._make_server())
         made.__class__ = _EnvelopeServer
-        made.caps = self._caps
+        made.caps, made.is_leaving = self._caps, self._is_leaving
         return made
 
 
@@ -132,6 +139,7 @@ async def listening(
     fd: int | None = None,
     farewell_s: float = 0.0,
     caps: Caps | None = None,
+    is_leaving: Callable[[], bool] = lambda: False,
     **limits: Any,
 ) -> AsyncIterator[int]:
     """Serve `app` inside the block; yields the port, then lets requests under way finish.
@@ -144,12 +152,13 @@ async def listening(
             accepted waits for whoever accepts next.
         farewell_s: how long clients that keep their connection may take, after the block, to be told that it ends.
         caps: how many connections are kept open; by default any number.
+        is_leaving: whether clients are told to open their next connections elsewhere.
         limits: of aiohttp's runner and its connections.
 
     Raises:
         OSError: the port is in use.
     """
-    runner = _Runner(app, caps or Caps(), access_log=None, **{"shutdown_timeout": _SHUTDOWN_S, **limits})
+    runner = _Runner(app, caps or Caps(), is_leaving, access_log=None, **{"shutdown_timeout": _SHUTDOWN_S, **limits})
     await runner.setup()
     try:
         site = _site(runner, host, port, fd)

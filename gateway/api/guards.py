@@ -14,6 +14,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from gateway import tokens
+from gateway.api.notes import NOTES
 from gateway.api.opening import Opener, Opening
 from gateway.errors import (
     GatewayError,
@@ -31,10 +32,6 @@ from gateway.store.directory import RedisDirectory
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 """An instance's name (contract section 5)."""
-
-QUOTA: web.RequestKey[Quota] = web.RequestKey("quota", Quota)
-ACCOUNT: web.RequestKey[str] = web.RequestKey("account", str)
-AUTH_RESULT: web.RequestKey[str] = web.RequestKey("auth_result", str)
 
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
@@ -173,23 +170,22 @@ class Gate:
         return _caller(known.admission, store_is_down=True), known.instance
 
     def _token_hash(self, request: web.Request) -> str:
-        token = token_of(request)
+        token, notes = token_of(request), request[NOTES]
         if token is None:
-            request[AUTH_RESULT] = "missing"
+            notes.auth_result = "missing"
             raise MissingToken
         if not tokens.is_plausible(token):
             # No such token can exist, so Redis need not be asked, nor count.
-            request[AUTH_RESULT] = "malformed"
+            notes.auth_result = "malformed"
             self._malformed.count(self.address(request))
             raise InvalidToken
-        request[AUTH_RESULT] = "unknown"
+        notes.auth_result = "unknown"
         return self._hasher(token)
 
     def _note(self, request: web.Request, admission: Admission, *, account_only: bool = False) -> None:
         """Leave what the answer's headers and the log line need; 401 goes before 429 (contract section 3)."""
-        request[AUTH_RESULT] = "ok"
-        request[QUOTA] = admission.quota
-        request[ACCOUNT] = admission.principal.account_id
+        notes = request[NOTES]
+        notes.auth_result, notes.quota, notes.account = "ok", admission.quota, admission.principal.account_id
         if account_only and admission.principal.kind != "account":
             raise InvalidAccountToken
         if admission.is_limited:
@@ -294,4 +290,4 @@ class _Memory:
         return known
 
 
-__all__ = ["ACCOUNT", "AUTH_RESULT", "NAME", "QUOTA", "Caller", "Gate", "Guessing", "Handler", "token_of"]
+__all__ = ["NAME", "Caller", "Gate", "Guessing", "Handler", "token_of"]

@@ -8,13 +8,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway import envelope, ids, trace
-from gateway.api.guards import ACCOUNT, AUTH_RESULT, QUOTA
+from gateway.api.notes import NOTES, Notes
 from gateway.errors import GatewayError
 from gateway.metrics import AUTH, HTTP_DURATION, HTTP_REQUESTS, RATE_LIMIT_DECISIONS
-from gateway.model import Quota
-
-REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
-LOG_FIELDS: web.RequestKey[dict[str, object]] = web.RequestKey("log_fields", dict)
 
 # Nobody's token or phone number: the id is logged.
 _SANE_ID = re.compile(r"(?!.*pg[ai]_)(?![0-9]{7,15}\Z)[A-Za-z0-9._:-]{1,128}")
@@ -33,27 +29,29 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every request in the envelope, and leave one line and a few counts behind."""
     began = time.perf_counter()
     given = request.headers.get("X-Request-Id", "")
-    request[REQUEST_ID] = request_id = given if _SANE_ID.fullmatch(given) else ids.fresh()
-    request[LOG_FIELDS] = {}
-    with trace.arrived(request.headers.get(trace.HEADER, ""), _span_name(request), "server") as span:
-        response = await _answer(request, handler)
+    notes = request[NOTES] = Notes(given if _SANE_ID.fullmatch(given) else ids.fresh())
+    method, route = _method(request), _route(request)
+    with trace.arrived(request.headers.get(trace.HEADER, ""), f"{method} {route}", "server") as span:
+        response = await _answer(request, handler, notes)
         span.note("http.response.status_code", response.status)
     if span.trace is not None:
-        request[LOG_FIELDS]["trace_id"] = span.trace.trace_id
-    response.headers["X-Request-Id"] = request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    quota = request.get(QUOTA)
-    if quota is not None:
-        _add_quota(response, quota)
-    _record(request, response.status, time.perf_counter() - began)
+        notes.fields["trace_id"] = span.trace.trace_id
+    headers = response.headers
+    headers["X-Request-Id"] = notes.request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    if notes.quota is not None:
+        headers["X-RateLimit-Limit"] = str(notes.quota.limit)
+        headers["X-RateLimit-Remaining"] = str(notes.quota.remaining)
+        headers["X-RateLimit-Reset"] = str(notes.quota.reset_s)
+    _record(notes, method, route, response.status, time.perf_counter() - began)
     return response
 
 
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler, notes: Notes) -> web.StreamResponse:
     try:
         return await handler(request)
     except GatewayError as error:
-        request[LOG_FIELDS]["error"] = type(error).__name__
+        notes.fields["error"] = type(error).__name__
         return envelope.refusal(error)
     except web.HTTPException as error:
         response = envelope.failure(error.status, _MESSAGE_OF_STATUS.get(error.status, error.reason))
@@ -61,21 +59,14 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception:  # noqa: BLE001 - the last line of defence: logged whole, told to nobody
-        _log.exception("request_failed", request_id=request[REQUEST_ID])
+        _log.exception("request_failed", request_id=notes.request_id)
         return envelope.refusal(GatewayError())
 
 
-def _add_quota(response: web.StreamResponse, quota: Quota) -> None:
-    response.headers["X-RateLimit-Limit"] = str(quota.limit)
-    response.headers["X-RateLimit-Remaining"] = str(quota.remaining)
-    response.headers["X-RateLimit-Reset"] = str(quota.reset_s)
-
-
-def _record(request: web.Request, status: int, seconds: float) -> None:
-    method, route = _method(request), _route(request)
+def _record(notes: Notes, method: str, route: str, status: int, seconds: float) -> None:
     HTTP_REQUESTS.labels(method, route, status).inc()
     HTTP_DURATION.labels(route).observe(seconds)
-    auth = request.get(AUTH_RESULT)
+    auth = notes.auth_result
     if auth is not None:
         AUTH.labels(auth).inc()
     if auth == "ok":
@@ -86,14 +77,10 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
         route=route,
         status=status,
         ms=round(seconds * 1000, 1),
-        request_id=request[REQUEST_ID],
-        account=request.get(ACCOUNT),
-        **request[LOG_FIELDS],
+        request_id=notes.request_id,
+        account=notes.account,
+        **notes.fields,
     )
-
-
-def _span_name(request: web.Request) -> str:
-    return f"{_method(request)} {_route(request)}"
 
 
 def _route(request: web.Request) -> str:

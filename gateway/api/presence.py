@@ -6,7 +6,7 @@ from gateway import envelope, trace
 from gateway.api import bodies
 from gateway.api.bodies import PresenceCommand
 from gateway.api.guards import Caller
-from gateway.api.middlewares import LOG_FIELDS
+from gateway.api.notes import NOTES
 from gateway.api.opening import Opening, Places
 from gateway.errors import GatewayError, Overloaded, StoreUnavailable
 from gateway.logs import chat_label
@@ -42,7 +42,7 @@ class PresenceRoutes:
         """Show, or end, an indicator on a chat (contract section 4)."""
         opening = caller.opening
         command = opening.command if opening else bodies.presence(await bodies.read(request, self._body_timeout_s))
-        request[LOG_FIELDS].update(
+        request[NOTES].fields.update(
             instance=instance.id,
             chat=chat_label(command.chat.jid),
             state=command.state.value,

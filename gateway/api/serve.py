@@ -5,9 +5,6 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
-
 from gateway import logs, memory, notify
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
@@ -43,19 +40,6 @@ class Drain:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.begun.set)
 
-    @property
-    def middleware(self) -> Middleware:
-        """Tell every client that is answered from now on to open its next connection elsewhere."""
-
-        @web.middleware
-        async def close(request: web.Request, handler: Handler) -> web.StreamResponse:
-            response = await handler(request)
-            if self.begun.is_set():
-                response.force_close()
-            return response
-
-        return close
-
 
 async def serve(settings: Settings, doors: Doors | None = None) -> None:
     """Run the front door until SIGTERM or SIGINT, then drain it.
@@ -77,7 +61,6 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
     ops.add_subapp("/admin/", create_admin(house))
     add_console(ops)
     app = create_app(house)
-    app.middlewares.insert(0, drain.middleware)
     async with (
         listening(ops, settings.admin.host, settings.admin.port, fd=doors.admin) as admin_port,
         house.roster.listed("gateway", settings.admin.host, admin_port),
@@ -87,6 +70,7 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
             settings.http.port,
             fd=doors.http,
             farewell_s=_FAREWELL_S,
+            is_leaving=drain.begun.is_set,
             caps=Caps(settings.http.max_connections, settings.http.max_connections_per_address),
             keepalive_timeout=settings.http.keepalive_timeout_s,
             max_line_size=settings.http.max_head_bytes,

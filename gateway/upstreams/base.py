@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -146,7 +146,13 @@ class Adapter(ABC):
         return Connection.UNKNOWN
 
     def outcome(self, reply: Reply) -> Outcome:
-        """Read the answer to `presence`: this upstream's rules first, then what the status means everywhere."""
+        """Read the answer to `presence`; an upstream says the same few things, so that each is read once."""
+        if len(reply.body) > _MOST_REMEMBERED:
+            return self.read(reply)
+        return _outcome(self, reply.status, reply.body)
+
+    def read(self, reply: Reply) -> Outcome:
+        """Read an answer: this upstream's rules first, then what the status means everywhere."""
         for rule in self.rules:
             if rule.matches(reply):
                 return rule.outcome
@@ -157,6 +163,15 @@ class Adapter(ABC):
     def is_success(self, reply: Reply) -> bool:
         """Whether the body of a 2xx is this upstream's own; anything else came from a proxy or a wrong address."""
         return isinstance(reply.json, dict)
+
+
+_MOST_REMEMBERED = 512
+"""Bytes of a body: with an id or a time of its own in it, it is only forgotten again."""
+
+
+@lru_cache(maxsize=256)
+def _outcome(adapter: Adapter, status: int, body: bytes) -> Outcome:
+    return adapter.read(Reply(status, body))
 
 
 _OUTCOME_OF_STATUS = {

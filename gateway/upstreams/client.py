@@ -118,7 +118,7 @@ class UpstreamClient:
         try:
             reply = await self._reply(adapter, target, chat, state, timeout_s)
         finally:
-            heard = reply not in {Outcome.UNKNOWN, Outcome.UNAVAILABLE}
+            heard = isinstance(reply, Reply) or reply not in {Outcome.UNKNOWN, Outcome.UNAVAILABLE}
             origin.ends(heard=heard)
             session.ends(heard=heard)
         self._record(reply, origin, session)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway import tokens
-from gateway.api.guards import ACCOUNT, QUOTA, Gate
+from gateway.api.guards import Gate
+from gateway.api.notes import NOTES
 from gateway.errors import (
     AccountNotFound,
     AdminOff,
@@ -150,7 +151,7 @@ class AdminGate:
         if principal is None:
             await self._guesses.count(address)
             raise InvalidKey
-        request[ACCOUNT] = principal.account_id
+        request[NOTES].account = principal.account_id
         return Visitor(principal.account_id)
 
     async def _principal(self, request: web.Request, given: str, given_hash: str) -> Principal | None:
@@ -169,7 +170,7 @@ class AdminGate:
             admission = await self._house.admission.admit(token_hash)
         except InvalidToken:  # revoked this very moment
             raise InvalidKey from None
-        request[QUOTA] = admission.quota
+        request[NOTES].quota = admission.quota
         if admission.is_limited:
             raise RateLimited(retry_after_s=60)
 
