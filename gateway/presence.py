@@ -78,6 +78,9 @@ class Shown(NamedTuple):
     lost_lease: bool = False
 
 
+_SHOWN = Shown("shown")
+
+
 class Woken(NamedTuple):
     """What a wake-up did, for the door to count and log."""
 
@@ -174,7 +177,7 @@ class Presence:
         settled = await self._settle_command(grant, told, duration_s * 1000)
         if told.outcome is not Outcome.OK:
             raise _error(told.outcome, asked or state.value)
-        return Shown("shown", lost_lease=settled.lost_lease)
+        return Shown("shown", lost_lease=True) if settled.lost_lease else _SHOWN
 
     async def pause_unpromised(self, instance: Instance, chat: Chat) -> None:
         """Send a bare pause while Redis is away: it owes nothing, and a pause too many harms nobody.

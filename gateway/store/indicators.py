@@ -16,6 +16,7 @@ _ASK_AT_MOST = 2
 
 _STATES = {state.value.encode(): state for state in State}
 _FIELDS_OF_A_CLAIM = 8
+_SETTLED = Settled(lost_lease=False, late_ms=None)
 
 
 class RedisIndicators:
@@ -185,7 +186,9 @@ class RedisIndicators:
                 self._answered_by_ms(grant, report) if duration_ms >= 0 else 0,
             ),
         )
-        return Settled(lost_lease=verdict == b"lost", late_ms=int(late_ms) if int(late_ms) >= 0 else None)
+        if verdict != b"lost" and late_ms < 0:
+            return _SETTLED
+        return Settled(lost_lease=verdict == b"lost", late_ms=late_ms if late_ms >= 0 else None)
 
     def _answered_by_ms(self, grant: Grant, report: Report) -> int:
         """When a command's call was answered at the latest, on Redis' clock: so long after its promise."""

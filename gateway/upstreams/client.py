@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gateway.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from gateway.model import Chat, Outcome, State, Target
 from gateway.ports import Pace
-from gateway.upstreams.base import Adapter, Call, Connection, Reply
+from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply
 from gateway.upstreams.breaker import Breaker, Breakers
 from gateway.upstreams.http import Pools, open_pools, send
 from gateway.upstreams.policy import UpstreamPolicy
@@ -25,6 +25,8 @@ _AVAILABLE_S = 600.0
 
 _LIFE_S = 5.5
 """A pause due within this needs no further telling: phones drop an indicator after 5 to 25 s, and calls take time."""
+
+_ANY_PACE = Pace(refresh_s=_LIFE_S, life_s=_LIFE_S)
 
 _TOO_MANY = 429
 _LONGEST_HOLD_OFF_S = 60.0
@@ -53,6 +55,7 @@ class UpstreamClient:
         self._adapters = adapters
         self._pools = pools
         self._breakers = breakers or Breakers()
+        self._paces = {kind: _pace(adapter.capabilities) for kind, adapter in adapters.items()}
         self._available_until: dict[Hashable, float] = {}
         for kind in adapters:
             CREDENTIAL_REFUSED.labels(kind)  # at zero, so that the first refusal is an increase
@@ -94,12 +97,7 @@ class UpstreamClient:
 
     def pace(self, target: Target) -> Pace:
         """How a held indicator is re-sent to this kind of upstream (see `ports.Upstreams.pace`)."""
-        adapter = self._adapters.get(target.kind)
-        if adapter is None:
-            return Pace(refresh_s=_LIFE_S, life_s=_LIFE_S)
-        able = adapter.capabilities
-        # An upstream that blocks ends each call with a pause of its own: what it shows lives as long as the call.
-        return Pace(able.refresh_s, able.refresh_s if able.blocks else _LIFE_S, one_at_a_time=able.blocks)
+        return self._paces.get(target.kind, _ANY_PACE)
 
     async def _tell_through_breakers(
         self, adapter: Adapter, target: Target, chat: Chat, state: State, timeout_s: float
@@ -189,6 +187,11 @@ class UpstreamClient:
 
 
 _DOWN = {Connection.DISCONNECTED, Connection.LOGGEDOUT, Connection.CONNECTING}
+
+
+def _pace(able: Capabilities) -> Pace:
+    # An upstream that blocks ends each call with a pause of its own: what it shows lives as long as the call.
+    return Pace(able.refresh_s, able.refresh_s if able.blocks else _LIFE_S, one_at_a_time=able.blocks)
 
 
 def _hold_off_s(retry_after: str) -> float:
