@@ -17,7 +17,7 @@ from string import Template
 
 from redis import Redis
 
-from comparison import obvious, ours
+from comparison import least, obvious, ours
 from comparison.processes import HERE, LOOPBACK, free_port, program, running
 from comparison.valkey import valkey
 from gateway import tokens
@@ -93,6 +93,20 @@ def open_obvious(folder: Path, upstream_url: str) -> Iterator[Stack]:
 
 
 @contextmanager
+def open_least(folder: Path, upstream_url: str) -> Iterator[Stack]:
+    """Run what nginx + Lua does in Python, on the gateway's fast parts and nothing else."""
+    known = {name: secrets.token_hex(32) for name in NAMES}
+    with valkey(folder / "valkey") as server:
+        with Redis.from_url(server.url) as redis:
+            for name, token in known.items():
+                redis.hset(least.token_key(token), mapping={"instance": name, "limit": NO_LIMIT})
+        port = free_port()
+        with running(program("least", port, server.url, upstream_url), folder / "log", port=port) as process:
+            pids = {"gateway": process.pid, "Valkey": server.pid}
+            yield Stack("the least", _at(port), _callers(folder, known), pids, server.url)
+
+
+@contextmanager
 def open_ours(folder: Path, upstream_url: str, *, processes: int = 1) -> Iterator[Stack]:
     """Run `presence-gateway serve`, everything switched on."""
     with valkey(folder / "valkey") as server:
@@ -136,6 +150,7 @@ def open_upstream(folder: Path) -> Iterator[tuple[str, int]]:
 OPENERS: dict[str, Callable[[Path, str], AbstractContextManager[Stack]]] = {
     "nginx": open_nginx,
     "obvious": open_obvious,
+    "least": open_least,
     "ours": open_ours,
     "ours2": lambda folder, upstream_url: open_ours(folder, upstream_url, processes=2),
     "bare": open_bare,

@@ -90,7 +90,8 @@ async def _exchange(
     # One timer, where a timeout around the whole would cost a tenth of it. Who waits hears that the connection is lost.
     expiry = loop.call_at(ends_at, transport.abort)
     try:
-        protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=_MOST_BYTES)
+        if protocol._parser is None:  # noqa: SLF001 - its first request; one parser reads all answers of a connection
+            protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=_MOST_BYTES)
         transport.write(message)
         head, content = await protocol.read()
         while head.code // 100 == 1 and head.code != _SWITCHING:

@@ -19,7 +19,6 @@ local LATE = 'pg:late' -- records whose pause has failed, by its own time; the o
 
 local FIELDS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends',
   'state', 'owner', 'op', 'trace'}
-local NUMBERS = 9 -- so many of them, the first ones; 0 and '' are not stored
 
 -- As text. Arguments of `redis.call` need not be: it writes whole numbers in full, unlike Lua's own `..`.
 local function whole(n) return string.format('%.0f', n) end
@@ -27,13 +26,18 @@ local function whole(n) return string.format('%.0f', n) end
 -- What the index of the instance's chats holds of a record.
 local function owes(rec) return rec.owner ~= '' or rec['until'] > 0 end
 
+-- FIELDS by name, as they are stored; 0 and '' are not. Written out, since a table that knows its size is made at once.
+local function fields(stored)
+  return {gen = tonumber(stored[1] or 0), ticket = tonumber(stored[2] or 0), since = tonumber(stored[3] or 0),
+    ['until'] = tonumber(stored[4] or 0), sent = tonumber(stored[5] or 0), doubt = tonumber(stored[6] or 0),
+    tries = tonumber(stored[7] or 0), lease = tonumber(stored[8] or 0), ends = tonumber(stored[9] or 0),
+    state = stored[10] or '', owner = stored[11] or '', op = stored[12] or '', trace = stored[13] or '', was = false}
+end
+
 local function load()
-  local stored, rec = redis.call('HMGET', KEY, unpack(FIELDS)), {was = {}}
-  for i = 1, #FIELDS do
-    local value = stored[i] or (i > NUMBERS and '' or 0)
-    if i <= NUMBERS then value = tonumber(value) end
-    rec[FIELDS[i]], rec.was[FIELDS[i]] = value, value
-  end
+  local stored = redis.call('HMGET', KEY, unpack(FIELDS))
+  local rec = fields(stored)
+  rec.was = fields(stored)
   return rec
 end
 
@@ -59,11 +63,12 @@ end
 -- Write what has changed.
 local function save(rec)
   index(rec)
-  local set, gone, was = {}, {}, rec.was
+  local set, gone, was, had_failed = {}, {}, rec.was, rec.was.tries > 0
   for i = 1, #FIELDS do
     local name = FIELDS[i]
     local value = rec[name]
     if value ~= was[name] then
+      was[name] = value
       if value == 0 or value == '' then gone[#gone + 1] = name
       else set[#set + 1] = name; set[#set + 1] = value end
     end
@@ -71,8 +76,7 @@ local function save(rec)
   if #gone > 0 then redis.call('HDEL', KEY, unpack(gone)) end
   if #set > 0 then redis.call('HSET', KEY, unpack(set)) end
   if rec.tries > 0 then redis.call('ZADD', LATE, rec['until'], KEY)
-  elseif was.tries > 0 then redis.call('ZREM', LATE, KEY) end
-  for i = 1, #FIELDS do was[FIELDS[i]] = rec[FIELDS[i]] end
+  elseif had_failed then redis.call('ZREM', LATE, KEY) end
 end
 
 local function job_id(gen) return string.sub(KEY, 6) .. ':' .. whole(gen) end -- without 'pg:c:'
@@ -92,12 +96,15 @@ end
 local function arm(rec, at, now_us)
   if not rec.unstarted then
     next_gen(rec, now_us)
+  end
+  local id = job_id(rec.gen)
+  if not rec.unstarted then
     -- As arq's own serialiser would; neither an instance's id nor a JID has a character that JSON escapes.
     local place, gen = string.gsub(string.sub(KEY, 6), ':', '","', 1), whole(rec.gen)
     local job = '{"t":1,"f":"wake","a":["' .. place .. '","' .. gen .. '"],"k":{},"et":0}'
-    redis.call('SET', 'arq:job:' .. job_id(rec.gen), job, 'PX', math.floor(math.max(at - now_us / 1000, 0)) + JOB_TTL)
+    redis.call('SET', 'arq:job:' .. id, job, 'PX', math.floor(math.max(at - now_us / 1000, 0)) + JOB_TTL)
   end
-  redis.call('ZADD', QUEUE, at, job_id(rec.gen))
+  redis.call('ZADD', QUEUE, at, id)
   redis.call('ZADD', OWED, at, KEY)
   -- Only a record at rest has a time to live.
   if not owes(rec.was) then redis.call('PERSIST', KEY) end
