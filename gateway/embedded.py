@@ -7,7 +7,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,8 +134,13 @@ class Running:
 
 
 @contextmanager
-def start_valkey(folder: Path, *options: str) -> Iterator[Running]:
-    """Run a server on `folder` inside the block; `options` are more of its own, such as `"--maxmemory", "10mb"`.
+def start_valkey(folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """Run a server on `folder` inside the block.
+
+    Args:
+        folder: its data, log and socket.
+        options: more of its own, such as `"--maxmemory", "10mb"`.
+        environ: its environment, by default ours.
 
     Raises:
         EmbeddedError: it does not start.
@@ -143,7 +148,9 @@ def start_valkey(folder: Path, *options: str) -> Iterator[Running]:
     valkey = Valkey.of(folder)
     valkey.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     valkey.recover()
-    process = subprocess.Popen([*valkey.command, *options], stdin=subprocess.DEVNULL, umask=0o077)  # noqa: S603 - ours
+    process = subprocess.Popen(  # noqa: S603 - ours
+        [*valkey.command, *options], stdin=subprocess.DEVNULL, umask=0o077, env=environ
+    )
     try:
         _wait_until_it_answers(valkey, process)
         yield Running(valkey.url, process.pid)

@@ -42,8 +42,11 @@ class TokenHasher:
 
     def __init__(self, pepper: bytes) -> None:
         """Keep the pepper; every process of an installation needs the same one."""
-        self._pepper = pepper
+        self._keyed = hmac.new(pepper, digestmod=hashlib.sha256)
 
     def __call__(self, token: str) -> str:
         """Return the hash under which the token's record is stored, in hex."""
-        return hmac.digest(self._pepper, token.encode(), hashlib.sha256).hex()
+        # A copy of one that has read the key already: to make one anew asks OpenSSL for its algorithm each time.
+        keyed = self._keyed.copy()
+        keyed.update(token.encode())
+        return keyed.hexdigest()

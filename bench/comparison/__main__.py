@@ -78,7 +78,11 @@ def _arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--only", default=",".join(PARTS), help="parts, separated by commas (default: %(default)s)")
-    add("--stacks", default="nginx,obvious,ours,ours2,bare", help="what takes turns (default: %(default)s)")
+    add(
+        "--stacks",
+        default="nginx,obvious,least,ours,ours2,held,held2,bare",
+        help="what takes turns (default: %(default)s)",
+    )
     add("--rounds", type=int, default=3, help="turns of each (default: %(default)s)")
     add("--seconds", type=float, default=4.0, help="of each turn (default: %(default)s)")
     add("--rate", type=float, default=500.0, help="commands/s of the open loop (default: %(default)s)")

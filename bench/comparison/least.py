@@ -2,8 +2,8 @@
 
     python -m comparison.least PORT VALKEY_URL UPSTREAM_URL
 
-aiohttp, one script over the shared pipeline, one request over the kept connections. It has no settlement, no log line, no
-metric, no breaker, no check of a body: what a gateway that does all that cannot be faster than, on this machine.
+aiohttp, one script over the shared pipeline, one request over the kept connections. It has no settlement, no log line,
+no metric, no breaker, no check of a body: a gateway that has all that cannot be faster than this.
 """
 
 import hashlib

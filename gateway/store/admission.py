@@ -87,10 +87,11 @@ class RedisAdmission:
             StoreUnavailable: Redis did not answer.
         """
         asked_s = self._monotonic()
-        limited = await self._limited.recall((token_hash, limit_class), asked_s)
-        if limited is not None:
-            return limited
-        if await self._guessing.recall((token_hash, address), asked_s):
+        if self._limited.holds((token_hash, limit_class)):
+            limited = await self._limited.recall((token_hash, limit_class), asked_s)
+            if limited is not None:
+                return limited
+        if self._guessing.holds((token_hash, address)) and await self._guessing.recall((token_hash, address), asked_s):
             raise Guessing(retry_after_s=60)
         where = (
             keys.token(token_hash),
