@@ -1,4 +1,4 @@
-"""The least that can be done in Python, as a process of its own: what nginx + Lua does, on the gateway's own fast parts.
+"""The least that can be done in Python, as a process of its own: what nginx + Lua does, on our own fast parts.
 
     python -m comparison.least PORT VALKEY_URL UPSTREAM_URL
 
