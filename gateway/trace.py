@@ -5,13 +5,15 @@ puts an exporter behind it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from gateway import ids
+
+T = TypeVar("T")
 
 HEADER = "traceparent"
 
@@ -133,6 +135,17 @@ def step(name: str, **attributes: Attribute) -> AbstractContextManager[Span]:
         return _NOWHERE
     here = _here.get()
     return _Unkept(here) if here is None else _inside(_exporters[-1].span(name, "client", here, attributes))
+
+
+def is_kept() -> bool:
+    """Whether anybody keeps spans; where nobody does, the hot path leaves out what would only make none."""
+    return bool(_exporters)
+
+
+async def during(work: Awaitable[T], name: str, **attributes: Attribute) -> T:
+    """Await work as a `step`."""
+    with step(name, **attributes):
+        return await work
 
 
 @contextmanager

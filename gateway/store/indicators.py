@@ -1,7 +1,7 @@
 """The chats' records in Redis: promise, settle, take, sweep. Each is one script and one round trip."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from gateway.errors import StoreUnavailable
@@ -99,13 +99,13 @@ class RedisIndicators:
         # When the lease surely ends: counted from before the request, so never too late.
         return Ask(key, op, owner, now_us / 1_000_000 + self._lease_ms / 1000, words)
 
-    async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
+    def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Coroutine[Any, Any, Settled]:
         """Record what became of a command's call (see `ports.Indicators.settle_command`)."""
-        return await self._settled(grant, report, duration_ms, -1)
+        return self._settled(grant, report, duration_ms, -1)
 
-    async def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Settled:
+    def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Coroutine[Any, Any, Settled]:
         """Record what became of a refresh or a pause (see `ports.Indicators.settle_wake`)."""
-        return await self._settled(grant, report, -1, -1 if retry_ms is None else retry_ms)
+        return self._settled(grant, report, -1, -1 if retry_ms is None else retry_ms)
 
     async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
         """Take the lease for a wake-up (see `ports.Indicators.claim`)."""

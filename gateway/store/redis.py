@@ -114,8 +114,8 @@ class Script:
             StoreUnavailable: Redis could not be reached or refused to run it; it may or may not have run.
         """
         try:
-            with trace.step(self._name, **_DB):
-                return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+            running = self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+            return await (trace.during(running, self._name, **_DB) if trace.is_kept() else running)
         except NoScriptError:
             return await command(self._redis, "EVAL", self._source, len(keys), *keys, *args)
         except (RedisError, OSError) as error:

@@ -7,7 +7,7 @@ with the same bytes and carry a few hundred more. Measured in `docs/scaling.md`.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,9 +49,13 @@ async def send(pools: "Pools", target: Target, call: Call, timeout_s: float) -> 
         where the request surely never left; `GARBLED` where the answer was no HTTP or too long; `UNKNOWN` where
         nobody knows whether the upstream acted.
     """
+    pool = pools.of(target)
+    if pool is None:
+        return Outcome.NOT_ALLOWED
+    if not trace.is_kept():
+        return await _send(pool, target, call, timeout_s)
     with trace.step(f"{call.method} {target.kind}", **{"http.request.method": call.method}) as span:
-        pool = pools.of(target)
-        result = Outcome.NOT_ALLOWED if pool is None else await _send(pool, target, call, timeout_s)
+        result = await _send(pool, target, call, timeout_s)
         if isinstance(result, Reply):
             span.note("http.response.status_code", result.status)
         else:
@@ -200,13 +204,13 @@ class Pool:
             known = self._origins[base] = Origin.of(base)
         return known
 
-    async def connect(self, origin: Origin, timeout_s: float) -> Connection:
+    def connect(self, origin: Origin, timeout_s: float) -> Awaitable[Connection]:
         """Take a free connection, or make one.
 
         Raises:
             ClientError, TimeoutError: there is none in time; nothing was sent.
         """
-        return await self._connector.connect(origin.request, [], _limits(timeout_s))
+        return self._connector.connect(origin.request, [], _limits(timeout_s))
 
 
 @dataclass(frozen=True, slots=True)
