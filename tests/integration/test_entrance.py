@@ -1,5 +1,6 @@
 """Admission and promise in one step (`enter`): the promise is made for whom it was meant, and never twice."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -263,6 +264,22 @@ async def test_an_entrance_is_counted_once_whatever_becomes_of_its_promise(
     assert await entrance.counted() == 3
     assert await command(entrance.redis, "LLEN", keys.window("all", "global")) == 3
     assert last.quota.remaining == 97
+
+
+async def test_with_and_without_a_promise_exactly_the_limit_is_admitted(
+    make: Callable[..., Awaitable[Entrance]],
+) -> None:
+    entrance = await make(per_minute=10)
+    version, token = await entrance.version(), entrance.token_hash
+    asks = [entrance.ask() for _ in range(20)]
+    answers = await asyncio.gather(
+        *(entrance.enter(ask, version=version) for ask in asks),
+        *(entrance.door.admit(token, instance_name="demo") for _ in asks),
+    )
+    admitted = [answer for answer in answers if not answer.is_limited]
+    assert sorted(answer.quota.remaining for answer in admitted) == list(range(10))
+    assert not any(answer.promised for answer in answers if answer.is_limited)
+    assert await entrance.counted() == 10
 
 
 async def test_what_an_entrance_answers_is_what_the_admission_alone_answers(entrance: Entrance) -> None:
