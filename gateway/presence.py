@@ -141,6 +141,8 @@ class Presence:
 
     def take_back(self, begun: Begun) -> None:
         """Undo a promise that may have been made, or be made yet, of which the caller hears that nothing is owed."""
+        if len(self._unsettled) >= _MOST_UNSETTLED:
+            return  # every command of an outage comes here; what was told before it is not dropped for that
         grant = Grant(begun.ask.key, begun.ask.owner, begun.ask.op, 0.0)
         self._settle_later(lambda: self._withdraw(grant, begun.duration_ms))
 

@@ -88,7 +88,10 @@ class Gate:
                 return await handler(request, caller, instance)
             with opening:
                 caller, instance = await self._enter_with(request, token_hash, name, known, opening)
-                return await handler(request, caller, instance)
+                if caller.opening is not None:
+                    return await handler(request, caller, instance)
+            # Without its promise it is a command like any other, which takes its own place.
+            return await handler(request, caller, instance)
 
         return guarded
 

@@ -88,6 +88,10 @@ async def _show_before_promising(
     return await Presence.show(self, instance, chat, state, seconds, **kw)
 
 
+def _forget(self: Presence, begun: Any) -> None:
+    return None
+
+
 def _never_settle_later(self: Presence, step: Any) -> None:
     return None
 
@@ -177,6 +181,12 @@ MUTANTS = (
     Mutant("pre-send check", code("_tell", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=288),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
     Mutant("settle retry", code("_settle_later", _never_settle_later), kind="single redis restarted", first_seed=150),
+    Mutant(
+        "what was promised at an entrance that failed is taken back",
+        code("take_back", _forget),
+        kind="lost replies",
+        first_seed=30,
+    ),
     Mutant("a wake-up insists", code("_insist", _insist_once), kind="single redis restarted at a claim"),
     Mutant(
         "adoption of a dead owner's promise",

@@ -148,6 +148,8 @@ def _focus(dice: random.Random, kind: str) -> Faults:
             faults.upstream = [(since, to, how, "i1") for since, to, how, _ in faults.upstream]
         case "rejects":
             faults.upstream = [(at, at + 1.0, "rejects", "i1") for at in (dice.uniform(0, _BUSY_S) for _ in range(8))]
+        case "lost replies":
+            faults.lost_reply, faults.silent = 0.15, 0.3
         case "queue":
             faults.queue_loss, faults.duplicate_job = 0.5, 0.6
         case _:

@@ -18,14 +18,15 @@ _COMMANDS = {
 _MOST_IOS = 400
 
 
+@pytest.mark.parametrize("seed", [7, 8], ids=["first promised alone", "first promised on entering"])
 @pytest.mark.parametrize("victim", ["g1", "g2", "w1", "w2"])
 @pytest.mark.parametrize("commands", _COMMANDS.values(), ids=_COMMANDS)
-def test_no_crash_point_breaks_a_promise(keyspace: Keyspace, commands: list[Order], victim: str) -> None:
+def test_no_crash_point_breaks_a_promise(keyspace: Keyspace, commands: list[Order], victim: str, seed: int) -> None:
     kind = "single gateway killed" if victim.startswith("g") else "single worker killed"
     killed = 0
     for point in range(1, _MOST_IOS):
         faults = Faults(kill_at=(victim, point, ""), most_kills=1)
-        report = play(Scenario(7, kind, commands, faults, 75.0), keyspace)
+        report = play(Scenario(seed, kind, commands, faults, 75.0), keyspace)
         assert not report.objections, f"crash point {point}\n{report.timeline()}"
         at = next((at for at, what in report.trace if "KILLED" in what), None)
         if at is None or at > 14:

@@ -15,6 +15,15 @@ def test_every_promise_is_kept_whatever_happens(keyspace: Keyspace, first: int) 
         assert not report.objections, report.timeline()
 
 
+def test_no_promise_stands_that_its_caller_was_refused(keyspace: Keyspace) -> None:
+    refused = 0
+    for seed in range(40):
+        report = play(scenario_of(seed, "lost replies"), keyspace)
+        assert not report.objections, report.timeline()
+        refused += sum("RateLimited" in what for _, what in report.trace)
+    assert refused
+
+
 def test_without_faults_a_pause_is_on_time_and_nothing_goes_dark(keyspace: Keyspace) -> None:
     lateness: list[float] = []
     for seed in range(40):

@@ -221,6 +221,20 @@ async def test_a_promise_that_nobody_keeps_is_taken_back() -> None:
     assert world.events == ["settle failed 5000 age=0"]
 
 
+async def test_what_was_told_is_settled_however_many_promises_are_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.presence._MOST_UNSETTLED", 3)
+    world = World(settle_failures=1)
+    presence = world.presence()
+    await presence.show(INSTANCE, CHAT, State.TYPING, 5)
+    for _ in range(5):
+        begun = presence.begin(INSTANCE, CHAT, State.TYPING, 5)
+        assert begun is not None
+        presence.take_back(begun)
+    await presence.drain()
+    settled = [event.partition(" age")[0] for event in world.events if event.startswith("settle")]
+    assert settled == ["settle ok 5000", *["settle failed 5000"] * 2]
+
+
 async def test_where_the_store_cannot_take_it_along_nothing_is_begun() -> None:
     assert World(can_go_along=False).presence().begin(INSTANCE, CHAT, State.TYPING, 5) is None
 
