@@ -88,9 +88,6 @@ class Gate:
                 return await handler(request, caller, instance)
             with opening:
                 caller, instance = await self._enter_with(request, token_hash, name, known, opening)
-                if caller.opening is not None:
-                    return await handler(request, caller, instance)
-            # Without its promise it is a command like any other, which takes its own place.
             return await handler(request, caller, instance)
 
         return guarded
@@ -136,6 +133,9 @@ class Gate:
             instance = await self._instance(admission)
         except StoreUnavailable:
             return self._enter_from_memory(request, token_hash, name)
+        except GatewayError:
+            self._known.forget(token_hash, name)
+            raise
         self._known.remember(token_hash, name, admission, instance)
         return _caller(admission), instance
 
@@ -157,6 +157,7 @@ class Gate:
         except GatewayError:
             # Asked twice, since the first reply was lost, Redis may have refused the second time only.
             opening.take_back()
+            self._known.forget(token_hash, name)
             raise
         self._known.remember(token_hash, name, admission, instance)
         if instance is known.instance:
@@ -281,6 +282,10 @@ class _Memory:
     def get(self, token_hash: str, name: str) -> _Known | None:
         """Return the caller as they were last admitted, however long ago."""
         return self._known.get((token_hash, name))
+
+    def forget(self, token_hash: str, name: str) -> None:
+        """Vouch for this caller no longer: they were refused."""
+        self._known.pop((token_hash, name), None)
 
     def recall(self, token_hash: str, name: str) -> _Known | None:
         """Return the caller, one request poorer; None once their remembered quota is spent."""

@@ -26,7 +26,7 @@ class PresenceRoutes:
 
     def open(self, request: web.Request, instance: Instance) -> Opening | None:
         """Read a command that came whole with its head, as most do; what is wrong with another is told in its turn."""
-        if self._places.are_taken:
+        if self._places.are_promised:
             return None
         try:
             body = bodies.at_hand(request)
@@ -49,10 +49,7 @@ class PresenceRoutes:
             duration_s=command.duration_s,
         )
         try:
-            if opening:
-                await self._obey(instance, command, opening.begun)
-            else:
-                await self._admit(caller, instance, command)
+            await self._admit(caller, instance, command)
         except GatewayError as error:
             COMMANDS.labels(command.state, type(error).__name__).inc()
             raise
@@ -60,13 +57,15 @@ class PresenceRoutes:
 
     async def _admit(self, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
         """Refuse at once what would only queue up: those already under way are promised their time."""
-        if self._places.are_taken:
+        # For one whose promise came along a place was kept. A pause that needs no Redis does not wait for those who do.
+        is_full = self._places.are_taken if caller.store_is_down else self._places.are_promised
+        if is_full and caller.opening is None:
             raise Overloaded
         with self._places:
             if caller.store_is_down:
                 await self._obey_without_store(instance, command)
             else:
-                await self._obey(instance, command, None)
+                await self._obey(instance, command, caller.opening.begun if caller.opening else None)
 
     async def _obey(self, instance: Instance, command: PresenceCommand, begun: Begun | None) -> None:
         try:

@@ -362,6 +362,21 @@ async def test_a_remembered_refusal_is_repeated_without_a_script(doors: Doors, t
     assert await scripts_run(redis) == before
 
 
+@pytest.mark.parametrize("change", [revoke, delete], ids=["a revoked token", "a deleted instance"])
+async def test_a_caller_who_was_refused_is_known_no_more_and_costs_one_script(
+    change: Change, doors: Doors, tenant: Tenant, redis: Redis
+) -> None:
+    await doors.know(tenant.account_token)
+    await change(doors.house, tenant)
+    assert (await send(doors.known, tenant.account_token)).status in {401, 404}
+    await doors.house.presence.drain()
+    before = await scripts_run(redis)
+    for _ in range(3):
+        assert (await send(doors.known, tenant.account_token)).status in {401, 404}
+    await doors.house.presence.drain()
+    assert await scripts_run(redis) == before + 3
+
+
 # Room for one command only
 
 
@@ -395,6 +410,25 @@ async def test_while_every_place_is_taken_the_contracts_order_of_checks_holds(
     await revoke(tight.house, tenant)
     assert (await send(tight.known, tenant.account_token, WARM)).told == INVALID
     first.cancel()
+
+
+async def test_whoever_waits_for_redis_keeps_out_no_pause_that_needs_none(
+    tight: Doors, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def hanging(*args: Any, **options: Any) -> Any:
+        asked.set()
+        await answers.wait()
+        raise StoreUnavailable
+
+    monkeypatch.setattr(tight.house.admission, "_enter", hanging)
+    monkeypatch.setattr(tight.house.admission, "_admit", refuse)
+    entering = asyncio.create_task(tight.known.post(PATH, data=TYPING, headers={"token": tenant.account_token}))
+    await asked.wait()
+    assert (await send(tight.known, tenant.account_token, PAUSE)).status == 200
+    answers.set()
+    assert (await entering).status == 503
 
 
 async def unlimited(house: House, tenant: Tenant) -> None:
