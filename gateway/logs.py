@@ -36,6 +36,8 @@ def set_up(*, level: str = "info", fmt: str = "auto") -> None:
 
 def _as_line(_: object, method: str, event: EventDict) -> str:
     """Stamp and encode in one step: every request has a line, and its cost."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(None, method, event)
     event["level"] = "error" if method == "exception" else method
     event["timestamp"] = _now()
     try:
@@ -57,7 +59,7 @@ def _iso(second: int) -> str:
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 _patient = json.JSONEncoder(default=repr, skipkeys=True)
-_FOR_MACHINES: list[Processor] = [structlog.processors.format_exc_info, _as_line]
+_FOR_MACHINES: list[Processor] = [_as_line]
 _FOR_PEOPLE: list[Processor] = [
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

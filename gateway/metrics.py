@@ -20,6 +20,7 @@ from prometheus_client import (
     values,
 )
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.samples import Exemplar
 
 from gateway.model import Outcome
 
@@ -35,7 +36,7 @@ class _Value:
 
     def __init__(self, *_: object, **__: object) -> None:
         self._value = 0.0
-        self._exemplar = None
+        self._exemplar: Exemplar | None = None
 
     def inc(self, amount: float = 1) -> None:
         self._value += amount
@@ -46,7 +47,10 @@ class _Value:
     def get(self) -> float:
         return self._value
 
-    def get_exemplar(self) -> None:
+    def set_exemplar(self, exemplar: Exemplar) -> None:
+        self._exemplar = exemplar
+
+    def get_exemplar(self) -> Exemplar | None:
         return self._exemplar
 
 
@@ -163,11 +167,14 @@ def _quick(labels: Callable[..., Any]) -> Callable[..., Any]:
     return series
 
 
-def _observer(histogram: Histogram) -> Callable[[float], None]:
+def _observer(histogram: Histogram) -> Callable[..., None]:
     total, bounds = histogram._sum, histogram._upper_bounds  # noqa: SLF001
-    buckets = histogram._buckets  # noqa: SLF001
+    buckets, patient = histogram._buckets, histogram.observe  # noqa: SLF001
 
-    def observe(amount: float) -> None:
+    def observe(amount: float, exemplar: dict[str, str] | None = None) -> None:
+        if exemplar:
+            patient(amount, exemplar)
+            return
         total.inc(amount)
         buckets[bisect_left(bounds, amount)].inc(1)
 

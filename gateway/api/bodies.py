@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway import streams
 from gateway.errors import (
     GatewayError,
     InvalidBody,
@@ -78,7 +79,7 @@ def at_hand(request: web.Request) -> bytes | None:
     # A body that is too long is refused by whoever reads it piece by piece.
     if body is None and content.is_eof() and content.total_bytes <= request.client_max_size:
         try:
-            body = request[_BODY] = content.read_nowait()
+            body = request[_BODY] = streams.whole(content)
         except _BROKEN:
             raise InvalidBody from None
     return body

@@ -20,7 +20,7 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from gateway import trace
+from gateway import streams, trace
 from gateway.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy
@@ -117,8 +117,7 @@ async def _exchange(
 async def _read(content: aiohttp.StreamReader) -> bytes | None:
     """Read the body up to the bound; None for a longer one."""
     if content.is_eof():
-        body = content.read_nowait()
-        return body if len(body) <= _MOST_BYTES else None
+        return streams.whole(content) if content.total_bytes <= _MOST_BYTES else None
     collected = bytearray()
     async for chunk in content.iter_any():
         collected += chunk
