@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TextIO, cast
 
-import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
@@ -40,11 +39,7 @@ def _as_line(_: object, method: str, event: EventDict) -> str:
         event = structlog.processors.format_exc_info(None, method, event)
     event["level"] = "error" if method == "exception" else method
     event["timestamp"] = _now()
-    try:
-        return _encode(event).decode()
-    except (TypeError, ValueError):
-        # Half a character, a number beyond 64 bits, a key that is no text: rare, and no reason to lose the line.
-        return _patient.encode(event)
+    return _json.encode(event)
 
 
 def _now() -> str:
@@ -57,8 +52,7 @@ def _iso(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-_encode = msgspec.json.Encoder(enc_hook=repr).encode
-_patient = json.JSONEncoder(default=repr, skipkeys=True)
+_json = json.JSONEncoder(default=repr)
 _FOR_MACHINES: list[Processor] = [_as_line]
 _FOR_PEOPLE: list[Processor] = [
     structlog.processors.add_log_level,
