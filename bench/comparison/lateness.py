@@ -16,6 +16,7 @@ from redis import Redis
 
 from comparison import owed, stock
 from comparison.costs import Costs, measured
+from comparison.held import CannotHold, held
 from comparison.ours import Installation
 from comparison.plan import Plan
 from comparison.processes import LOOPBACK, free_port, program, running
@@ -28,6 +29,8 @@ STEADY = 1_000
 
 STEADY_CASE, BURST_CASE = "1,000/s", "10,000 within 0.5 s"
 ONE_WORKER, TWO_WORKERS = "ours, 1 worker", "ours, 2 workers"
+HELD = ", 1/3 core each"
+"""Where the machine's cores are full with one worker, a second one shows only that."""
 
 _LATER_MS = 86_400_000
 _LATER_CHATS = 10_000_000
@@ -74,21 +77,41 @@ class Workshop:
 
 
 def pauses(plan: Plan, results: Results) -> None:
-    """Let one worker, two workers and stock arq take turns, each on a Redis of its own that owes nothing else."""
+    """Let one worker, two workers, both held to a third of a core each, and stock arq take turns.
+
+    Each has a Redis of its own that owes nothing else.
+    """
     steady = Case(STEADY_CASE, round(STEADY * plan.seconds * 2), STEADY)
     burst = Case(BURST_CASE, BURST, BURST / BURST_S)
-    turns = [(steady, 1), (steady, None), (burst, 1), (burst, 2), (burst, None)]
+    turns: list[tuple[Case, int | None, bool]] = [
+        (steady, 1, False),
+        (steady, None, False),
+        (burst, 1, False),
+        (burst, 2, False),
+        (burst, 1, True),
+        (burst, 2, True),
+        (burst, None, False),
+    ]
     rounds = (plan.rounds + 1) // 2
     with plan.steps("pauses", rounds * len(turns)) as steps:
         for number in range(rounds):
-            for case, workers in turns:
+            for case, workers, is_held in turns:
                 steps.begin(f"{case.what}, {f'{workers} of our workers' if workers else 'stock arq'}")
                 if workers is None:
                     results.lateness.append(by_arq(plan.room("stock"), case, number))
                 else:
-                    with open_workshop(plan) as shop:
-                        results.lateness.append(by_ours(shop, case, number, workers))
+                    with open_workshop(plan) as shop, _left_out(plan, results):
+                        results.lateness.append(by_ours(shop, case, number, workers, is_held=is_held))
                 steps.done()
+
+
+@contextmanager
+def _left_out(plan: Plan, results: Results) -> Iterator[None]:
+    try:
+        yield
+    except CannotHold as reason:
+        results.left_out.append(f"workers held to a third of a core: {reason}")
+        plan.console.print(f"left out: {results.left_out[-1]}")
 
 
 def owed_later(plan: Plan, results: Results) -> None:
@@ -136,10 +159,12 @@ def open_workshop(plan: Plan) -> Iterator[Workshop]:
         yield Workshop(installation, server.pid, owing, callers)
 
 
-def by_ours(shop: Workshop, case: Case, number: int, workers: int) -> Lateness:
+def by_ours(shop: Workshop, case: Case, number: int, workers: int, *, is_held: bool = False) -> Lateness:
     """Run workers over pauses that were owed beforehand; each must reach the upstream."""
     with ExitStack() as stack:
         pids = [stack.enter_context(shop.installation.working()) for _ in range(workers)]
+        if is_held:
+            stack.enter_context(held(pids))
         roles = {"Valkey": shop.valkey_pid} | {f"worker {n}": pid for n, pid in enumerate(pids, 1)}
         told(shop)
         begin_s = time.time() + case.lead_s
@@ -147,7 +172,8 @@ def by_ours(shop: Workshop, case: Case, number: int, workers: int) -> Lateness:
         with measured(roles, None) as costs:
             arrived = _wait(shop, due, begin_s + case.lasts_s)
     late_ms = [(at - due[phone]) * 1000 for phone, at in arrived.items()]
-    return _lateness(case, ONE_WORKER if workers == 1 else TWO_WORKERS, number, late_ms, costs)
+    name = (ONE_WORKER if workers == 1 else TWO_WORKERS) + (HELD if is_held else "")
+    return _lateness(case, name, number, late_ms, costs)
 
 
 def by_arq(folder: Path, case: Case, number: int) -> Lateness:

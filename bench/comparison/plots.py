@@ -19,6 +19,8 @@ _COLOURS = {
     "ours, 2 processes": "#58b891",
     "ours, 1 worker": "#0a7d5a",
     "ours, 2 workers": "#58b891",
+    "ours, 1 worker, 1/3 core each": "#9bd3bd",
+    "ours, 2 workers, 1/3 core each": "#c5e6d9",
     "ours, 1/3 core": "#9bd3bd",
     "ours, 2 processes, 1/3 core each": "#c5e6d9",
     "the least": "#8f6fb0",
