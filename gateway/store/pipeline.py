@@ -109,13 +109,14 @@ class Pipeline:
             self._connecting = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
+        connection = self._make_connection()
         try:
             async with asyncio.timeout(self._timeout_s):
-                connection = self._make_connection()
                 await connection.connect()  # type: ignore[no-untyped-call]
             self._lane = _Lane(connection, self._answered, self._lost)
             self._lanes.add(self._lane)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it
+            await connection.disconnect(nowait=True)
             waiting, self._waiting = self._waiting, []
             for call in waiting:
                 call.fail(error)
@@ -157,7 +158,10 @@ class Pipeline:
                 call.fail(TimeoutError())
         self._waiting = [call for call in self._waiting if call.deadline > now]
         for lane in list(self._lanes):
-            if lane.calls and lane.calls[0].deadline <= now:
+            if not lane.calls:
+                if lane is not self._lane:
+                    lane.close()  # left, and it has answered the last of its calls since
+            elif lane.calls[0].deadline <= now:
                 # What its other calls are told may still come, but nobody else shall wait for this server's silence.
                 if self._lane is lane:
                     self._lane = None

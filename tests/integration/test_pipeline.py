@@ -87,6 +87,29 @@ async def test_nobody_waits_longer_than_the_timeout_for_a_server_that_is_stopped
         assert await pipeline.execute_command("ECHO", "after") == b"after"
 
 
+async def test_a_server_that_was_silent_for_too_long_still_answers_who_waits_and_is_then_let_go(
+    valkey: Running, redis: Redis
+) -> None:
+    await redis.ping()
+    async with open_pipeline(valkey.url, connect_timeout_s=1, timeout_s=1) as pipeline:
+        await pipeline.execute_command("PING")
+        os.kill(valkey.pid, signal.SIGSTOP)
+        try:
+            early = pipeline.execute_command("ECHO", "early")
+            await asyncio.sleep(0.6)
+            late = pipeline.execute_command("ECHO", "late")
+            with pytest.raises(TimeoutError):
+                await early
+        finally:
+            os.kill(valkey.pid, signal.SIGCONT)
+        assert await late == b"late"
+        assert await pipeline.execute_command("ECHO", "new") == b"new"
+        ours_and_its = 2
+        async with asyncio.timeout(10):
+            while len(await redis.client_list()) != ours_and_its:
+                await pipeline.execute_command("BLPOP", "nothing", 0.1)
+
+
 async def test_a_caller_that_leaves_takes_no_other_answer_along(pipeline: Pipeline) -> None:
     async def echo(word: str) -> object:
         return await pipeline.execute_command("ECHO", word)
