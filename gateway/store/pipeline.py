@@ -116,10 +116,10 @@ class Pipeline:
             self._lane = _Lane(connection, self._answered, self._lost)
             self._lanes.add(self._lane)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it
-            await connection.disconnect(nowait=True)
             waiting, self._waiting = self._waiting, []
             for call in waiting:
                 call.fail(error)
+            await connection.disconnect(nowait=True)
         finally:
             self._connecting = None
         self._leave()
