@@ -129,6 +129,8 @@ class Pipeline:
         if isinstance(reply, RedisConnectionError) or (isinstance(reply, Exception) and self._leaves(reply)):
             lane.calls.appendleft(call)
             lane.abort(reply)
+            if self._lane is lane:
+                self._lane = None
         elif isinstance(reply, Exception):
             call.fail(reply)
         elif not call.answer.done():
