@@ -24,6 +24,7 @@ Client = TestClient[web.Request, web.Application]
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GIVEN = f"00-{TRACE_ID}-{SPAN_ID}-01"
 PATH = "/api/chat/presence/demo"
+SERVED, WOKEN = "POST /api/chat/presence/{instance}", "wake paused"
 CHAT = "5511999999999"
 
 
@@ -88,14 +89,14 @@ async def test_with_an_exporter_server_redis_upstream_and_job_are_one_tree(
 ) -> None:
     await show(client, tenant, traceparent=GIVEN)
     await run_the_wake_up(house, redis)
-    kept = await finished(spans, 8)
+    kept = await finished(spans, SERVED, WOKEN)
     assert {span.context.trace_id for span in kept if span.context} == {int(TRACE_ID, 16)}
     names = {span.name: span for span in kept}
-    server, job = names["POST /api/chat/presence/{instance}"], names["wake paused"]
+    server, job = names[SERVED], names[WOKEN]
     assert (server.kind, job.kind) == (SpanKind.SERVER, SpanKind.CONSUMER)
     assert parent_of(server) == int(SPAN_ID, 16)
     assert parent_of(job) == id_of(server)
-    assert children(kept, server) >= {"redis admit", "redis promise", "POST sandbox", "redis settle", "wake paused"}
+    assert children(kept, server) >= {"redis admit", "redis promise", "POST sandbox", "redis settle", WOKEN}
     assert children(kept, job) == {"POST sandbox", "redis settle"}
     assert server.attributes is not None
     assert server.attributes["http.response.status_code"] == 200
@@ -108,9 +109,9 @@ async def test_with_an_exporter_a_trace_begins_here_where_the_caller_has_none(
 ) -> None:
     await show(client, tenant)
     await run_the_wake_up(house, redis)
-    kept = await finished(spans, 8)
+    kept = await finished(spans, SERVED, WOKEN)
     assert len({span.context.trace_id for span in kept if span.context}) == 1
-    assert [span.name for span in kept if span.parent is None] == ["POST /api/chat/presence/{instance}"]
+    assert [span.name for span in kept if span.parent is None] == [SERVED]
 
 
 async def test_a_caller_who_does_not_sample_is_not_exported(
@@ -118,12 +119,15 @@ async def test_a_caller_who_does_not_sample_is_not_exported(
 ) -> None:
     await show(client, tenant, traceparent=GIVEN[:-2] + "00")
     await run_the_wake_up(house, redis)
-    assert spans.get_finished_spans() == ()
     assert all(trace.endswith("-00") and TRACE_ID in trace for trace in phone.traces)
+    await show(client, tenant)  # sampled, so that its spans come after those that must not
+    kept = await finished(spans, SERVED)
+    assert int(TRACE_ID, 16) not in {span.context.trace_id for span in kept if span.context}
 
 
-async def finished(spans: InMemorySpanExporter, count: int) -> tuple[ReadableSpan, ...]:
-    await until(lambda: len(spans.get_finished_spans()) >= count, within_s=10)
+async def finished(spans: InMemorySpanExporter, *names: str) -> tuple[ReadableSpan, ...]:
+    """The spans kept once those of these names are: a span ends, and is sent, after every one under it."""
+    await until(lambda: {span.name for span in spans.get_finished_spans()}.issuperset(names), within_s=10)
     return spans.get_finished_spans()
 
 
