@@ -13,6 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from gateway import envelope, ids
+from gateway.outbox import Gathered, Outbox
 
 BACKLOG = 1024
 """Connections that wait to be accepted; a burst beyond it is refused by the kernel."""
@@ -53,21 +54,25 @@ class Caps:
 class _EnvelopeHandler(RequestHandler):
     """Answers in the envelope what fails before there is a request, such as a malformed head."""
 
-    def __init__(self, server: Server, caps: Caps, is_leaving: Callable[[], bool], **options: Any) -> None:
+    def __init__(
+        self, server: Server, caps: Caps, is_leaving: Callable[[], bool], outbox: Outbox, **options: Any
+    ) -> None:
         super().__init__(server, **options)
         self._caps = caps
         self._is_leaving = is_leaving
+        self._outbox = outbox
         self._address: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Close what is over a cap at once: an answer would have to wait for a request that may never come."""
-        peer = transport.get_extra_info("peername")
+        client = cast("asyncio.Transport", transport)
+        peer = client.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
         if not self._caps.take(address):
-            cast("asyncio.Transport", transport).abort()
+            client.abort()
             return
         self._address = address
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Gathered(client, self._outbox)))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Make room for the next one."""
@@ -112,9 +117,10 @@ def _failure(status: int, message: str) -> web.Response:
 class _EnvelopeServer(Server):
     caps: Caps
     is_leaving: Callable[[], bool]
+    outbox: Outbox
 
     def __call__(self) -> RequestHandler:
-        return _EnvelopeHandler(self, self.caps, self.is_leaving, loop=self._loop, **self._kwargs)
+        return _EnvelopeHandler(self, self.caps, self.is_leaving, self.outbox, loop=self._loop, **self._kwargs)
 
 
 class _Runner(web.AppRunner):
@@ -126,7 +132,7 @@ class _Runner(web.AppRunner):
         """Let the app build its server as always, then answer with our handler in its place."""
         made = cast("_EnvelopeServer", await super()._make_server())
         made.__class__ = _EnvelopeServer
-        made.caps, made.is_leaving = self._caps, self._is_leaving
+        made.caps, made.is_leaving, made.outbox = self._caps, self._is_leaving, Outbox(made._loop)  # noqa: SLF001
         return made
 
 

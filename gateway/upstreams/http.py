@@ -22,6 +22,7 @@ from yarl import URL
 
 from gateway import streams, trace
 from gateway.model import Outcome, Target
+from gateway.outbox import Outbox
 from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy
 
@@ -74,7 +75,7 @@ async def _send(pool: "Pool", target: Target, call: Call, timeout_s: float) -> R
     ends_at = pool.loop.time() + timeout_s
     try:
         connection = await pool.connect(origin, timeout_s)
-        return await _exchange(connection, message, pool.loop, ends_at)
+        return await _exchange(connection, message, pool, ends_at)
     except aiohttp.ClientConnectorError as error:
         refused = isinstance(getattr(error, "os_error", None), AddressRefused)
         return Outcome.NOT_ALLOWED if refused else Outcome.UNAVAILABLE
@@ -84,26 +85,24 @@ async def _send(pool: "Pool", target: Target, call: Call, timeout_s: float) -> R
         return Outcome.UNAVAILABLE if connection is None else Outcome.UNKNOWN
 
 
-async def _exchange(
-    connection: Connection, message: bytes, loop: asyncio.AbstractEventLoop, ends_at: float
-) -> Reply | Outcome:
+async def _exchange(connection: Connection, message: bytes, pool: "Pool", ends_at: float) -> Reply | Outcome:
     """Write a request and read its answer; the connection goes back to its pool only where both ended well."""
     protocol, transport = connection.protocol, connection.transport
     if protocol is None or transport is None:
         raise aiohttp.ClientConnectionResetError
     # One timer, where a timeout around the whole would cost a tenth of it. Who waits hears that the connection is lost.
-    expiry = loop.call_at(ends_at, transport.abort)
+    expiry = pool.loop.call_at(ends_at, transport.abort)
     try:
         if protocol._parser is None:  # noqa: SLF001 - its first request; one parser reads all answers of a connection
             protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=_MOST_BYTES)
-        transport.write(message)
+        pool.outbox.write(transport, message)
         head, content = await protocol.read()
         while head.code // 100 == 1 and head.code != _SWITCHING:
             head, content = await protocol.read()
         body = await _read(content)
         if body is None:
             return Outcome.GARBLED
-        if loop.time() >= ends_at:
+        if pool.loop.time() >= ends_at:
             return Outcome.UNKNOWN  # it may have been cut off, where its end is the connection's
         reply = Reply(head.code, body, head.headers.get("Retry-After", ""))
         connection.release()
@@ -187,6 +186,7 @@ class Pool:
     def __init__(self, connector: aiohttp.TCPConnector) -> None:
         """Serve the event loop that runs now."""
         self.loop = asyncio.get_running_loop()
+        self.outbox = Outbox(self.loop)
         self._connector = connector
         self._origins: dict[str, Origin] = {}
 
