@@ -2,8 +2,9 @@
 
 A request makes a few short calls, each alone a packet, a system call and a timer on either side. Sent together they
 cost a fraction of that, and one `fsync` of the log serves all of them. Nobody waits for company: what is there at the
-end of the turn leaves, over one connection, which answers in order. redis-py makes the connection (where to, who we
-are, encryption); from then on we speak on its transport, since its calls wait for one answer each.
+end of the turn leaves, and a packet that is large enough before it, so that Redis works while the turn goes on. One
+connection carries them, and answers in order. redis-py makes it (where to, who we are, encryption); from then on we
+speak on its transport, since its calls wait for one answer each.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ from redis.exceptions import InvalidResponse, RedisError
 
 from gateway.store.redis import connection_pool
 from gateway.store.sentinel import SCHEME, takes_no_writes
+
+_PACKET = 12
+"""Commands with which a packet leaves before its turn ends; measured in `docs/scaling.md`."""
 
 _MORE = object()
 """What the parser says when a reply has not arrived whole."""
@@ -73,9 +77,11 @@ class Pipeline:
         loop = self._loop
         answer = loop.create_future()
         self._waiting.append(_Call(hiredis.pack_command(words), answer, loop.time() + self._timeout_s))  # type: ignore[arg-type]
-        if not self._is_due:
+        if len(self._waiting) >= _PACKET:
+            self._leave()
+        elif not self._is_due:
             self._is_due = True
-            loop.call_soon(self._leave)
+            loop.call_soon(self._end_turn)
         return answer
 
     async def close(self) -> None:
@@ -96,8 +102,11 @@ class Pipeline:
         for lane in self._lanes:
             yield from lane.calls
 
-    def _leave(self) -> None:
+    def _end_turn(self) -> None:
         self._is_due = False
+        self._leave()
+
+    def _leave(self) -> None:
         if not self._waiting:
             return
         if self._timer is None:

@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -41,6 +43,17 @@ async def test_commands_of_one_turn_travel_together_and_each_gets_its_answer(pip
     after = (await redis.info("stats"))["total_reads_processed"]
     assert answers == list(range(200))
     assert after - before < 20
+
+
+async def test_a_packet_that_is_large_enough_leaves_while_the_turn_goes_on(pipeline: Pipeline, valkey: Running) -> None:
+    await pipeline.execute_command("PING")
+    answers = [pipeline.execute_command("INCR", "n") for _ in range(30)]
+    # No turn of the loop ends here, and yet Redis is at work.
+    with SyncRedis.from_url(valkey.url, socket_timeout=5) as other:
+        deadline = time.monotonic() + 10
+        while int(other.get("n") or 0) < 12:
+            assert time.monotonic() < deadline
+    assert await asyncio.gather(*answers) == list(range(1, 31))
 
 
 async def test_more_than_all_lanes_hold_is_answered_too(pipeline: Pipeline) -> None:

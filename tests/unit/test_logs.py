@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import structlog
@@ -19,6 +20,39 @@ def test_a_line_is_json_and_goes_where_standard_error_is_now(monkeypatch: pytest
         log.info("request", status=200)
         assert json.loads(now.getvalue())["status"] == 200
         now.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("olá", "olá"),
+        ("half a pair \ud83d", "half a pair \ud83d"),
+        (10**40, 10**40),
+        ({1: "a"}, {"1": "a"}),
+        ({(1, 2): "a"}, {"(1, 2)": "a"}),
+        (Path, repr(Path)),
+    ],
+)
+def test_no_value_costs_a_line(monkeypatch: pytest.MonkeyPatch, value: object, read: object) -> None:
+    logs.set_up(fmt="json")
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    structlog.get_logger().info("request", value=value, status=200)
+    line = json.loads(out.getvalue())
+    assert (line["value"], line["status"], line["event"], line["level"]) == (read, 200, "request", "info")
+
+
+def test_an_exception_is_told_in_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.set_up(fmt="json")
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    try:
+        int("lost \ud83d")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    line = json.loads(out.getvalue())
+    assert line["level"] == "error"
+    assert "ValueError: invalid" in line["exception"]
 
 
 def test_a_log_that_cannot_be_written_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
