@@ -41,10 +41,12 @@ def _as_line(_: object, method: str, event: EventDict) -> str:
     event["level"] = "error" if method == "exception" else method
     event["timestamp"] = _now()
     try:
-        return msgspec.json.format(_encode(event), indent=0).decode()
+        line = msgspec.json.format(_encode(event), indent=0)
     except (TypeError, ValueError, OverflowError):
         # Such as half of a surrogate pair, in a name that somebody else made up: seldom, and never a line lost.
         return _encode_anything(event)
+    # Anything else is escaped: some of it ends a line for who reads it, or cannot be written where they are.
+    return line.decode() if line.isascii() else _encode_anything(event)
 
 
 def _now() -> str:

@@ -81,6 +81,11 @@ class _EnvelopeHandler(RequestHandler):
             self._address = None
         super().connection_lost(exc)
 
+    def eof_received(self) -> None:
+        """Let leave what was answered: the transport closes now, and the client may still read."""
+        self._outbox.leave()
+        super().eof_received()
+
     def handle_error(
         self,
         request: web.BaseRequest,

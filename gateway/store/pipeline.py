@@ -77,7 +77,7 @@ class Pipeline:
         loop = self._loop
         answer = loop.create_future()
         self._waiting.append(_Call(hiredis.pack_command(words), answer, loop.time() + self._timeout_s))  # type: ignore[arg-type]
-        if len(self._waiting) >= _PACKET:
+        if len(self._waiting) >= _PACKET and self._lane is not None and not self._lane.is_closing():
             self._leave()
         elif not self._is_due:
             self._is_due = True
@@ -206,6 +206,10 @@ class _Lane(asyncio.Protocol):
     def send(self, calls: list[_Call]) -> None:
         self.calls.extend(calls)
         self._transport.write(b"".join([call.packed for call in calls]))
+
+    def is_closing(self) -> bool:
+        """Whether it ends, although we have not been told: what was sent now would lose one of its two tries."""
+        return self._transport.is_closing()
 
     def abort(self, error: Exception) -> None:
         self._error = self._error or error

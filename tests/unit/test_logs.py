@@ -27,6 +27,7 @@ def test_a_line_is_json_and_goes_where_standard_error_is_now(monkeypatch: pytest
     [
         ("olá", "olá"),
         ("half a pair \ud83d", "half a pair \ud83d"),
+        ("two\u2028lines\u0085or three", "two\u2028lines\u0085or three"),
         (10**40, 10**40),
         ({1: "a"}, {"1": "a"}),
         ({(1, 2): "a"}, {"(1, 2)": "a"}),
@@ -38,6 +39,8 @@ def test_no_value_costs_a_line(monkeypatch: pytest.MonkeyPatch, value: object, r
     out = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
     structlog.get_logger().info("request", value=value, status=200)
+    assert out.getvalue().isascii()
+    assert len(out.getvalue().splitlines()) == 1
     line = json.loads(out.getvalue())
     assert (line["value"], line["status"], line["event"], line["level"]) == (read, 200, "request", "info")
 
