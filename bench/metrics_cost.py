@@ -20,9 +20,10 @@ import aiohttp
 import uvloop
 from rig import Caller, Rig, running_rig, wait_for
 
-from gateway import metrics, settings
-from gateway.model import Chat, State
-from gateway.ports import ChatKey
+from gateway import settings
+from gateway.presence.model import Chat, State
+from gateway.presence.ports import ChatKey
+from gateway.telemetry import metrics
 from gateway.wiring import open_house
 
 SCRAPES = 50
@@ -36,7 +37,7 @@ for kind in (Counter, Gauge, Histogram):
     for method in ("inc", "dec", "set", "observe", "set_to_current_time"):
         if hasattr(kind, method):
             setattr(kind, method, lambda self, *values, **named: None)
-from gateway.cli import main
+from gateway.commands.cli import main
 main(["serve"])
 """
 

@@ -6,29 +6,29 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from gateway.cipher import Cipher
-from gateway.errors import StoreUnavailable
-from gateway.model import Target
-from gateway.presence import Presence
-from gateway.reassert import Promises
+from gateway.fast.pipeline import Pipeline
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.model import Target
+from gateway.presence.replay import Promises
+from gateway.presence.service import Presence
 from gateway.settings import Settings, SettingsError, Tracing
-from gateway.store.admission import RedisAdmission
-from gateway.store.audit import RedisAudit
-from gateway.store.directory import RedisDirectory
 from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
-from gateway.store.pipeline import Pipeline, open_pipeline
-from gateway.store.redis import open_redis, store_errors
-from gateway.store.removal import RedisRemoval
-from gateway.store.roster import Roster
+from gateway.store.process_registry import Roster
+from gateway.store.redis import open_pipeline, open_redis, store_errors
 from gateway.store.showing import RedisShowing
-from gateway.store.tenancy import RedisTenancy
-from gateway.store.usage import RedisUsage
-from gateway.tokens import TokenHasher
+from gateway.tenants.admission import RedisAdmission
+from gateway.tenants.audit import RedisAudit
+from gateway.tenants.changes import RedisTenancy
+from gateway.tenants.cipher import Cipher
+from gateway.tenants.directory import RedisDirectory
+from gateway.tenants.removal import RedisRemoval
+from gateway.tenants.tokens import TokenHasher
+from gateway.tenants.usage import RedisUsage
 from gateway.upstreams.client import UpstreamClient, open_client
-from gateway.upstreams.connections import Connections
 from gateway.upstreams.policy import UpstreamPolicy
 from gateway.upstreams.registry import ADAPTERS
+from gateway.upstreams.sessions import Connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
 
 def _exporting(tracing: Tracing) -> AbstractAsyncContextManager[None]:
     try:
-        from gateway import otel
+        from gateway.telemetry import otel
     except ImportError as error:
         raise SettingsError(
             ["[tracing] export: needs OpenTelemetry: pip install 'presence-gateway[otel]', or switch it off"]

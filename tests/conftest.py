@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 from world import VirtualClock
 
-from gateway.embedded import start_valkey
-from gateway.store.pipeline import Pipeline, open_pipeline
-from gateway.store.redis import open_redis
+from gateway.fast.pipeline import Pipeline
+from gateway.process.embedded import start_valkey
+from gateway.store.redis import open_pipeline, open_redis
 
 # A busy machine is slow, not wrong.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from rig import LOOPBACK, ROOT, wait_for
 
-from gateway.dev.ports import choose
+from gateway.commands.dev.ports import choose
 
 RULES = ROOT / "deploy/prometheus/rules.yml"
 WINDOW = "20s"

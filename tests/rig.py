@@ -16,10 +16,11 @@ import aiohttp
 import uvloop
 from redis import Redis
 
-from gateway import keyfile, settings
-from gateway.dev.ports import choose
-from gateway.embedded import Running, start_valkey
-from gateway.model import Target
+from gateway import settings
+from gateway.commands.dev.ports import choose
+from gateway.presence.model import Target
+from gateway.process import keyfile
+from gateway.process.embedded import Running, start_valkey
 from gateway.wiring import open_house
 
 ROOT = Path(__file__).resolve().parents[1]

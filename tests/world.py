@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from gateway.model import Instance, State
+from gateway.presence.model import Instance, State
 
 
 @dataclass

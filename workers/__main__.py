@@ -4,7 +4,8 @@ import sys
 
 import uvloop
 
-from gateway import logs, settings
+from gateway import settings
+from gateway.telemetry import logs
 from workers.worker import run
 
 

@@ -5,27 +5,37 @@ from typing import Any
 
 import structlog
 
-from gateway.errors import StoreUnavailable
-from gateway.logs import chat_label
-from gateway.metrics import LOST_LEASES, PAUSE_LATENESS, PAUSES, REFRESHES
-from gateway.ports import Claim
-from gateway.presence import Presence, Woken
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.ports import ChatKey, Claim
+from gateway.presence.service import Presence, Woken
 from gateway.store.indicators import parse_key
-from gateway.trace import Trace
+from gateway.telemetry import trace
+from gateway.telemetry.logs import chat_label
+from gateway.telemetry.metrics import LOST_LEASES, PAUSE_LATENESS, PAUSES, REFRESHES
+from gateway.telemetry.trace import Trace
 
 _log = structlog.get_logger()
 
 
 async def wake(ctx: dict[str, Any], instance_id: str, jid: str, generation: str) -> None:
     """Do what is due on a chat, as arq's own worker starts it: one job at a time."""
-    presence: Presence = ctx["presence"]
-    await _contain(presence.wake(parse_key(instance_id, jid), generation), instance_id, jid)
+    await _contain(_wake(ctx["presence"], parse_key(instance_id, jid), generation), instance_id, jid)
 
 
 async def perform(presence: Presence, claim: Claim) -> None:
     """Do what was claimed for a chat."""
     key = claim.grant.key
-    await _contain(presence.perform(claim), key.instance_id, key.chat.jid)
+    await _contain(_perform(presence, claim), key.instance_id, key.chat.jid)
+
+
+async def _wake(presence: Presence, key: ChatKey, generation: str) -> Woken:
+    claim = await presence.claim(key, generation)
+    return Woken("nothing") if claim is None else await _perform(presence, claim)
+
+
+async def _perform(presence: Presence, claim: Claim) -> Woken:
+    with trace.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
+        return await presence.perform(claim)
 
 
 async def _contain(work: Awaitable[Woken], instance_id: str, jid: str) -> None:

@@ -4,9 +4,9 @@ import asyncio
 
 import structlog
 
-from gateway.errors import StoreUnavailable
-from gateway.metrics import SWEEPER_REARMED
+from gateway.presence.errors import StoreUnavailable
 from gateway.store.indicators import RedisIndicators
+from gateway.telemetry.metrics import SWEEPER_REARMED
 
 EVERY_S = 1.0
 

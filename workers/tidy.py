@@ -4,10 +4,10 @@ import asyncio
 
 import structlog
 
-from gateway.errors import StoreUnavailable
-from gateway.metrics import REDIS_ERRORS
-from gateway.store.removal import RedisRemoval
-from gateway.store.tenancy import RedisTenancy
+from gateway.presence.errors import StoreUnavailable
+from gateway.telemetry.metrics import REDIS_ERRORS
+from gateway.tenants.changes import RedisTenancy
+from gateway.tenants.removal import RedisRemoval
 
 EVERY_S = 1.0
 

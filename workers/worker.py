@@ -13,17 +13,18 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from gateway import logs, memory, notify
-from gateway.errors import StoreUnavailable
-from gateway.gauges import Gauges
-from gateway.metrics import REDIS_ERRORS, WORKER_JOBS, WORKER_LAST_POLL
-from gateway.ops import create_ops
-from gateway.ports import Claim
-from gateway.presence import Presence
-from gateway.server import listening
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.ports import Claim
+from gateway.presence.service import Presence
+from gateway.process import garbage, notify
+from gateway.process.server import listening
 from gateway.settings import Settings
 from gateway.store import keys
 from gateway.store.redis import connection_pool
+from gateway.telemetry import logs
+from gateway.telemetry.gauges import Gauges
+from gateway.telemetry.metrics import REDIS_ERRORS, WORKER_JOBS, WORKER_LAST_POLL
+from gateway.telemetry.probes import create_ops
 from gateway.wiring import House, open_house
 from workers.jobs import perform, wake
 from workers.sweep import sweep_for_ever
@@ -192,7 +193,7 @@ async def _ops(settings: Settings, house: House, watch: _Watch, stop: asyncio.Ev
     async def is_ready() -> bool:
         return not stop.is_set() and watch.is_polling and await house.store_answers()
 
-    gauges = Gauges(house.health, house.upstreams.count_open_circuits)
+    gauges = Gauges(house.health.look, house.upstreams.count_open_circuits)
 
     def app() -> web.Application:
         return create_ops("worker", is_ready, gauges.refresh)
@@ -206,6 +207,6 @@ async def _ops(settings: Settings, house: House, watch: _Watch, stop: asyncio.Ev
             _log.warning("worker_port_in_use", wanted=settings.worker.port, got=port)
         _log.info("worker_ops", port=port)
         await stack.enter_async_context(house.roster.listed("worker", settings.worker.host, port))
-        memory.settle()
+        garbage.settle()
         notify.ready()
         yield

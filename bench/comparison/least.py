@@ -17,8 +17,9 @@ import uvloop
 from aiohttp import web
 
 from comparison.processes import HERE, LOOPBACK
-from gateway.model import Target
-from gateway.store.pipeline import Pipeline, open_pipeline
+from gateway.fast.pipeline import Pipeline
+from gateway.presence.model import Target
+from gateway.store.redis import open_pipeline
 from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.http import Pools, open_pools, send
 

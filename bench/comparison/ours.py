@@ -10,9 +10,10 @@ from pathlib import Path
 import uvloop
 
 from comparison.processes import free_port, running
-from gateway import keyfile, settings
-from gateway.model import Target
-from gateway.store.directory import Created
+from gateway import settings
+from gateway.presence.model import Target
+from gateway.process import keyfile
+from gateway.tenants.directory import Created
 from gateway.wiring import open_house
 
 CREDENTIAL = "a-user-token-of-wuzapi"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from comparison.replay import Pipe, resp, watch
-from gateway.model import Chat, State
-from gateway.ports import ChatKey, Grant, Pace, Report
+from gateway.presence.model import Chat, State
+from gateway.presence.ports import ChatKey, Grant, Pace, Report
 from gateway.settings import Settings
 from gateway.wiring import open_house
 

@@ -21,8 +21,8 @@ from comparison import least, obvious, ours
 from comparison.held import CannotHold, held
 from comparison.processes import HERE, LOOPBACK, free_port, program, running, tree
 from comparison.valkey import valkey
-from gateway import tokens
-from gateway.embedded import Running
+from gateway.process.embedded import Running
+from gateway.tenants import tokens
 
 NAMES = [f"bench{number}" for number in range(16)]
 """The instances; their callers take turns, each with a token of its own."""

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from comparison.ours import CREDENTIAL
 from comparison.replay import Pipe, resp, watch
-from gateway import tokens
-from gateway.model import Target
+from gateway.presence.model import Target
 from gateway.settings import Settings
-from gateway.store.directory import Created
+from gateway.tenants import tokens
+from gateway.tenants.directory import Created
 from gateway.wiring import House, open_house
 
 _NAME = "tenant-{:08}"

@@ -1,1 +1,1 @@
-"""The front door: aiohttp in, domain values inside."""
+"""Who asks: the public API, the operator's API (`admin`) and its page (`console`)."""

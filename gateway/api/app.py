@@ -2,13 +2,13 @@
 
 from aiohttp import web
 
-from gateway import ops
 from gateway.api import reference
 from gateway.api.guards import Gate
 from gateway.api.indicators import IndicatorRoutes
 from gateway.api.instances import InstanceRoutes
 from gateway.api.middlewares import observe
 from gateway.api.presence import PresenceRoutes
+from gateway.telemetry import probes
 from gateway.wiring import House
 
 
@@ -27,7 +27,7 @@ def create_app(house: House) -> web.Application:
     instances = InstanceRoutes(house, body_timeout_s=http.body_timeout_s)
 
     app = web.Application(middlewares=[observe], client_max_size=http.max_body_bytes)
-    app.router.add_get("/health", ops.health)
+    app.router.add_get("/health", probes.health)
     app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_instance(presence.send, opener=presence.open))
     app.router.add_get("/api/chat/presence/{instance:[^/]+}", gate.for_instance(indicators.showing), allow_head=False)
     app.router.add_post("/api/instance/new", gate.for_account(instances.create, limit_class="creation"))

@@ -7,8 +7,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway import streams
-from gateway.errors import (
+from gateway.fast.body import whole as whole_body
+from gateway.presence.errors import (
     GatewayError,
     InvalidBody,
     InvalidDuration,
@@ -16,7 +16,7 @@ from gateway.errors import (
     NumberRequired,
     StateRequired,
 )
-from gateway.model import MAX_DURATION_S, STATE_OF_WORD, Chat, State
+from gateway.presence.model import MAX_DURATION_S, STATE_OF_WORD, Chat, State
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def at_hand(request: web.Request) -> bytes | None:
     # A body that is too long is refused by whoever reads it piece by piece.
     if body is None and content.is_eof() and content.total_bytes <= request.client_max_size:
         try:
-            body = request[_BODY] = streams.whole(content)
+            body = request[_BODY] = whole_body(content)
         except _BROKEN:
             raise InvalidBody from None
     return body

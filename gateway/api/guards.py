@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from gateway import tokens
-from gateway.api.notes import NOTES
+from gateway.api.context import NOTES
 from gateway.api.opening import Opener, Opening
-from gateway.errors import (
+from gateway.presence.errors import (
     GatewayError,
     InstanceNotFound,
     InstanceTokenMismatch,
@@ -26,9 +25,10 @@ from gateway.errors import (
     RateLimited,
     StoreUnavailable,
 )
-from gateway.model import Instance, Principal, Quota
-from gateway.store.admission import Admission, Guessing, LimitClass, RedisAdmission
-from gateway.store.directory import RedisDirectory
+from gateway.presence.model import Instance, Principal, Quota
+from gateway.tenants import tokens
+from gateway.tenants.admission import Admission, Guessing, LimitClass, RedisAdmission
+from gateway.tenants.directory import RedisDirectory
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 """An instance's name (contract section 5)."""

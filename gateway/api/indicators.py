@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from gateway import envelope
 from gateway.api.guards import Caller
-from gateway.model import Instance
+from gateway.presence.model import Instance
+from gateway.process import envelope
 from gateway.store.showing import RedisShowing
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gateway import tokens
 from gateway.api.bodies import decode, whole
 from gateway.api.guards import NAME
-from gateway.errors import InvalidGrace, InvalidName, InvalidOwnToken, InvalidUpstream, NameRequired
-from gateway.model import Target
-from gateway.store.tenancy import MAX_GRACE_S
+from gateway.presence.errors import InvalidGrace, InvalidName, InvalidOwnToken, InvalidUpstream, NameRequired
+from gateway.presence.model import Target
+from gateway.tenants import tokens
+from gateway.tenants.changes import MAX_GRACE_S
 from gateway.upstreams.registry import ADAPTERS
 
 _LONGEST_URL = 2000

@@ -2,11 +2,11 @@
 
 from aiohttp import web
 
-from gateway import envelope
 from gateway.api import bodies, instance_bodies
 from gateway.api.guards import Caller
-from gateway.errors import InstanceNotFound
-from gateway.model import Instance, Target
+from gateway.presence.errors import InstanceNotFound
+from gateway.presence.model import Instance, Target
+from gateway.process import envelope
 from gateway.wiring import House
 
 _ACTIVE = "active"

@@ -7,10 +7,12 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway import envelope, ids, trace
-from gateway.api.notes import NOTES, Notes
-from gateway.errors import GatewayError
-from gateway.metrics import AUTH, HTTP_DURATION, HTTP_REQUESTS, RATE_LIMIT_DECISIONS
+from gateway.api.context import NOTES, Notes
+from gateway.presence import ids
+from gateway.presence.errors import GatewayError
+from gateway.process import envelope
+from gateway.telemetry import trace
+from gateway.telemetry.metrics import AUTH, HTTP_DURATION, HTTP_REQUESTS, RATE_LIMIT_DECISIONS
 
 # Nobody's token or phone number: the id is logged.
 _SANE_ID = re.compile(r"(?!.*pg[ai]_)(?![0-9]{7,15}\Z)[A-Za-z0-9._:-]{1,128}")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.api.bodies import PresenceCommand
-from gateway.model import Instance
-from gateway.presence import Begun, Presence
+from gateway.presence.model import Instance
+from gateway.presence.service import Begun, Presence
 
 
 class Places:

@@ -2,17 +2,18 @@
 
 from aiohttp import web
 
-from gateway import envelope, trace
 from gateway.api import bodies
 from gateway.api.bodies import PresenceCommand
+from gateway.api.context import NOTES
 from gateway.api.guards import Caller
-from gateway.api.notes import NOTES
 from gateway.api.opening import Opening, Places
-from gateway.errors import GatewayError, Overloaded, StoreUnavailable
-from gateway.logs import chat_label
-from gateway.metrics import COMMANDS, LOST_LEASES
-from gateway.model import Instance, State
-from gateway.presence import Begun, Presence
+from gateway.presence.errors import GatewayError, Overloaded, StoreUnavailable
+from gateway.presence.model import Instance, State
+from gateway.presence.service import Begun, Presence
+from gateway.process import envelope
+from gateway.telemetry import trace
+from gateway.telemetry.logs import chat_label
+from gateway.telemetry.metrics import COMMANDS, LOST_LEASES
 
 
 class PresenceRoutes:

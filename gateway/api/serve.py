@@ -5,14 +5,15 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gateway import logs, memory, notify
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
-from gateway.console.routes import add_console
-from gateway.gauges import Gauges
-from gateway.ops import create_ops
-from gateway.server import Caps, listening
+from gateway.api.console.routes import add_console
+from gateway.process import garbage, notify
+from gateway.process.server import Caps, listening
 from gateway.settings import Settings
+from gateway.telemetry import logs
+from gateway.telemetry.gauges import Gauges
+from gateway.telemetry.probes import create_ops
 from gateway.wiring import House, open_house
 
 _FAREWELL_S = 1.0
@@ -56,7 +57,7 @@ async def serve(settings: Settings, doors: Doors | None = None) -> None:
 
 
 async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -> None:
-    gauges = Gauges(house.health, house.upstreams.count_open_circuits)
+    gauges = Gauges(house.health.look, house.upstreams.count_open_circuits)
     ops = create_ops("gateway", lambda: _is_ready(house, drain), gauges.refresh)
     ops.add_subapp("/admin/", create_admin(house))
     add_console(ops)
@@ -78,7 +79,7 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
             shutdown_timeout=settings.http.drain_timeout_s,
         ),
     ):
-        memory.settle()
+        garbage.settle()
         notify.ready()
         watch = asyncio.create_task(house.promises.watch())
         await drain.begun.wait()

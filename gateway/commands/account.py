@@ -17,7 +17,7 @@ from gateway.commands.printing import (
     print_table,
     when,
 )
-from gateway.store.facts import AccountFacts
+from gateway.tenants.views import AccountFacts
 from gateway.wiring import House
 
 app = typer.Typer(help="Accounts: a tenant, whose token works on every instance it has.", no_args_is_help=True)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway import settings
+from gateway.commands.masking import masked_settings
 from gateway.commands.printing import Json, print_json
-from gateway.masking import masked_settings
 from gateway.upstreams.registry import ADAPTERS
 
 

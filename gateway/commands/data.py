@@ -7,9 +7,9 @@ import typer
 
 from gateway.commands.office import CommandFailed, with_house
 from gateway.commands.printing import Json, print_done, print_json
-from gateway.keyfile import write_private
-from gateway.store.backup import RedisBackup
-from gateway.store.checker import RedisChecker
+from gateway.process.keyfile import write_private
+from gateway.tenants.backup import RedisBackup
+from gateway.tenants.checker import RedisChecker
 
 
 def check(context: typer.Context, *, as_json: Json = False) -> None:

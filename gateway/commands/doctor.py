@@ -10,10 +10,10 @@ import typer
 
 from gateway.commands.office import CommandFailed, with_house
 from gateway.commands.printing import Json, print_json, print_table
-from gateway.errors import InstanceNotFound
-from gateway.model import Instance, Outcome
-from gateway.store.directory import RedisDirectory
+from gateway.presence.errors import InstanceNotFound
+from gateway.presence.model import Instance, Outcome
 from gateway.store.redis import command
+from gateway.tenants.directory import RedisDirectory
 from gateway.upstreams.base import Connection
 from gateway.upstreams.client import Examination
 from gateway.wiring import House

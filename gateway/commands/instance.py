@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from gateway import tokens
 from gateway.commands.names import Account, NewName
 from gateway.commands.office import with_directory, with_house
 from gateway.commands.printing import (
@@ -17,8 +16,9 @@ from gateway.commands.printing import (
     print_json,
     print_table,
 )
-from gateway.model import Instance, Target
-from gateway.store.directory import Created, RedisDirectory
+from gateway.presence.model import Instance, Target
+from gateway.tenants import tokens
+from gateway.tenants.directory import Created, RedisDirectory
 from gateway.upstreams.registry import ADAPTERS
 from gateway.wiring import House
 

@@ -4,7 +4,7 @@ import typer
 
 from gateway.commands.office import with_house
 from gateway.commands.printing import Json, examples, print_done, print_json
-from gateway.keyfile import as_toml, generate
+from gateway.process.keyfile import as_toml, generate
 
 app = typer.Typer(help="Keys: the pepper, the encryption keys and the operator's key.", no_args_is_help=True)
 

@@ -9,10 +9,10 @@ import typer
 import uvloop
 
 from gateway import settings
-from gateway.embedded import Valkey
-from gateway.errors import StoreUnavailable
-from gateway.masking import masked_url
-from gateway.store.directory import RedisDirectory
+from gateway.commands.masking import masked_url
+from gateway.presence.errors import StoreUnavailable
+from gateway.process.embedded import Valkey
+from gateway.tenants.directory import RedisDirectory
 from gateway.wiring import House, open_house
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.store.directory import Created
+from gateway.tenants.directory import Created
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 import uvloop
 
-from gateway import logs, settings
+from gateway import settings
+from gateway.commands.dev.ports import url_of
 from gateway.commands.office import CommandFailed
-from gateway.dev.ports import url_of
+from gateway.telemetry import logs
 
 
 def dev(
@@ -38,8 +39,8 @@ def dev(
 
     On first start it makes keys and a demo account; the second start finds them again. Ctrl-C stops all of it.
     """
-    from gateway.dev.plan import Plan
-    from gateway.dev.runner import run
+    from gateway.commands.dev.plan import Plan
+    from gateway.commands.dev.runner import run
 
     raise typer.Exit(run(Plan(data or context.obj, port, admin_port, sandbox_port, ready_file)))
 
@@ -66,7 +67,7 @@ def serve(
     """
     from gateway.api.serve import Doors
     from gateway.api.serve import serve as serve_api
-    from gateway.processes import Manager, StartFailed
+    from gateway.process.prefork import Manager, StartFailed
 
     loaded = settings.load_to_join()
     logs.set_up(level=loaded.log.level, fmt=loaded.log.format)
@@ -94,8 +95,8 @@ def sandbox(
 
 
 async def _sandbox(host: str, port: int) -> None:
+    from gateway.process.server import listening
     from gateway.sandbox.app import create_sandbox
-    from gateway.server import listening
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,8 +11,8 @@ import typer
 from gateway.commands.office import with_house
 from gateway.commands.printing import Json, print_json, print_table
 from gateway.commands.scrape import Samples, read
-from gateway.store.health import Health
-from gateway.store.roster import Member
+from gateway.store.process_registry import Member
+from gateway.telemetry.gauges import Health
 from gateway.wiring import House
 
 _PATIENCE_S = 3.0

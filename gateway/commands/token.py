@@ -7,9 +7,9 @@ import typer
 from gateway.commands.names import Account
 from gateway.commands.office import with_directory, with_house
 from gateway.commands.printing import Json, examples, print_created, print_done, print_json, print_table, when
-from gateway.store.directory import Created, RedisDirectory
-from gateway.store.facts import TokenFacts
-from gateway.store.tenancy import MAX_GRACE_S
+from gateway.tenants.changes import MAX_GRACE_S
+from gateway.tenants.directory import Created, RedisDirectory
+from gateway.tenants.views import TokenFacts
 from gateway.wiring import House
 
 app = typer.Typer(help="Tokens: issue more for an account, list, rotate and revoke them.", no_args_is_help=True)

@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 from aiohttp import web
 
-from gateway.model import State
-from gateway.pages import page
+from gateway.presence.model import State
+from gateway.process.pages import page
 from gateway.sandbox.faults import Fault, Faults, Kind, play, refuse
 from gateway.sandbox.phone import Phone
 

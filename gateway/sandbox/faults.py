@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self, TypeAlias
 import msgspec
 from aiohttp import web
 
-from gateway.model import State
+from gateway.presence.model import State
 
 ALL = "*"
 """A fault of this instance strikes every instance that has none of its own."""

@@ -8,7 +8,7 @@ from itertools import islice
 
 import msgspec
 
-from gateway.model import State
+from gateway.presence.model import State
 
 KEPT_CALLS = 100_000
 """The log's length: 40 s of the heaviest benchmark, some 20 MB."""

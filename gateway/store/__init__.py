@@ -1,1 +1,1 @@
-"""All that lives in Redis. Scripts are files in `lua/`, each beside its only caller's name."""
+"""The chats' records in Redis, the scripts that change them, and the connection that carries both."""

@@ -2,50 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from gateway.store import keys
 from gateway.store.redis import Script, command
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What is owed now, over all processes.
-
-    Attributes:
-        owed: chats that wait for a pause.
-        retrying: those of them whose pause has failed before.
-        due_jobs: wake-ups whose time has come and which nobody has claimed.
-        oldest_overdue_s: how long ago the oldest undelivered pause or refresh was due.
-    """
-
-    owed: int
-    retrying: int
-    due_jobs: int
-    oldest_overdue_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """One look at Redis.
-
-    Attributes:
-        round_trip_s: how long it took to answer.
-        backlog: what it owes.
-        aof_ok: whether there is an append-only file and its last write succeeded.
-        rdb_ok: whether the last snapshot succeeded; true where none was asked for.
-        memory_bytes: what it uses.
-        memory_limit_bytes: what it may use, 0 for no limit.
-    """
-
-    round_trip_s: float
-    backlog: Backlog
-    aof_ok: bool
-    rdb_ok: bool
-    memory_bytes: int
-    memory_limit_bytes: int
+from gateway.telemetry.gauges import Backlog, Health
 
 
 class RedisHealth:
@@ -53,7 +15,7 @@ class RedisHealth:
 
     def __init__(self, redis: Redis, *, clock_us: Callable[[], int] | None = None) -> None:
         self._redis = redis
-        self._measure = Script(redis, "measure")
+        self._measure = Script(redis, "store/measure")
         self._clock_us = clock_us
 
     async def look(self) -> Health:

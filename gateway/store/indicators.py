@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from gateway.errors import StoreUnavailable
-from gateway.model import Chat, State
-from gateway.ports import Ask, Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.model import Chat, State
+from gateway.presence.ports import Ask, Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
 from gateway.store.redis import Executor, Script, command
 
@@ -41,12 +41,12 @@ class RedisIndicators:
         monotonic: Callable[[], float] = time.monotonic,
         clock_us: Callable[[], int] | None = None,
     ) -> None:
-        self._promise = Script(redis, "record", "promising", "promise")
-        self._settle = Script(redis, "record", "settle")
-        self._claim = Script(redis, "record", "claiming", "claim")
-        self._take = Script(redis, "record", "claiming", "take")
-        self._sweep = Script(redis, "record", "sweep")
-        self._reassert = Script(redis, "record", "reassert")
+        self._promise = Script(redis, "store/promise")
+        self._settle = Script(redis, "store/settle")
+        self._claim = Script(redis, "store/claim")
+        self._take = Script(redis, "store/take")
+        self._sweep = Script(redis, "store/sweep")
+        self._reassert = Script(redis, "store/reassert")
         self._redis = redis
         self._lease_ms = round(lease_s * 1000)
         self._echo_ms = round(echo_s * 1000)

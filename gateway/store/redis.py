@@ -1,7 +1,7 @@
 """The connection to Redis and its Lua scripts; the one place where Redis' failures become `StoreUnavailable`."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,14 +12,17 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
-from gateway import trace
-from gateway.errors import StoreUnavailable
-from gateway.metrics import REDIS_ERRORS
-from gateway.store.sentinel import SCHEME, sentinel_pool
+from gateway.fast.pipeline import Pipeline
+from gateway.presence.errors import StoreUnavailable
+from gateway.store.sentinel import SCHEME, sentinel_pool, takes_no_writes
+from gateway.telemetry import trace
+from gateway.telemetry.metrics import REDIS_ERRORS
 
-_LUA = Path(__file__).parent / "lua"
+_SCRIPTS = Path(__file__).parents[1]
 
 Argument = str | int | float | bytes
+
+_NEEDS = "-- needs: "
 
 _DB = {"db.system.name": "redis"}
 
@@ -38,6 +41,23 @@ async def open_redis(
     finally:
         await redis.aclose()
         await pool.disconnect()
+
+
+@asynccontextmanager
+async def open_pipeline(url: str, *, connect_timeout_s: float, timeout_s: float) -> AsyncIterator[Pipeline]:
+    """Open a pipeline with a connection of its own, which is not made before its first use."""
+    # It has its own timer, so that none is needed for each reply.
+    pool = connection_pool(url, connect_timeout_s=connect_timeout_s, timeout_s=None, max_connections=1)
+    is_primary_of_many = url.startswith(SCHEME)
+    pipeline = Pipeline(
+        pool.make_connection,
+        timeout_s=timeout_s,
+        leaves=lambda error: is_primary_of_many and takes_no_writes(error),
+    )
+    try:
+        yield pipeline
+    finally:
+        await pipeline.close()
 
 
 def connection_pool(
@@ -100,11 +120,11 @@ async def command(redis: Executor, *words: Argument) -> Any:
 class Script:
     """One Lua script, sent by its hash."""
 
-    def __init__(self, redis: Executor, *parts: str) -> None:
-        """Join the named files of `lua/`, behind `clock.lua`, into one script."""
+    def __init__(self, redis: Executor, name: str) -> None:
+        """Load `folder/name`, a file in the `lua/` of that folder, behind the files that its first line needs."""
         self._redis = redis
-        self._name = f"redis {parts[-1]}"
-        self._source = "\n".join((_LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("clock", *parts))
+        self._name = f"redis {name.rpartition('/')[2]}"
+        self._source = "\n".join(_parts(name))
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
@@ -120,3 +140,17 @@ class Script:
             return await command(self._redis, "EVAL", self._source, len(keys), *keys, *args)
         except (RedisError, OSError) as error:
             raise _unavailable() from error
+
+
+def _parts(name: str, seen: set[str] | None = None) -> Iterator[str]:
+    """Yield a script's files, each once and behind those it needs; its first line names them."""
+    seen = set() if seen is None else seen
+    folder, _, stem = name.rpartition("/")
+    text = (_SCRIPTS / folder / "lua" / f"{stem}.lua").read_text(encoding="utf-8")
+    first, _, _ = text.partition("\n")
+    for needed in first.removeprefix(_NEEDS).split(", ") if first.startswith(_NEEDS) else ():
+        other = needed if "/" in needed else f"{folder}/{needed}"
+        if other not in seen:
+            yield from _parts(other, seen)
+    seen.add(name)
+    yield text

@@ -37,7 +37,7 @@ class RedisShowing:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._showing = Script(redis, "showing")
+        self._showing = Script(redis, "store/showing")
 
     async def of(self, instance_ids: Sequence[str], *, most: int = MOST) -> list[Shown]:
         """Return what shows on some instances, the newest first, `most` at the most.

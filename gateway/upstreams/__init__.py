@@ -1,1 +1,1 @@
-"""One small file for each WhatsApp HTTP API; `client` speaks HTTP, `base` is what an adapter declares."""
+"""The WhatsApp HTTP APIs that are told: how each is called (`adapters`), and how none can hold up another."""

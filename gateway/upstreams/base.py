@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from gateway.model import Chat, Outcome, State, Target
+from gateway.presence.model import Chat, Outcome, State, Target
 
 
 @dataclass(frozen=True, slots=True)

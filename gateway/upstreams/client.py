@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
-from gateway.model import Chat, Outcome, State, Target
-from gateway.ports import Pace
+from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.presence.ports import Pace
+from gateway.telemetry.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply
 from gateway.upstreams.breaker import Breaker, Breakers
 from gateway.upstreams.http import Pools, open_pools, send

@@ -20,9 +20,10 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from gateway import streams, trace
-from gateway.model import Outcome, Target
-from gateway.outbox import Outbox
+from gateway.fast.body import whole as whole_body
+from gateway.fast.write_batching import Outbox
+from gateway.presence.model import Outcome, Target
+from gateway.telemetry import trace
 from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy
 
@@ -116,7 +117,7 @@ async def _exchange(connection: Connection, message: bytes, pool: "Pool", ends_a
 async def _read(content: aiohttp.StreamReader) -> bytes | None:
     """Read the body up to the bound; None for a longer one."""
     if content.is_eof():
-        return streams.whole(content) if content.total_bytes <= _MOST_BYTES else None
+        return whole_body(content) if content.total_bytes <= _MOST_BYTES else None
     collected = bytearray()
     async for chunk in content.iter_any():
         collected += chunk

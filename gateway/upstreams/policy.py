@@ -16,8 +16,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from gateway.errors import UpstreamNotAllowed
-from gateway.model import Target
+from gateway.presence.errors import UpstreamNotAllowed
+from gateway.presence.model import Target
 
 _RESOLVE_S = 3.0
 

@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from gateway.upstreams.adapters.evolution import Evolution
+from gateway.upstreams.adapters.evolution_go import EvolutionGo
+from gateway.upstreams.adapters.gowa import Gowa
+from gateway.upstreams.adapters.quepasa import QuePasa
+from gateway.upstreams.adapters.ryzeapi import RyzeApi
+from gateway.upstreams.adapters.sandbox import Sandbox
+from gateway.upstreams.adapters.uazapi import Uazapi
+from gateway.upstreams.adapters.waha import Waha
+from gateway.upstreams.adapters.wppconnect import WppConnect
+from gateway.upstreams.adapters.wuzapi import Wuzapi
+from gateway.upstreams.adapters.wwebjs import WwebJs
 from gateway.upstreams.base import Adapter
-from gateway.upstreams.evolution import Evolution
-from gateway.upstreams.evolution_go import EvolutionGo
-from gateway.upstreams.gowa import Gowa
-from gateway.upstreams.quepasa import QuePasa
-from gateway.upstreams.ryzeapi import RyzeApi
-from gateway.upstreams.sandbox import Sandbox
-from gateway.upstreams.uazapi import Uazapi
-from gateway.upstreams.waha import Waha
-from gateway.upstreams.wppconnect import WppConnect
-from gateway.upstreams.wuzapi import Wuzapi
-from gateway.upstreams.wwebjs import WwebJs
 
 _ALL: tuple[Adapter, ...] = (
     Sandbox(),

@@ -18,7 +18,7 @@ from panels import queries
 from prometheus import RULES, WINDOW, Prometheus, hastened, running_prometheus
 from rig import Caller, Rig, running_rig, until_true
 
-from gateway.model import Target
+from gateway.presence.model import Target
 from gateway.store import keys
 
 FIRES_WITHIN_S = 60.0

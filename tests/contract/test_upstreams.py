@@ -18,7 +18,7 @@ from fakes.uazapi import FakeUazapi
 from fakes.wppconnect import FakeWppconnect
 from fakes.wuzapi import FakeWuzapi
 
-from gateway.model import MAX_DURATION_S, Chat, Outcome, State
+from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State
 from gateway.upstreams.base import Connection
 from gateway.upstreams.client import UpstreamClient
 from gateway.upstreams.registry import ADAPTERS

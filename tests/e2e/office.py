@@ -4,12 +4,12 @@ import secrets
 import time
 from dataclasses import dataclass, field
 
-from gateway.model import Chat, Instance, State, Target
-from gateway.ports import ChatKey, Grant, Pace, Report
+from gateway.presence.model import Chat, Instance, State, Target
+from gateway.presence.ports import ChatKey, Grant, Pace, Report
 from gateway.store import keys
-from gateway.store.audit import OPERATOR
-from gateway.store.facts import AccountFacts
 from gateway.store.redis import command
+from gateway.tenants.audit import OPERATOR
+from gateway.tenants.views import AccountFacts
 from gateway.wiring import House
 
 OPERATOR_KEY = "operator-key-of-the-tests"

@@ -15,12 +15,12 @@ from pytest_aiohttp import AiohttpServer
 from redis.asyncio import Redis as AsyncRedis
 
 from gateway.api.admin.app import create_admin
-from gateway.console.routes import add_console
-from gateway.gauges import Gauges
-from gateway.model import State
-from gateway.ops import create_ops
+from gateway.api.console.routes import add_console
+from gateway.presence.model import State
 from gateway.settings import Redis, Secrets, Settings
 from gateway.store import keys
+from gateway.telemetry.gauges import Gauges
+from gateway.telemetry.probes import create_ops
 from gateway.upstreams.registry import ADAPTERS
 from gateway.wiring import House, open_house
 
@@ -51,7 +51,7 @@ async def office(aiohttp_server: AiohttpServer, house: House) -> Office:
 
 @pytest.fixture
 async def server(aiohttp_server: AiohttpServer, house: House) -> TestServer:
-    gauges = Gauges(house.health, house.upstreams.count_open_circuits)
+    gauges = Gauges(house.health.look, house.upstreams.count_open_circuits)
     app = create_ops("gateway", house.store_answers, gauges.refresh)
     app.add_subapp("/admin/", create_admin(house))
     add_console(app)

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Locator, Page, expect
 from pytest_aiohttp import AiohttpServer
 
-from gateway.model import State
+from gateway.presence.model import State
 from gateway.sandbox.app import PHONE, create_sandbox
 from gateway.sandbox.phone import Phone
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from aiohttp import web
 
-from gateway.model import Chat, Outcome, State, Target
+from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Connection
 
 Sleep = Callable[[float], Awaitable[None]]

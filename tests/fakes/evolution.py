@@ -31,7 +31,7 @@ from fakes.base import (
     answer,
     node_body,
 )
-from gateway.model import State
+from gateway.presence.model import State
 
 SLICE_MS = 20_000
 HELD_S = 60.0

@@ -23,7 +23,7 @@ from fakes.base import (
     answer,
     go_body,
 )
-from gateway.model import State
+from gateway.presence.model import State
 
 LICENCE = {"error": "service not activated", "code": "LICENSE_REQUIRED"}
 START_S = 2.0

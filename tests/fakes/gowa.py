@@ -30,7 +30,7 @@ from fakes.base import (
     go_body,
     one_of,
 )
-from gateway.model import Chat, Outcome, State
+from gateway.presence.model import Chat, Outcome, State
 
 LOOKUP_S = 10.0
 NOT_CONNECTED_TEXT = "you are not connect to services server, please reconnect"

@@ -20,7 +20,7 @@ from fakes.base import (
     go_body,
     one_of,
 )
-from gateway.model import Outcome, State
+from gateway.presence.model import Outcome, State
 
 TICK_S = 0.5
 TYPES = ("text", "audio", "paused")

@@ -28,7 +28,7 @@ from fakes.base import (
     answer,
     go_body,
 )
-from gateway.model import STATE_OF_WORD, Chat, State
+from gateway.presence.model import STATE_OF_WORD, Chat, State
 from gateway.upstreams.base import Connection
 
 MAX_DURATION_S = 60

@@ -19,7 +19,7 @@ from fakes.base import (
     answer,
     go_body,
 )
-from gateway.model import State
+from gateway.presence.model import State
 
 MAX_DELAY_MS = 300_000
 REFRESH_S = 10.0

@@ -27,7 +27,7 @@ from fakes.base import (
     node_body,
     one_of,
 )
-from gateway.model import Outcome, State
+from gateway.presence.model import Outcome, State
 from gateway.upstreams.base import Connection
 
 WORKING = "WORKING"

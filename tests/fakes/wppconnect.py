@@ -25,7 +25,7 @@ from fakes.base import (
     answer,
     node_body,
 )
-from gateway.model import State
+from gateway.presence.model import State
 
 BCRYPT_S = 0.054
 NO_TOKEN = {"message": "Token is not present. Check your header and try again"}

@@ -22,7 +22,7 @@ from fakes.base import (
     answer,
     go_body,
 )
-from gateway.model import State
+from gateway.presence.model import State
 
 
 def error(status: int, text: str) -> dict[str, Any]:

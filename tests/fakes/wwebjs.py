@@ -30,7 +30,7 @@ from fakes.base import (
     node_body,
     one_of,
 )
-from gateway.model import Outcome, State
+from gateway.presence.model import Outcome, State
 
 HUNG_S = 20.0
 NOT_LOADED = "Cannot read properties of undefined (reading 'getChat')"

@@ -8,7 +8,7 @@ from aiohttp import web
 from redis.asyncio import Redis as AsyncRedis
 from world import Phone, Tenant
 
-from gateway.model import Target
+from gateway.presence.model import Target
 from gateway.settings import Redis, Settings
 from gateway.wiring import House, open_house
 

@@ -13,8 +13,8 @@ from world import Phone
 
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
-from gateway.errors import StoreUnavailable
-from gateway.model import Chat, State, Target
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.model import Chat, State, Target
 from gateway.settings import Redis, Secrets, Settings
 from gateway.store.redis import command
 from gateway.wiring import House, open_house
@@ -243,7 +243,7 @@ async def test_without_redis_nobody_gets_in(office: Office, monkeypatch: pytest.
     async def away(*args: Any) -> Any:
         raise StoreUnavailable
 
-    monkeypatch.setattr("gateway.store.guesses.RedisGuesses._ask", away)
+    monkeypatch.setattr("gateway.tenants.failed_keys.RedisGuesses._ask", away)
     assert (await office.ask("GET", "session"))[0] == 503
 
 

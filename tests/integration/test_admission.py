@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from world import VirtualClock
 
-from gateway.cipher import Cipher
-from gateway.errors import InvalidToken
-from gateway.model import Target
-from gateway.store.admission import Guessing, RedisAdmission
-from gateway.store.directory import Created, RedisDirectory
+from gateway.presence.errors import InvalidToken
+from gateway.presence.model import Target
 from gateway.store.redis import command
-from gateway.store.tenancy import RedisTenancy
-from gateway.tokens import TokenHasher
+from gateway.tenants.admission import Guessing, RedisAdmission
+from gateway.tenants.changes import RedisTenancy
+from gateway.tenants.cipher import Cipher
+from gateway.tenants.directory import Created, RedisDirectory
+from gateway.tenants.tokens import TokenHasher
 
 HASH = TokenHasher(b"pepper")
 

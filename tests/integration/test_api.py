@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestClient
 from world import Phone, Tenant, until
 
 from gateway.api.app import create_app
-from gateway.errors import StoreUnavailable
-from gateway.model import State
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.model import State
 from gateway.wiring import House
 
 Client = TestClient[web.Request, web.Application]
@@ -89,7 +89,7 @@ async def test_a_fault_of_ours_is_a_500_in_the_envelope_and_tells_nothing(
 async def test_a_moved_instance_is_seen_with_the_next_request(
     client: Client, house: House, tenant: Tenant, phone: Phone
 ) -> None:
-    from gateway.model import Target
+    from gateway.presence.model import Target
 
     headers = {"token": tenant.account_token}
     await house.directory.move_instance(tenant.instance.id, Target("sandbox", "http://127.0.0.1:1", "demo"))

@@ -6,11 +6,11 @@ import pytest
 from redis.asyncio import Redis as AsyncRedis
 from world import Tenant
 
-from gateway.errors import Conflict
+from gateway.presence.errors import Conflict
 from gateway.store import keys
-from gateway.store.backup import BackupUnreadable, RedisBackup
-from gateway.store.checker import RedisChecker
-from gateway.tokens import TokenHasher
+from gateway.tenants.backup import BackupUnreadable, RedisBackup
+from gateway.tenants.checker import RedisChecker
+from gateway.tenants.tokens import TokenHasher
 from gateway.wiring import House
 
 

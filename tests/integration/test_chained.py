@@ -6,9 +6,9 @@ import pytest
 from world import Phone, Tenant
 
 from gateway.api.app import create_app
-from gateway.errors import InstanceNotConnected, InvalidNumber, UpstreamRejected
-from gateway.model import Chat, Instance, State, Target
-from gateway.server import listening
+from gateway.presence.errors import InstanceNotConnected, InvalidNumber, UpstreamRejected
+from gateway.presence.model import Chat, Instance, State, Target
+from gateway.process.server import listening
 from gateway.wiring import House
 
 CHAT = Chat("5511999999999@s.whatsapp.net")

@@ -16,7 +16,10 @@ import pytest
 import requests
 from redis import Redis
 
-from gateway import VERSION, cli, keyfile, tokens
+from gateway import VERSION
+from gateway.commands import cli
+from gateway.process import keyfile
+from gateway.tenants import tokens
 
 WITHIN_S = 20.0
 NUMBER = "5511999999999"

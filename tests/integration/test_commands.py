@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from redis import Redis as SyncRedis
 
-from gateway import keyfile
-from gateway.cli import main
+from gateway.commands.cli import main
+from gateway.process import keyfile
 
 
 class Terminal:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from gateway.server import Caps, listening
+from gateway.process.server import Caps, listening
 
 WITHIN_S = 5.0
 

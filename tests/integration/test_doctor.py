@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from fakes.waha import FakeWaha
 from redis.asyncio import Redis
 
-from gateway.model import Target
+from gateway.presence.model import Target
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from gateway.embedded import EmbeddedError, Valkey, start_valkey
+from gateway.process.embedded import EmbeddedError, Valkey, start_valkey
 
 
 def connect(url: str) -> Redis:

@@ -9,19 +9,19 @@ import pytest
 from redis.asyncio import Redis
 from world import VirtualClock
 
-from gateway.cipher import Cipher
-from gateway.errors import InvalidToken
-from gateway.model import Chat, State, Target
-from gateway.ports import Ask, Busy, ChatKey, Grant, Overtaken, Pace, Report
+from gateway.fast.pipeline import Pipeline
+from gateway.presence.errors import InvalidToken
+from gateway.presence.model import Chat, State, Target
+from gateway.presence.ports import Ask, Busy, ChatKey, Grant, Overtaken, Pace, Report
 from gateway.store import keys
-from gateway.store.admission import Admission, Guessing, RedisAdmission
-from gateway.store.directory import Created, RedisDirectory
 from gateway.store.indicators import RedisIndicators
-from gateway.store.pipeline import Pipeline
 from gateway.store.redis import command
-from gateway.store.removal import RedisRemoval
-from gateway.store.tenancy import RedisTenancy
-from gateway.tokens import TokenHasher
+from gateway.tenants.admission import Admission, Guessing, RedisAdmission
+from gateway.tenants.changes import RedisTenancy
+from gateway.tenants.cipher import Cipher
+from gateway.tenants.directory import Created, RedisDirectory
+from gateway.tenants.removal import RedisRemoval
+from gateway.tenants.tokens import TokenHasher
 
 HASH = TokenHasher(b"pepper")
 CHAT = Chat("5511999999999@s.whatsapp.net")

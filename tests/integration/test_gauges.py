@@ -7,13 +7,13 @@ import pytest
 from redis.asyncio import Redis as AsyncRedis
 from world import Phone, Tenant
 
-from gateway.gauges import Gauges
-from gateway.metrics import REGISTRY
-from gateway.model import Chat, State, Target
-from gateway.ops import create_ops
+from gateway.presence.model import Chat, State, Target
 from gateway.settings import Redis, Settings
 from gateway.store import keys
 from gateway.store.redis import command
+from gateway.telemetry.gauges import Gauges
+from gateway.telemetry.metrics import REGISTRY
+from gateway.telemetry.probes import create_ops
 from gateway.wiring import House, open_house
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
@@ -26,16 +26,18 @@ def told(name: str, **labels: str) -> float:
 
 
 async def scrape(house: House) -> None:
-    await Gauges(house.health, house.upstreams.count_open_circuits).refresh()
+    await Gauges(house.health.look, house.upstreams.count_open_circuits).refresh()
 
 
 async def wake_now(house: House, redis: AsyncRedis) -> None:
     """Run whatever is in the queue, due or not."""
     key = (await redis.zrange(keys.OWED, 0, 0))[0].decode()
     generation = await command(redis, "HGET", key, "gen")
-    from gateway.ports import ChatKey
+    from gateway.presence.ports import ChatKey
 
-    await house.presence.wake(ChatKey(key.split(":")[2], CHAT), generation.decode())
+    claim = await house.presence.claim(ChatKey(key.split(":")[2], CHAT), generation.decode())
+    assert claim is not None
+    await house.presence.perform(claim)
 
 
 async def test_what_is_promised_is_owed_until_it_is_paused(house: House, tenant: Tenant) -> None:
@@ -134,7 +136,7 @@ async def test_the_metrics_come_in_the_format_that_the_scraper_asks_for(house: H
     async def yes() -> bool:
         return True
 
-    app = create_ops("gateway", yes, Gauges(house.health, house.upstreams.count_open_circuits).refresh)
+    app = create_ops("gateway", yes, Gauges(house.health.look, house.upstreams.count_open_circuits).refresh)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/metrics", headers={"Accept": accept})
         text = await answer.text()

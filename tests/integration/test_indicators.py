@@ -11,15 +11,15 @@ import pytest
 from redis.asyncio import Redis
 from world import VirtualClock
 
-from gateway.embedded import start_valkey
-from gateway.errors import StoreUnavailable
-from gateway.model import Chat, State
-from gateway.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.fast.pipeline import Pipeline
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.model import Chat, State
+from gateway.presence.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.process.embedded import start_valkey
 from gateway.store import keys
 from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
-from gateway.store.pipeline import Pipeline, open_pipeline
-from gateway.store.redis import command, open_redis
+from gateway.store.redis import command, open_pipeline, open_redis
 
 KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
 OTHER_TENANT = ChatKey("i2", KEY.chat)

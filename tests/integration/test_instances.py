@@ -12,10 +12,10 @@ from redis.asyncio import Redis as AsyncRedis
 from world import Phone, Tenant
 
 from gateway.api.app import create_app
-from gateway.model import Chat, State, Target
+from gateway.presence.model import Chat, State, Target
 from gateway.settings import Limits, Redis, Secrets, Settings
 from gateway.store import keys
-from gateway.store.checker import RedisChecker
+from gateway.tenants.checker import RedisChecker
 from gateway.wiring import House, open_house
 
 Client = TestClient[web.Request, web.Application]

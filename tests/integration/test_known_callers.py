@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 from world import Phone, Tenant, until
 
 from gateway.api.app import create_app
-from gateway.errors import StoreUnavailable
-from gateway.metrics import REGISTRY
-from gateway.model import State, Target
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.model import State, Target
 from gateway.store import keys
 from gateway.store.redis import command
+from gateway.telemetry.metrics import REGISTRY
 from gateway.wiring import House
 
 Client = TestClient[web.Request, web.Application]

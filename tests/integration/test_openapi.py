@@ -15,13 +15,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from redis.asyncio import Redis as AsyncRedis
 from world import Phone
 
-import gateway.errors
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.api.openapi import admin, public
 from gateway.api.openapi.words import _MEANING
-from gateway.errors import GatewayError
-from gateway.model import Target
+from gateway.presence import errors
+from gateway.presence.errors import GatewayError
+from gateway.presence.model import Target
 from gateway.settings import Limits, Redis, Secrets, Settings
 from gateway.wiring import House, open_house
 
@@ -86,9 +86,7 @@ def test_every_path_names_its_own_parameters_and_every_operation_its_own_id() ->
 
 def test_every_status_that_an_error_has_is_one_that_the_descriptions_know() -> None:
     statuses = {
-        error.status
-        for error in vars(gateway.errors).values()
-        if isinstance(error, type) and issubclass(error, GatewayError)
+        error.status for error in vars(errors).values() if isinstance(error, type) and issubclass(error, GatewayError)
     }
     assert statuses <= set(_MEANING)
 

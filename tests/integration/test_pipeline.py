@@ -12,8 +12,9 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
-from gateway.embedded import Running, start_valkey
-from gateway.store.pipeline import Pipeline, open_pipeline
+from gateway.fast.pipeline import Pipeline
+from gateway.process.embedded import Running, start_valkey
+from gateway.store.redis import open_pipeline
 
 
 @pytest.fixture

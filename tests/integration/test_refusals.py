@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from world import Tenant
 
-from gateway import tokens
 from gateway.api.app import create_app
+from gateway.tenants import tokens
 from gateway.wiring import House
 
 Client = TestClient[web.Request, web.Application]

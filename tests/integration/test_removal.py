@@ -7,17 +7,17 @@ import pytest
 from redis.asyncio import Redis as AsyncRedis
 from world import Phone, Tenant, VirtualClock
 
-from gateway.errors import AccountNotFound, InstanceNotFound, InvalidToken
-from gateway.model import Chat, State, Target
-from gateway.ports import ChatKey, Claim, Grant, Pace, Report
+from gateway.fast.pipeline import Pipeline
+from gateway.presence.errors import AccountNotFound, InstanceNotFound, InvalidToken
+from gateway.presence.model import Chat, State, Target
+from gateway.presence.ports import ChatKey, Claim, Grant, Pace, Report
 from gateway.store import keys
-from gateway.store.admission import RedisAdmission
-from gateway.store.checker import RedisChecker
 from gateway.store.indicators import RedisIndicators
-from gateway.store.pipeline import Pipeline
 from gateway.store.redis import command
-from gateway.store.removal import RedisRemoval
-from gateway.store.tenancy import RedisTenancy
+from gateway.tenants.admission import RedisAdmission
+from gateway.tenants.changes import RedisTenancy
+from gateway.tenants.checker import RedisChecker
+from gateway.tenants.removal import RedisRemoval
 from gateway.wiring import House
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
@@ -274,7 +274,7 @@ async def test_an_instance_that_owes_thousands_is_expedited_in_short_steps(
     clock: VirtualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.store.removal._CHATS_AT_ONCE", 7)
+    monkeypatch.setattr("gateway.tenants.removal._CHATS_AT_ONCE", 7)
     scene = Scene(redis, pipeline, clock, tenant)
     for number in range(50):
         scene.key = ChatKey(tenant.instance.id, Chat(f"55119{number:08}@s.whatsapp.net"))

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
-from gateway.model import State
+from gateway.presence.model import State
 from gateway.sandbox.app import PHONE, create_sandbox
 from gateway.sandbox.phone import WAITING_CALLS
 

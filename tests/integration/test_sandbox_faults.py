@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
-from gateway.model import State
+from gateway.presence.model import State
 from gateway.sandbox.app import FAULTS, PHONE, create_sandbox
 from gateway.sandbox.faults import Fault, Kind
 from gateway.sandbox.phone import Phone

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from gateway.server import listening
+from gateway.process.server import listening
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -11,8 +11,8 @@ from world import Phone
 from gateway.settings import Redis as RedisSettings
 from gateway.settings import Secrets, Settings
 from gateway.store import keys
-from gateway.store.checker import RedisChecker
 from gateway.store.redis import command
+from gateway.tenants.checker import RedisChecker
 from gateway.wiring import House, open_house
 
 MADE = 503

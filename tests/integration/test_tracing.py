@@ -13,10 +13,10 @@ from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 from world import Phone, Tenant, until
 
-from gateway import otel
 from gateway.api.app import create_app
-from gateway.model import State
+from gateway.presence.model import State
 from gateway.store import keys
+from gateway.telemetry import otel
 from gateway.wiring import House
 from workers.jobs import wake
 

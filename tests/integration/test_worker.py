@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from world import Phone, Tenant, until
 
 from gateway import settings
-from gateway.model import Chat, State, Target
+from gateway.presence.model import Chat, State, Target
 from gateway.settings import Settings, Upstream
 from gateway.store import keys
 from gateway.store.redis import command

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from gateway.embedded import start_valkey
+from gateway.process.embedded import start_valkey
 from model.keyspace import Keyspace
 from model.scenario import Report, play, scenario_of
 

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.model import State
-from gateway.ports import Grant
-from gateway.presence import Presence
+from gateway.presence.model import State
+from gateway.presence.ports import Grant
+from gateway.presence.service import Presence
 from model.world import Node
 
 

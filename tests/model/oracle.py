@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from gateway.model import Outcome, State
-from gateway.ports import ChatKey
+from gateway.presence.model import Outcome, State
+from gateway.presence.ports import ChatKey
 
 if TYPE_CHECKING:
     from model.world import Command, Telling, World

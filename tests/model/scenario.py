@@ -5,8 +5,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from gateway.model import Chat, State
-from gateway.ports import ChatKey
+from gateway.presence.model import Chat, State
+from gateway.presence.ports import ChatKey
 from model import oracle
 from model.keyspace import Keyspace
 from model.loop import run as run_virtually

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.model import State
+from gateway.presence.model import State
 from model.keyspace import Keyspace
 from model.scenario import CHATS, Order, Scenario, play
 from model.world import Faults

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.errors import GatewayError, RateLimited, StoreUnavailable
-from gateway.model import Chat, Instance, Outcome, State, Target
-from gateway.ports import ChatKey, Pace
-from gateway.presence import Begun, Presence, Woken
-from gateway.reassert import Promises
+from gateway.presence.errors import GatewayError, RateLimited, StoreUnavailable
+from gateway.presence.model import Chat, Instance, Outcome, State, Target
+from gateway.presence.ports import ChatKey, Pace
+from gateway.presence.replay import Promises
+from gateway.presence.service import Begun, Presence, Woken
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators, parse_key
 from gateway.store.redis import Script
@@ -590,6 +590,11 @@ class World:
         if self.in_progress.get(job) == until:
             del self.in_progress[job]
 
+    @staticmethod
+    async def _claim_and_perform(node: Node, key: ChatKey, generation: str) -> Woken:
+        claim = await node.presence.claim(key, generation)
+        return Woken("nothing") if claim is None else await node.presence.perform(claim)
+
     async def _run_job(self, node: Node, job: str) -> None:
         await node.edge("job starts")
         blob = self.keyspace.step("GET", f"arq:job:{job}")
@@ -597,7 +602,7 @@ class World:
             self.say(f"{node.name}: job {job} has no blob; dropped")
         else:
             instance_id, jid, generation = json.loads(blob)["a"]
-            await self._perform(node, node.presence.wake(parse_key(instance_id, jid), generation))
+            await self._perform(node, self._claim_and_perform(node, parse_key(instance_id, jid), generation))
         await node.edge("job ends")
         if self.store_window() is None:
             self.in_progress.pop(job, None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model import MAX_DURATION_S, Chat, Outcome, State, Target
+from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State, Target
 from gateway.upstreams.base import Call, Connection, Reply
 from gateway.upstreams.registry import ADAPTERS
 

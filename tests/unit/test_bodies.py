@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api import bodies
-from gateway.errors import BadRequest
-from gateway.model import Chat, State
+from gateway.presence.errors import BadRequest
+from gateway.presence.model import Chat, State
 
 NUMBER = "5511999999999"
 

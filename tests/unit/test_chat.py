@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import InvalidNumber
-from gateway.model import Chat
+from gateway.presence.errors import InvalidNumber
+from gateway.presence.model import Chat
 
 PHONE = st.text(string.digits, min_size=7, max_size=15)
 

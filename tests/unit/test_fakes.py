@@ -23,7 +23,7 @@ from fakes.wppconnect import FakeWppconnect
 from fakes.wuzapi import FakeWuzapi
 from fakes.wwebjs import FakeWhatsappApi, FakeWwebjs
 
-from gateway.model import State
+from gateway.presence.model import State
 
 Http = TestClient[web.Request, web.Application]
 Open = Callable[[FakeUpstream], Awaitable[Http]]

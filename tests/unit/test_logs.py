@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from gateway import logs
+from gateway.telemetry import logs
 
 
 def test_a_line_is_json_and_goes_where_standard_error_is_now(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import yaml
 from panels import queries
 from prometheus_client.metrics import MetricWrapperBase
 
-from gateway import metrics
+from gateway.telemetry import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = (ROOT / "deploy/prometheus/rules.yml").read_text()

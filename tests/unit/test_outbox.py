@@ -3,7 +3,7 @@
 import asyncio
 from typing import cast
 
-from gateway.outbox import Gathered, Outbox
+from gateway.fast.write_batching import Gathered, Outbox
 
 
 class Wire:

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gateway.errors import UpstreamNotAllowed
-from gateway.model import Outcome, Target
+from gateway.presence.errors import UpstreamNotAllowed
+from gateway.presence.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.http import Pool, Pools, send
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy, is_public, literal_of

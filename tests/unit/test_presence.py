@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import (
+from gateway.presence.errors import (
     GatewayError,
     InstanceNotConnected,
     InvalidNumber,
@@ -16,9 +16,9 @@ from gateway.errors import (
     UpstreamSilent,
     UpstreamUnavailable,
 )
-from gateway.model import Chat, Instance, Outcome, State, Target
-from gateway.ports import Ask, Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
-from gateway.presence import Presence, Shown, Woken
+from gateway.presence.model import Chat, Instance, Outcome, State, Target
+from gateway.presence.ports import Ask, Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.presence.service import Presence, Shown, Woken
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
 INSTANCE = Instance("i1", "a1", "demo", Target("sandbox", "http://phone", "demo"))
@@ -129,6 +129,13 @@ def claim_of(op: State, *, tries: int = 0, overdue_ms: int = 3, is_echo: bool = 
     return Claim(grant, overdue_ms=overdue_ms, tries=tries, is_echo=is_echo, trace="", instance_version="1")
 
 
+async def wake(world: World) -> Woken:
+    """Claim the one wake-up that there is, and perform it."""
+    presence = world.presence()
+    claim = await presence.claim(KEY, "9")
+    return Woken("nothing") if claim is None else await presence.perform(claim)
+
+
 async def test_the_promise_is_made_before_the_upstream_is_told_and_settled_after() -> None:
     world = World()
     assert await world.presence().show(INSTANCE, CHAT, State.TYPING, 5) == Shown("shown")
@@ -222,7 +229,7 @@ async def test_a_promise_that_nobody_keeps_is_taken_back() -> None:
 
 
 async def test_what_was_told_is_settled_however_many_promises_are_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.presence._MOST_UNSETTLED", 3)
+    monkeypatch.setattr("gateway.presence.service._MOST_UNSETTLED", 3)
     world = World(settle_failures=1)
     presence = world.presence()
     await presence.show(INSTANCE, CHAT, State.TYPING, 5)
@@ -265,7 +272,7 @@ async def test_a_pause_that_was_told_without_redis_is_recorded_when_it_is_back()
 
 async def test_a_wake_up_insists_while_redis_is_away() -> None:
     world = World(claims=[claim_of(State.PAUSED)], wake_failures=3)
-    assert (await world.presence().wake(KEY, "9")).did == "paused"
+    assert (await wake(world)).did == "paused"
     assert world.slept == [0.1, 0.1, 0.1]
 
 
@@ -293,55 +300,55 @@ async def test_an_acted_command_stands_while_redis_is_away_and_is_settled_when_i
 
 async def test_a_due_pause_is_told_and_its_lateness_returned() -> None:
     world = World(claims=[claim_of(State.PAUSED)])
-    assert await world.presence().wake(KEY, "9") == Woken("paused", "due", Outcome.OK, late_ms=7)
+    assert await wake(world) == Woken("paused", "due", Outcome.OK, late_ms=7)
     assert world.events == ["claim 9", "tell paused within 4.5", "settle ok retry=300"]
 
 
 async def test_an_outdated_wake_up_does_nothing() -> None:
     world = World(claims=[None])
-    assert await world.presence().wake(KEY, "9") == Woken("nothing")
+    assert await wake(world) == Woken("nothing")
     assert world.events == ["claim 9"]
 
 
 async def test_a_refresh_tells_the_state_again() -> None:
     world = World(claims=[claim_of(State.TYPING)])
-    assert (await world.presence().wake(KEY, "9")).did == "refreshed"
+    assert (await wake(world)).did == "refreshed"
     assert world.events[1:] == ["tell typing within 4.5", "settle ok retry=None"]
 
 
 @pytest.mark.parametrize(("tries", "retry_ms"), [(0, 300), (1, 600), (2, 1200), (3, 2400), (4, 5000), (50, 5000)])
 async def test_a_failed_pause_backs_off(tries: int, retry_ms: int) -> None:
     world = World(outcome=Outcome.REJECTED, claims=[claim_of(State.PAUSED, tries=tries)])
-    assert (await world.presence().wake(KEY, "9")).did == "pause_failed"
+    assert (await wake(world)).did == "pause_failed"
     assert world.events[-1] == f"settle failed retry={retry_ms}"
 
 
 async def test_a_pause_waits_longer_while_the_session_is_down() -> None:
     world = World(outcome=Outcome.NOT_CONNECTED, claims=[claim_of(State.PAUSED)])
-    await world.presence().wake(KEY, "9")
+    await wake(world)
     assert world.events[-1] == "settle failed retry=5000"
 
 
 async def test_a_pause_is_abandoned_loudly_after_its_time() -> None:
     world = World(outcome=Outcome.REJECTED, claims=[claim_of(State.PAUSED, overdue_ms=600_000)])
-    assert (await world.presence().wake(KEY, "9")).did == "abandoned"
+    assert (await wake(world)).did == "abandoned"
     assert world.events[-1] == "settle failed retry=None"
 
 
 async def test_a_wake_up_for_a_vanished_instance_closes_the_record() -> None:
     world = World(instance_exists=False, claims=[claim_of(State.PAUSED)])
-    assert (await world.presence().wake(KEY, "9")).did == "abandoned"
+    assert (await wake(world)).did == "abandoned"
 
 
 async def test_a_wake_up_before_its_time_waits() -> None:
     world = World(claims=[Early(40), claim_of(State.PAUSED)])
-    assert (await world.presence().wake(KEY, "9")).did == "paused"
+    assert (await wake(world)).did == "paused"
     assert world.slept == [0.04]
 
 
 async def test_an_echo_says_so() -> None:
     world = World(claims=[claim_of(State.PAUSED, is_echo=True)])
-    assert (await world.presence().wake(KEY, "9")).trigger == "echo"
+    assert (await wake(world)).trigger == "echo"
 
 
 @pytest.mark.parametrize(

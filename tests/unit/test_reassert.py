@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from gateway.errors import StoreUnavailable
-from gateway.model import Chat, State
-from gateway.ports import ChatKey, Grant, Pace
-from gateway.reassert import Promises
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.model import Chat, State
+from gateway.presence.ports import ChatKey, Grant, Pace
+from gateway.presence.replay import Promises
 
 PACE = Pace(4.0, 5.5)
 KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from gateway.model import State
+from gateway.presence.model import State
 from gateway.sandbox.faults import ALL, Fault, Faults, Kind
 
 

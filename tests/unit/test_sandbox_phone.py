@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from gateway.model import State
+from gateway.presence.model import State
 from gateway.sandbox.phone import KEPT_INSTANCES, SNAPSHOT_CALLS, Listener, Phone
 
 CHAT = "5511999999999@s.whatsapp.net"

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import keyfile, settings
-from gateway.masking import masked_settings, masked_url
+from gateway import settings
+from gateway.commands.masking import masked_settings, masked_url
+from gateway.process import keyfile
 from gateway.settings import Settings, SettingsError
 
 DOCUMENTED = Path(__file__).resolve().parents[2] / "config" / "gateway.toml"

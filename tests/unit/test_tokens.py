@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import tokens
-from gateway.cipher import Cipher, CredentialUnreadable
+from gateway.tenants import tokens
+from gateway.tenants.cipher import Cipher, CredentialUnreadable
 
 
 @pytest.mark.parametrize(("kind", "prefix"), [("account", "pga_"), ("instance", "pgi_")])

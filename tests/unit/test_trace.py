@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway import trace
-from gateway.trace import Trace
+from gateway.telemetry import trace
+from gateway.telemetry.trace import Trace
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GIVEN = f"00-{TRACE_ID}-{SPAN_ID}-01"

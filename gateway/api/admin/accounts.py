@@ -2,12 +2,12 @@
 
 from aiohttp import web
 
-from gateway import envelope
 from gateway.api import bodies
 from gateway.api.admin import bodies as admin_bodies
 from gateway.api.admin.gate import Visitor
 from gateway.api.instances import secret
-from gateway.store.facts import AccountFacts
+from gateway.process import envelope
+from gateway.tenants.views import AccountFacts
 from gateway.wiring import House
 
 

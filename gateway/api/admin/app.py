@@ -10,7 +10,7 @@ from gateway.api.admin.overview import OverviewRoutes
 from gateway.api.admin.tokens import TokenRoutes
 from gateway.api.guards import Gate
 from gateway.api.middlewares import observe
-from gateway.store.guesses import RedisGuesses
+from gateway.tenants.failed_keys import RedisGuesses
 from gateway.wiring import House
 
 _GUESSES_PER_MINUTE = 30

@@ -10,8 +10,8 @@ from msgspec import UNSET, UnsetType
 from gateway.api.bodies import decode
 from gateway.api.guards import NAME
 from gateway.api.instance_bodies import UpstreamFields, target
-from gateway.errors import ConfirmationNeeded, InvalidAccountName, InvalidFigure, InvalidLabel
-from gateway.model import Target
+from gateway.presence.errors import ConfirmationNeeded, InvalidAccountName, InvalidFigure, InvalidLabel
+from gateway.presence.model import Target
 
 MOST_ENTRIES = 1000
 _LONGEST_LABEL = 100

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from gateway import tokens
+from gateway.api.context import NOTES
 from gateway.api.guards import Gate
-from gateway.api.notes import NOTES
-from gateway.errors import (
+from gateway.presence.errors import (
     AccountNotFound,
     AdminOff,
     InstanceNotFound,
@@ -25,10 +24,11 @@ from gateway.errors import (
     RateLimited,
     TokenNotFound,
 )
-from gateway.model import Instance, Principal
-from gateway.store.audit import OPERATOR
-from gateway.store.facts import AccountFacts, TokenFacts
-from gateway.store.guesses import RedisGuesses
+from gateway.presence.model import Instance, Principal
+from gateway.tenants import tokens
+from gateway.tenants.audit import OPERATOR
+from gateway.tenants.failed_keys import RedisGuesses
+from gateway.tenants.views import AccountFacts, TokenFacts
 from gateway.wiring import House
 
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)

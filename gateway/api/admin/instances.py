@@ -2,14 +2,14 @@
 
 from aiohttp import web
 
-from gateway import envelope
 from gateway.api import bodies, instance_bodies
 from gateway.api.admin import bodies as admin_bodies
 from gateway.api.admin.gate import Visitor
 from gateway.api.admin.tokens import told_token
 from gateway.api.instances import described, secret, told_target
-from gateway.model import Instance
-from gateway.store.facts import AccountFacts
+from gateway.presence.model import Instance
+from gateway.process import envelope
+from gateway.tenants.views import AccountFacts
 from gateway.wiring import House
 
 

@@ -4,14 +4,14 @@ import time
 
 from aiohttp import web
 
-from gateway import envelope
 from gateway.api.admin import bodies
 from gateway.api.admin.accounts import visible_accounts
 from gateway.api.admin.gate import Visitor
-from gateway.errors import AccountNotFound
-from gateway.model import Instance
-from gateway.store.facts import AccountFacts, TokenFacts
+from gateway.presence.errors import AccountNotFound
+from gateway.presence.model import Instance
+from gateway.process import envelope
 from gateway.store.showing import MOST
+from gateway.tenants.views import AccountFacts, TokenFacts
 from gateway.wiring import House
 
 

@@ -2,13 +2,13 @@
 
 from aiohttp import web
 
-from gateway import envelope
 from gateway.api import bodies, instance_bodies
 from gateway.api.admin import bodies as admin_bodies
 from gateway.api.admin.gate import Visitor
 from gateway.api.instances import secret
-from gateway.store.directory import Created
-from gateway.store.facts import AccountFacts, TokenFacts
+from gateway.process import envelope
+from gateway.tenants.directory import Created
+from gateway.tenants.views import AccountFacts, TokenFacts
 from gateway.wiring import House
 
 

@@ -1,3 +1,4 @@
+-- needs: claiming
 -- A single wake-up asks what to tell the upstream now, and takes the lease for it.
 -- KEYS record, owed, queue, instance
 -- ARGV clock (us or ''), owner, generation, lease, echo

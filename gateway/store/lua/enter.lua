@@ -1,3 +1,4 @@
+-- needs: tenants/admitting, promising
 -- A command's admission and its promise in one round trip, where token, instance and chat live on one primary.
 -- KEYS record, owed, queue, token, window, failures of the address, window over all tokens
 -- ARGV as admit's, then the instance and the version for which the promise is meant, then what `promise` takes

@@ -1,3 +1,4 @@
+-- needs: record
 -- Make every pause that an instance owes due now. A chat whose upstream is being called is left for the next look.
 -- KEYS '', owed, queue
 -- ARGV clock (us or ''), instance, echo, chats to pass over, most chats to look at

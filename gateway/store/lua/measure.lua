@@ -1,3 +1,4 @@
+-- needs: clock
 -- How much is owed, and how late the oldest of it is, by Redis' own clock; for metrics, changes nothing.
 -- KEYS owed, late, queue
 -- ARGV clock (us or '')

@@ -1,3 +1,4 @@
+-- needs: promising
 -- A promise in one round trip.
 -- KEYS record, owed, queue
 -- ARGV clock (us or ''), and what `promise` takes

@@ -1,3 +1,4 @@
+-- needs: record
 -- Promising, shared by promise and enter.
 
 -- Take the chat's lease and arm a provisional pause, before the upstream is told anything. Instants are microseconds.

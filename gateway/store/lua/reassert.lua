@@ -1,3 +1,4 @@
+-- needs: record
 -- A gateway says again what it was granted and Redis may have lost: after a failover, or a restart without a log.
 -- KEYS record, owed, queue
 -- ARGV clock (us or ''), ticket, op, left (ms until the pause; '' no end), refresh, life, echo

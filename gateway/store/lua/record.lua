@@ -1,3 +1,4 @@
+-- needs: clock
 -- A chat's record and its arming, shared by promise, settle, claim and sweep. Instants and spans are milliseconds.
 --
 -- The record (a hash) is the truth; an arq job is only a wake-up. Fields:

@@ -1,3 +1,4 @@
+-- needs: record
 -- Record what became of an upstream call, give the lease back, and arm what comes next.
 -- KEYS record, owed, queue
 -- ARGV clock (us or ''), owner, op, result (ok|failed|unknown), duration (-1 for a wake-up),

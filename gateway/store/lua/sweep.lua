@@ -1,3 +1,4 @@
+-- needs: record
 -- Arm again every record that is overdue although nobody works on it: it heals whatever way a queue lost its job.
 -- KEYS '', owed, queue
 -- ARGV clock (us or ''), overdue (ms), most records to look at

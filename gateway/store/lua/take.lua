@@ -1,3 +1,4 @@
+-- needs: claiming
 -- Claim what is due, many wake-ups in one step; Redis' own clock says what that is.
 -- KEYS '', owed, queue
 -- ARGV clock (us or ''), owner, most, lease, echo

@@ -1,0 +1,113 @@
+"""`presence-gateway`: every command on one screen, and every failure as one sentence."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import SERVICE, VERSION
+from gateway.commands import account, audit, config, data, doctor, instance, keys, roles, send, status, token
+from gateway.commands.dev.errors import DevError
+from gateway.commands.office import CommandFailed
+from gateway.commands.printing import examples
+from gateway.presence.errors import GatewayError
+from gateway.process.embedded import EmbeddedError
+from gateway.settings import SettingsError
+from gateway.tenants.cipher import CredentialUnreadable
+
+app = typer.Typer(
+    name=SERVICE,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "presence-gateway dev",
+        "presence-gateway account create acme",
+        "presence-gateway instance create acme sales",
+        "presence-gateway send sales 5511999999999 typing --duration 5 --token pgi_...",
+    ),
+)
+
+_RUN = "Run"
+_OPERATE = "Operate"
+_TRY = "Try"
+
+app.command(
+    rich_help_panel=_RUN,
+    epilog=examples("presence-gateway dev", "presence-gateway dev --port 8081 --admin-port 9091 --data /tmp/second"),
+)(roles.dev)
+app.command(
+    rich_help_panel=_RUN,
+    epilog=examples(
+        "PRESENCE_REDIS__URL=redis://redis:6379/0 PRESENCE_SECRETS__FILE=secrets.toml presence-gateway serve"
+    ),
+)(roles.serve)
+app.command(rich_help_panel=_RUN, epilog=examples("presence-gateway sandbox --port 8090"))(roles.sandbox)
+app.command(
+    rich_help_panel=_OPERATE,
+    epilog=examples("presence-gateway check-config", "presence-gateway check-config /etc/presence/gateway.toml --json"),
+)(config.check_config)
+app.command(
+    rich_help_panel=_OPERATE,
+    epilog=examples("presence-gateway status", "presence-gateway status --json"),
+)(status.status)
+app.add_typer(account.app, name="account", rich_help_panel=_OPERATE)
+app.add_typer(instance.app, name="instance", rich_help_panel=_OPERATE)
+app.add_typer(token.app, name="token", rich_help_panel=_OPERATE)
+app.add_typer(keys.app, name="keys", rich_help_panel=_OPERATE)
+app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway audit --count 20"))(audit.audit)
+app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway check"))(data.check)
+app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway backup tenants.ndjson"))(data.backup)
+app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway restore tenants.ndjson"))(data.restore)
+app.command(
+    rich_help_panel=_TRY,
+    epilog=examples(
+        "presence-gateway send sales 5511999999999 typing --duration 5 --token pgi_...",
+        "PRESENCE_TOKEN=pga_... presence-gateway send sales 5511999999999 pause --json",
+    ),
+)(send.send)
+app.command(rich_help_panel=_TRY, epilog=examples("presence-gateway doctor --instance sales"))(doctor.doctor)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{SERVICE} {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Where `dev` runs, for commands to join it; unused where a Redis is set."),
+    ] = Path("data"),
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """WhatsApp typing and recording indicators that appear at once and always end on time."""
+    context.obj = data
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; exit with 0, with 1 and a sentence on standard error, or with 2 for wrong usage."""
+    try:
+        app(arguments, prog_name=SERVICE)
+    except SettingsError as error:
+        _fail("the settings are wrong\n" + "\n".join(f"  {problem}" for problem in error.problems))
+    except CredentialUnreadable:
+        _fail("no encryption key opens a stored credential; was one removed from [secrets] encryption_keys too early?")
+    except (GatewayError, CommandFailed, DevError, EmbeddedError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(sentence: str) -> None:
+    typer.echo(f"{SERVICE}: {sentence}", err=True)
+    sys.exit(1)

@@ -1,0 +1,91 @@
+"""The account `demo` with an instance on the sandbox: made once, its tokens kept for the developer to paste."""
+
+import json
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+
+from gateway.commands.dev.errors import DevError
+from gateway.presence.errors import Conflict
+from gateway.presence.model import Target
+from gateway.process.keyfile import write_private
+from gateway.store import keys
+from gateway.store.redis import command
+from gateway.tenants import tokens
+from gateway.wiring import House
+
+_NAME = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What a developer needs for a first request."""
+
+    instance: str
+    account_token: str
+    instance_token: str
+
+
+async def ensure_demo(house: House, file: Path, sandbox_url: str) -> Demo:
+    """Return the demo of the last start, or make one; either way its instance is on the sandbox of this start.
+
+    What is in Redis and what is in the file may differ (one was removed, or we died in between): whatever no longer
+    works is made anew.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+        DevError: the file cannot be read.
+    """
+    demo = _read(file) or Demo(_NAME, "", "")
+    account_token, account_id = await _account(house, demo.account_token)
+    demo = Demo(demo.instance, account_token, demo.instance_token or tokens.make("instance"))
+    # Before the instance is made: its token is kept nowhere else.
+    _write(file, demo)
+    phone = Target("sandbox", sandbox_url, "")
+    if not await _is_known(house, demo.instance_token):
+        demo = await _create_instance(house, account_id, demo, phone)
+        _write(file, demo)
+    found = await house.directory.find_instance(account_id, demo.instance)
+    await house.directory.move_instance(found.id, phone)
+    return demo
+
+
+async def _account(house: House, token: str) -> tuple[str, str]:
+    """Return a token of the account that works, and the account's id."""
+    try:
+        created = await house.directory.create_account(_NAME)
+    except Conflict:
+        account_id = await house.directory.find_account(_NAME)
+        if await _is_known(house, token):
+            return token, account_id
+        return (await house.directory.issue_token(account_id, name=_NAME)).token, account_id
+    return created.token, created.id
+
+
+async def _create_instance(house: House, account_id: str, demo: Demo, phone: Target) -> Demo:
+    """Make the instance; where its name is taken by one whose token is lost, under another name."""
+    for number in count(1):
+        name = _NAME if number == 1 else f"{_NAME}-{number}"
+        try:
+            await house.directory.create_instance(account_id, name, upstream=phone, token=demo.instance_token)
+        except Conflict:
+            continue
+        return Demo(name, demo.account_token, demo.instance_token)
+    raise AssertionError
+
+
+async def _is_known(house: House, token: str) -> bool:
+    return bool(token) and bool(await command(house.redis, "EXISTS", keys.token(house.hasher(token))))
+
+
+def _read(file: Path) -> Demo | None:
+    try:
+        return Demo(**json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise DevError(f"{file} cannot be read; remove it, and the demo gets new tokens") from error
+
+
+def _write(file: Path, demo: Demo) -> None:
+    write_private(file, json.dumps(asdict(demo), indent=2) + "\n")

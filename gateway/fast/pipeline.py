@@ -1,0 +1,226 @@
+"""Commands that concurrent tasks send within one turn of the event loop travel to Redis together.
+
+A request makes a few short calls, each alone a packet, a system call and a timer on either side. Sent together they
+cost a fraction of that, and one `fsync` of the log serves all of them. Nobody waits for company: what is there at the
+end of the turn leaves, and a packet that is large enough before it, so that Redis works while the turn goes on. One
+connection carries them, and answers in order. redis-py makes it (where to, who we are, encryption); from then on we
+speak on its transport, since its calls wait for one answer each.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+from redis.asyncio import Connection
+from redis.asyncio.connection import DefaultParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, RedisError
+
+_PACKET = 12
+"""Commands with which a packet leaves before its turn ends; measured in `docs/scaling.md`."""
+
+_MORE = object()
+"""What the parser says when a reply has not arrived whole."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One command on its way."""
+
+    packed: bytes
+    answer: "asyncio.Future[Any]"
+    deadline: float
+    is_second_try: bool = False
+
+    def fail(self, error: BaseException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Pipeline:
+    """Runs commands as `Redis.execute_command` does, with replies as Redis sends them."""
+
+    def __init__(
+        self,
+        make_connection: Callable[[], Connection],
+        *,
+        timeout_s: float,
+        leaves: Callable[[Exception], bool] = lambda _: False,
+    ) -> None:
+        """Open a connection when it is needed, on the loop that runs now; `leaves` says which reply ends it."""
+        # Asking for it costs a system call up to Python 3.11, and each request calls several times.
+        self._loop = asyncio.get_running_loop()
+        self._make_connection = make_connection
+        self._timeout_s = timeout_s
+        self._leaves = leaves
+        self._waiting: list[_Call] = []
+        self._is_due = False
+        self._lane: _Lane | None = None
+        self._lanes: set[_Lane] = set()
+        self._connecting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def execute_command(self, *words: str | bytes | float) -> "asyncio.Future[Any]":
+        """Run one command; awaiting it brings the reply.
+
+        Raises:
+            RedisError: Redis refused it, or could not be reached twice.
+            TimeoutError: no answer within the timeout, counted from this call.
+        """
+        loop = self._loop
+        answer = loop.create_future()
+        self._waiting.append(_Call(hiredis.pack_command(words), answer, loop.time() + self._timeout_s))  # type: ignore[arg-type]
+        if len(self._waiting) >= _PACKET and self._lane is not None and not self._lane.is_closing():
+            self._leave()
+        elif not self._is_due:
+            self._is_due = True
+            loop.call_soon(self._end_turn)
+        return answer
+
+    async def close(self) -> None:
+        """Wait for what is under way, and close the connections."""
+        while pending := [call.answer for call in self._calls() if not call.answer.done()]:
+            await asyncio.wait(pending)
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait({self._connecting})
+        if self._timer is not None:
+            self._timer.cancel()
+        for lane in list(self._lanes):
+            lane.close()
+
+    def _calls(self) -> Iterable[_Call]:
+        """Everything that is not answered, in any order."""
+        yield from self._waiting
+        for lane in self._lanes:
+            yield from lane.calls
+
+    def _end_turn(self) -> None:
+        self._is_due = False
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self._waiting:
+            return
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._waiting[0].deadline, self._look)
+        if self._lane is not None:
+            self._lane.send(self._waiting)
+            self._waiting = []
+        elif self._connecting is None:
+            self._connecting = self._loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        connection = self._make_connection()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await connection.connect()  # type: ignore[no-untyped-call]
+            self._lane = _Lane(connection, self._answered, self._lost)
+            self._lanes.add(self._lane)
+        except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it
+            waiting, self._waiting = self._waiting, []
+            for call in waiting:
+                call.fail(error)
+            await connection.disconnect(nowait=True)
+        finally:
+            self._connecting = None
+        self._leave()
+
+    def _answered(self, lane: "_Lane", call: _Call, reply: Any) -> None:
+        """Bring a call its reply, unless it says that this server is none to stay with."""
+        if isinstance(reply, RedisConnectionError) or (isinstance(reply, Exception) and self._leaves(reply)):
+            lane.calls.appendleft(call)
+            lane.abort(reply)
+            if self._lane is lane:
+                self._lane = None
+        elif isinstance(reply, Exception):
+            call.fail(reply)
+        elif not call.answer.done():
+            call.answer.set_result(reply)
+
+    def _lost(self, lane: "_Lane", error: Exception) -> None:
+        """Send once more what was not answered: the connection had died while idle, or its server went."""
+        self._lanes.discard(lane)
+        if self._lane is lane:
+            self._lane = None
+        again = []
+        for call in lane.calls:
+            if call.is_second_try:
+                call.fail(error)
+            elif not call.answer.done():
+                call.is_second_try = True
+                again.append(call)
+        lane.calls.clear()
+        self._waiting = again + self._waiting
+        self._leave()
+
+    def _look(self) -> None:
+        """Give up what has waited for too long; one timer looks after all calls."""
+        now = self._loop.time()
+        for call in self._calls():
+            if call.deadline <= now:
+                call.fail(TimeoutError())
+        self._waiting = [call for call in self._waiting if call.deadline > now]
+        for lane in list(self._lanes):
+            if not lane.calls:
+                if lane is not self._lane:
+                    lane.close()  # left, and it has answered the last of its calls since
+            elif lane.calls[0].deadline <= now:
+                # What its other calls are told may still come, but nobody else shall wait for this server's silence.
+                if self._lane is lane:
+                    self._lane = None
+                if lane.calls[-1].deadline <= now:
+                    lane.abort(TimeoutError())
+        deadlines = [call.deadline for call in self._calls() if call.deadline > now]
+        self._timer = self._loop.call_at(min(deadlines), self._look) if deadlines else None
+
+
+class _Lane(asyncio.Protocol):
+    """One connection, and the calls that wait for its replies in the order in which they were sent."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        answered: Callable[["_Lane", _Call, Any], None],
+        lost: Callable[["_Lane", Exception], None],
+    ) -> None:
+        self.calls: deque[_Call] = deque()
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_MORE
+        )
+        self._answered, self._lost = answered, lost
+        self._error: Exception | None = None
+        # Ours from here on: what it has read so far were the answers to its greeting.
+        self._writer, connection._reader, connection._writer = connection._writer, None, None  # noqa: SLF001
+        assert self._writer is not None
+        self._transport = self._writer.transport
+        self._transport.set_protocol(self)
+
+    def send(self, calls: list[_Call]) -> None:
+        self.calls.extend(calls)
+        self._transport.write(b"".join([call.packed for call in calls]))
+
+    def is_closing(self) -> bool:
+        """Whether it ends, although we have not been told: what was sent now would lose one of its two tries."""
+        return self._transport.is_closing()
+
+    def abort(self, error: Exception) -> None:
+        self._error = self._error or error
+        self._transport.abort()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while self._error is None and (reply := self._reader.gets()) is not _MORE:
+                self._answered(self, self.calls.popleft(), reply)
+        except (RedisError, IndexError):
+            self.abort(InvalidResponse("a reply that nobody asked for, or none at all"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost(self, self._error or RedisConnectionError(f"connection closed by server: {error or 'end of file'}"))

@@ -1,0 +1,159 @@
+"""The words of the domain as immutable values: State, Chat, Account, Instance, Principal, Quota, Indicator."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple
+from urllib.parse import quote
+
+from gateway.presence.errors import InvalidNumber
+
+MAX_DURATION_S = 60
+"""Longer durations are truncated to this (contract section 4)."""
+
+_SEPARATORS = str.maketrans("", "", "+ -.()")
+_PHONE = re.compile(r"[0-9]{7,15}")
+_DEVICE = re.compile(r":[0-9]{1,5}\Z")
+_USER_OF_SERVER = {
+    "s.whatsapp.net": _PHONE,
+    "g.us": re.compile(r"[0-9]{5,25}(-[0-9]{5,15})?"),
+    "lid": re.compile(r"[0-9]{1,25}"),
+    "newsletter": re.compile(r"[0-9]{1,25}"),
+    "broadcast": re.compile(r"status"),
+}
+_MAX_NUMBER_LENGTH = 64
+
+
+class State(StrEnum):
+    """What a chat is told to show."""
+
+    TYPING = "typing"
+    RECORDING = "recording"
+    PAUSED = "paused"
+
+
+STATE_OF_WORD = {"typing": State.TYPING, "recording": State.RECORDING, "pause": State.PAUSED, "paused": State.PAUSED}
+"""Every word a caller may send, lower-cased."""
+
+
+class Chat(NamedTuple):
+    """A recipient by its canonical JID, so that two spellings of one chat are one chat."""
+
+    jid: str
+
+    @classmethod
+    def parse(cls, number: str) -> "Chat":
+        """Read digits or a JID (contract section 4.2).
+
+        Raises:
+            InvalidNumber: WhatsApp could have no such recipient.
+        """
+        if len(number) > _MAX_NUMBER_LENGTH:
+            raise InvalidNumber
+        user, at, server = number.strip(" ").partition("@")
+        if not at:
+            user, server = user.translate(_SEPARATORS), "s.whatsapp.net"
+        else:
+            server = server.lower()
+            user = _DEVICE.sub("", user)
+            if server == "c.us":
+                server = "s.whatsapp.net"
+        shape = _USER_OF_SERVER.get(server)
+        if shape is None or not shape.fullmatch(user):
+            raise InvalidNumber
+        return cls(f"{user}@{server}")
+
+    @property
+    def user(self) -> str:
+        """The part before the `@`: a phone number's digits, or a group's id."""
+        return self.jid.partition("@")[0]
+
+    @property
+    def server(self) -> str:
+        """The part after the `@`."""
+        return self.jid.partition("@")[2]
+
+    @property
+    def is_phone(self) -> bool:
+        """Whether this is a person addressed by phone number."""
+        return self.server == "s.whatsapp.net"
+
+    @property
+    def is_group(self) -> bool:
+        """Whether this is a group."""
+        return self.server == "g.us"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an instance's session lives: the upstream's kind, origin, session name and credential (in clear).
+
+    `trusted` where the operator chose it; a tenant's own is held to the operator's rules at every call.
+    """
+
+    kind: str
+    url: str
+    session: str
+    credential: str = ""
+    trusted: bool = True
+
+    @property
+    def session_path(self) -> str:
+        """The session's name, quoted to stand as one part of a URL's path."""
+        return quote(self.session, safe="")
+
+    def __repr__(self) -> str:
+        return f"Target(kind={self.kind!r}, url={self.url!r}, session={self.session!r}, credential=***)"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One WhatsApp number of an account, and where its session lives."""
+
+    id: str
+    account_id: str
+    name: str
+    target: Target
+
+
+class Principal(NamedTuple):
+    """Who is calling: an account, or one instance of it."""
+
+    kind: Literal["account", "instance"]
+    account_id: str
+    instance_id: str | None = None
+
+
+class Quota(NamedTuple):
+    """What is left of this minute for a token; `reset_s` is the Unix second at which the next slot frees."""
+
+    limit: int
+    remaining: int
+    reset_s: int
+
+
+class Outcome(StrEnum):
+    """What became of one call to an upstream; every upstream's own answers are read into these."""
+
+    OK = "ok"
+    REJECTED = "rejected"
+    UNAUTHORIZED = "unauthorized"
+    NOT_CONNECTED = "not_connected"
+    NOT_READY = "not_ready"
+    UNKNOWN_NUMBER = "unknown_number"
+    UNSUPPORTED = "unsupported"
+    UNAVAILABLE = "unavailable"
+    GARBLED = "garbled"
+    NOT_ALLOWED = "not_allowed"
+    UNKNOWN = "unknown"
+
+    @property
+    def settled(self) -> Literal["ok", "failed", "unknown"]:
+        """Whether the upstream acted: yes, surely not, or nobody knows."""
+        if self is Outcome.OK:
+            return "ok"
+        return "unknown" if self in _MAY_HAVE_ACTED else "failed"
+
+
+# `NOT_READY`: its session is down, and it may still act when that comes up.
+_MAY_HAVE_ACTED = {Outcome.UNKNOWN, Outcome.GARBLED, Outcome.NOT_READY}

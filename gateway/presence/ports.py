@@ -1,0 +1,210 @@
+"""What the domain needs of the world, as Protocols whose docstrings state the promises."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+from gateway.presence.model import Chat, Instance, Outcome, State, Target
+
+
+class ChatKey(NamedTuple):
+    """One chat of one instance: what a promise is kept for."""
+
+    instance_id: str
+    chat: Chat
+
+
+class Grant(NamedTuple):
+    """The lease on a chat: its owner alone may call the upstream.
+
+    Attributes:
+        key: the chat.
+        owner: a name that nobody else has.
+        op: what the upstream is to be told.
+        deadline_s: when the lease ends, on the local monotonic clock.
+        told_ms_ago: when the upstream was last told to show something, or None where that is long ago.
+        ticket: a command's place among the chat's commands; '' for a wake-up.
+        promised_ms: when a command's promise was made, on Redis' clock.
+    """
+
+    key: ChatKey
+    owner: str
+    op: State
+    deadline_s: float
+    told_ms_ago: int | None = None
+    ticket: str = ""
+    promised_ms: int = 0
+
+
+class Busy(NamedTuple):
+    """Another call to this chat is under way, for `lease_ms` more at the most; `ticket` keeps our place."""
+
+    ticket: str
+    lease_ms: int
+
+
+class Ask(NamedTuple):
+    """A promise to be made in the same step as something else; the store alone reads `words`, and the reply."""
+
+    key: ChatKey
+    op: State
+    owner: str
+    deadline_s: float
+    words: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """A newer command for this chat arrived while we waited."""
+
+
+class Claim(NamedTuple):
+    """What a wake-up must tell the upstream now.
+
+    Attributes:
+        grant: the lease under which to tell it; `grant.op` is a refresh, or the pause.
+        overdue_ms: how long ago the pause was due; 0 for a refresh.
+        tries: how often this pause failed before.
+        is_echo: the indicator was paused already, and this repeats it.
+        trace: the `traceparent` of the command that made the promise, or ''.
+        instance_version: '' where the instance has gone.
+    """
+
+    grant: Grant
+    overdue_ms: int
+    tries: int
+    is_echo: bool
+    trace: str
+    instance_version: str
+
+
+class Early(NamedTuple):
+    """The wake-up came `wait_ms` before its time: this machine's clock is ahead of Redis'."""
+
+    wait_ms: int
+
+
+class Pace(NamedTuple):
+    """How an indicator is held on one kind of upstream, in seconds.
+
+    Attributes:
+        refresh_s: from one telling to the next.
+        life_s: how long a telling surely shows; a pause due within it needs no further one.
+        one_at_a_time: a telling lasts until the next, and must not be overlapped by another.
+    """
+
+    refresh_s: float
+    life_s: float
+    one_at_a_time: bool = False
+
+
+class Report(NamedTuple):
+    """What became of one telling.
+
+    Attributes:
+        result: whether the upstream acted.
+        pace: how the indicator is held from here.
+        answered_ms_ago: how long ago the upstream answered; a duration counts from then.
+        told_ms_ago: how long ago it was told; None where the telling before this one is still under way.
+    """
+
+    result: Literal["ok", "failed", "unknown"]
+    pace: Pace
+    answered_ms_ago: int
+    told_ms_ago: int | None
+
+
+class Settled(NamedTuple):
+    """What `settle` recorded.
+
+    Attributes:
+        lost_lease: the call took longer than its lease, and the record was repaired.
+        late_ms: how late a delivered pause reached the upstream, or None where none was delivered.
+    """
+
+    lost_lease: bool
+    late_ms: int | None
+
+
+class Indicators(Protocol):
+    """The chats' records. Every method is one atomic step, durable when it returns.
+
+    Raises (all methods):
+        StoreUnavailable: Redis did not answer; the step may or may not have happened.
+    """
+
+    async def promise(
+        self, key: ChatKey, op: State, duration_ms: int, *, owner: str, ticket: str | None, trace: str
+    ) -> Grant | Busy | Overtaken:
+        """Take the lease and arm a provisional pause.
+
+        When a `Grant` returns, the chat will be paused even if this process dies now: no earlier than `duration_ms`
+        from now, no later than that and one lease. Calling again with the same `owner` is safe. A negative `ticket`
+        is a command that arrived so many microseconds ago.
+        """
+        ...
+
+    def ask(self, key: ChatKey, op: State, duration_ms: int, *, owner: str, trace: str) -> Ask | None:
+        """Word a promise that another step of the store makes along with its own; None where it must be made alone.
+
+        Nothing has happened when it returns.
+        """
+        ...
+
+    def read(self, ask: Ask, reply: Any) -> Grant | Busy | Overtaken | None:
+        """Read what became of such a promise; None where it was not made, and must be made alone."""
+        ...
+
+    async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
+        """Record what became of a command's call, and arm what comes next."""
+        ...
+
+    async def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Settled:
+        """Record what became of a refresh or a pause; a failed pause is armed again in `retry_ms`, or given up."""
+        ...
+
+    async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
+        """Take the lease for a wake-up; None where a newer command, or another worker, has taken over."""
+        ...
+
+    async def take(self, most: int, *, owner: str) -> list[Claim]:
+        """Take the leases of up to `most` wake-ups that are due, the longest due first.
+
+        No other worker gets them before their leases end; whoever dies with them gives them back then. Calling again
+        with the same `owner` returns what a lost reply held, and is the only way to get it sooner.
+        """
+        ...
+
+    async def server(self) -> str:
+        """Name the server that answers; a restarted one, or a replica that took over, has another name.
+
+        One that takes no writes is as good as away.
+        """
+        ...
+
+    async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
+        """Put back a command that the record does not know; False where it does, or knows a newer one."""
+        ...
+
+
+class Upstreams(Protocol):
+    """The WhatsApp HTTP APIs."""
+
+    async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
+        """Tell the upstream once. Never raises for anything that an upstream does; answers within `timeout_s`."""
+        ...
+
+    def pace(self, target: Target) -> Pace:
+        """Return how a held indicator is re-sent to this kind of upstream."""
+        ...
+
+
+class Directory(Protocol):
+    """Who exists."""
+
+    async def instance(self, instance_id: str, version: str) -> Instance | None:
+        """Return the instance as of `version`, or None where it has gone.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        ...

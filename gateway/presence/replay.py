@@ -1,0 +1,116 @@
+"""What this process promised lately, to say it again where Redis has lost it.
+
+A replica that takes over, or a server that did not sync its log, may lack the last writes. Whoever made them is still
+there: each gateway remembers its own newest command for every chat until that would be over, and tells a Redis that
+is not the one it knew. Redis keeps whichever command is newer.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.model import State
+from gateway.presence.ports import ChatKey, Grant, Indicators, Pace
+
+LOOK_EVERY_S = 0.5
+"""How soon a Redis that lost something is noticed; one `INFO` each time."""
+
+_LINGER_S = 30.0
+"""For how long a command without an end is still the chat's newest: its record lives no longer either."""
+
+_MARGIN_S = 10.0
+"""What was over this long before Redis was last seen well has been paused."""
+
+_TIDY_EVERY_S = 5.0
+_MOST = 50_000
+_AT_ONCE = 64
+
+
+class Kept(NamedTuple):
+    """A command that was obeyed.
+
+    Attributes:
+        ticket: its place among the chat's commands.
+        op: what the upstream was told.
+        ends_s: when its pause is due, on the local monotonic clock; None without an end.
+        forget_s: from when it no longer matters.
+        pace: how it is held.
+    """
+
+    ticket: str
+    op: State
+    ends_s: float | None
+    forget_s: float
+    pace: Pace
+
+
+class Promises:
+    """The memory of one process, and the watch over the Redis that should know the same."""
+
+    def __init__(
+        self,
+        indicators: Indicators,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._indicators = indicators
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._kept: OrderedDict[ChatKey, Kept] = OrderedDict()
+        self._server = ""
+        self._well_s = self._tidied_s = monotonic()
+
+    def __len__(self) -> int:
+        """How many commands are remembered."""
+        return len(self._kept)
+
+    def remember(self, grant: Grant, pace: Pace, duration_ms: int, *, answered_ms_ago: int) -> None:
+        """Keep a command that was obeyed; the older one of its chat is forgotten."""
+        now_s = self._monotonic()
+        ends_s = now_s + (duration_ms - answered_ms_ago) / 1000 if duration_ms else None
+        forget_s = now_s + _LINGER_S if ends_s is None else ends_s
+        self._kept.pop(grant.key, None)
+        self._kept[grant.key] = Kept(grant.ticket, grant.op, ends_s, forget_s, pace)
+        if len(self._kept) > _MOST:
+            self._kept.popitem(last=False)
+
+    async def watch(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await self._sleep(LOOK_EVERY_S)
+
+    async def look(self) -> int:
+        """Ask Redis who it is; a stranger is told everything that may still matter. Returns how much it had lost."""
+        try:
+            server = await self._indicators.server()
+            lost = await self._tell_all() if self._server and server != self._server else 0
+        except StoreUnavailable:
+            # Nothing is forgotten and the stranger stays one: the next look does it all again.
+            return 0
+        self._server, self._well_s = server, self._monotonic()
+        if self._well_s >= self._tidied_s + _TIDY_EVERY_S:
+            # It walks over all that is kept, which may be much.
+            self._forget()
+        return lost
+
+    async def _tell_all(self) -> int:
+        self._forget()
+        told, lost = list(self._kept.items()), 0
+        for first in range(0, len(told), _AT_ONCE):
+            answers = await asyncio.gather(*(self._tell(key, kept) for key, kept in told[first : first + _AT_ONCE]))
+            lost += sum(answers)
+        return lost
+
+    async def _tell(self, key: ChatKey, kept: Kept) -> bool:
+        left_ms = None if kept.ends_s is None else round((kept.ends_s - self._monotonic()) * 1000)
+        return await self._indicators.reassert(key, kept.op, left_ms, ticket=kept.ticket, pace=kept.pace)
+
+    def _forget(self) -> None:
+        self._tidied_s, over_s = self._well_s, self._well_s - _MARGIN_S
+        for key in [key for key, kept in self._kept.items() if kept.forget_s < over_s]:
+            del self._kept[key]

@@ -1,0 +1,427 @@
+"""The heart: show an indicator, hold it while its duration runs, and end it, whatever dies in between.
+
+A command (`show`) makes its promise before it tells the upstream anything, and records afterwards what became of it.
+Wake-ups that are due are claimed many at a time (`take`), in whichever process, and each is performed by itself: the
+chat's record says whether that is a refresh, the pause, or nothing because a newer command came. Only the owner of the
+chat's lease calls the upstream, so calls never overlap and nothing older acts on anything newer. `docs/durability.md`
+goes through it line by line.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from gateway.presence import ids
+from gateway.presence.errors import (
+    GatewayError,
+    InstanceNotConnected,
+    InvalidNumber,
+    StateUnsupported,
+    StoreUnavailable,
+    UpstreamCredentialRefused,
+    UpstreamNotAllowed,
+    UpstreamRejected,
+    UpstreamSilent,
+    UpstreamUnavailable,
+)
+from gateway.presence.model import Chat, Instance, Outcome, State
+from gateway.presence.ports import (
+    Ask,
+    Busy,
+    ChatKey,
+    Claim,
+    Directory,
+    Early,
+    Grant,
+    Indicators,
+    Overtaken,
+    Pace,
+    Report,
+    Settled,
+    Upstreams,
+)
+from gateway.presence.replay import Promises
+
+BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
+"""Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""
+
+_LEAST_TO_CALL_S = 0.5
+"""With less of the lease left than this we do not call: the answer would come when the chat is somebody else's."""
+
+_WAIT_S = (0.005, 0.01, 0.02, 0.04, 0.05)
+"""Waits between two looks at a lease that is taken; a healthy call gives it back within milliseconds."""
+
+_AGAIN_S = 0.1
+"""Between two tries of a step that Redis did not take."""
+
+_WAKE_PATIENCE_S = 10.0
+"""For how long a wake-up insists; whatever it leaves undone then, the sweeper finds."""
+
+_COMMAND_PATIENCE_S = 120.0
+"""For how long a command's record is put right after its caller was answered."""
+
+_MOST_UNSETTLED = 10_000
+_AT_ONCE = 32
+
+T = TypeVar("T")
+
+
+class Shown(NamedTuple):
+    """What became of a command that was obeyed, for the door to count."""
+
+    outcome: Literal["shown", "overtaken"]
+    lost_lease: bool = False
+
+
+_SHOWN = Shown("shown")
+
+
+class Woken(NamedTuple):
+    """What a wake-up did, for the door to count and log."""
+
+    did: Literal["nothing", "refreshed", "refresh_failed", "paused", "pause_failed", "abandoned"]
+    trigger: Literal["due", "retry", "echo"] = "due"
+    outcome: Outcome | None = None
+    late_ms: int | None = None
+    lost_lease: bool = False
+    trace: str = ""
+
+
+@dataclass(slots=True)
+class Begun:
+    """A command whose promise travels with its admission; `reply` is what came back of it."""
+
+    ask: Ask
+    duration_ms: int
+    reply: Any = None
+
+
+class Presence:
+    """Commands come from the front door, wake-ups from the back; both keep one promise."""
+
+    def __init__(
+        self,
+        indicators: Indicators,
+        upstreams: Upstreams,
+        directory: Directory,
+        promises: Promises | None = None,
+        *,
+        upstream_timeout_s: float,
+        give_up_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),  # noqa: S311 - spreads load, guards nothing
+    ) -> None:
+        self._indicators = indicators
+        self._upstreams = upstreams
+        self._directory = directory
+        self._upstream_timeout_s = upstream_timeout_s
+        self._give_up_s = give_up_s
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._jitter = jitter
+        self._promises = promises
+        self._taker: str | None = None
+        self._unsettled: deque[_Unsettled] = deque()
+        self._settling: asyncio.Task[None] | None = None
+
+    def begin(self, instance: Instance, chat: Chat, state: State, duration_s: int, *, trace: str = "") -> Begun | None:
+        """Word a command's promise, to be made in the same step as its admission; None where it cannot be now.
+
+        Whoever sent it, and does not `show` it then, has to `take_back`.
+        """
+        key, duration_ms = ChatKey(instance.id, chat), duration_s * 1000
+        ask = self._indicators.ask(key, state, duration_ms, owner=ids.fresh(), trace=trace)
+        return None if ask is None else Begun(ask, duration_ms)
+
+    def take_back(self, begun: Begun) -> None:
+        """Undo a promise that may have been made, or be made yet, of which the caller hears that nothing is owed."""
+        if len(self._unsettled) >= _MOST_UNSETTLED:
+            return  # every command of an outage comes here; what was told before it is not dropped for that
+        grant = Grant(begun.ask.key, begun.ask.owner, begun.ask.op, 0.0)
+        self._settle_later(lambda: self._withdraw(grant, begun.duration_ms))
+
+    async def show(
+        self,
+        instance: Instance,
+        chat: Chat,
+        state: State,
+        duration_s: int,
+        *,
+        asked: str = "",
+        trace: str = "",
+        begun: Begun | None = None,
+    ) -> Shown:
+        """Obey a caller's command; returns as soon as the upstream has answered.
+
+        Args:
+            instance: whose WhatsApp number.
+            chat: the recipient.
+            state: what to show; `PAUSED` ends what shows.
+            duration_s: until the automatic pause, 0 for none.
+            asked: the state as the caller wrote it, for messages.
+            trace: a W3C `traceparent` to carry along, or ''.
+            begun: this command's promise, where it travelled with its admission.
+
+        Raises:
+            GatewayError: as contract section 4 lists; nothing is owed then, except after `UpstreamSilent`.
+        """
+        grant = await self._promise(ChatKey(instance.id, chat), state, duration_s * 1000, trace, begun)
+        if isinstance(grant, Overtaken):
+            return Shown("overtaken")
+        told = await self._tell(instance, grant)
+        # Dying here is safe: the provisional pause is armed.
+        settled = await self._settle_command(grant, told, duration_s * 1000)
+        if told.outcome is not Outcome.OK:
+            raise _error(told.outcome, asked or state.value)
+        return Shown("shown", lost_lease=True) if settled.lost_lease else _SHOWN
+
+    async def pause_unpromised(self, instance: Instance, chat: Chat) -> None:
+        """Send a bare pause while Redis is away: it owes nothing, and a pause too many harms nobody.
+
+        Raises:
+            GatewayError: the upstream did not take it.
+        """
+        outcome = await self._upstreams.tell(instance.target, chat, State.PAUSED, timeout_s=self._upstream_timeout_s)
+        if outcome is not Outcome.OK:
+            raise _error(outcome, State.PAUSED.value)
+        # The record does not know, and would show its indicator again: it is told once Redis is back.
+        key, paused_s = ChatKey(instance.id, chat), self._monotonic()
+        self._settle_later(lambda: self._record_pause(key, paused_s))
+
+    async def claim(self, key: ChatKey, generation: str) -> Claim | None:
+        """Claim one wake-up, of a worker that is handed them one at a time; None where there is nothing to do.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; the record still owes what it owed.
+        """
+        owner = ids.fresh()
+        while True:
+            claim = await self._insist(lambda: self._indicators.claim(key, generation, owner=owner))
+            if not isinstance(claim, Early):
+                return claim
+            await self._sleep(min(claim.wait_ms / 1000, 1.0))
+
+    async def take(self, most: int) -> list[Claim]:
+        """Claim up to `most` wake-ups that are due; whoever gets them performs them at once, within their lease.
+
+        Raises:
+            StoreUnavailable: Redis did not answer. What it may have claimed for us comes with the next call.
+        """
+        owner, self._taker = self._taker or ids.fresh(), None
+        try:
+            return await self._indicators.take(most, owner=owner)
+        except StoreUnavailable:
+            self._taker = owner
+            raise
+
+    async def perform(self, claim: Claim) -> Woken:
+        """Tell the upstream what was claimed, and record what became of it; failing, it is claimed again later.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; the record still owes what it owed.
+        """
+        instance = await self._directory.instance(claim.grant.key.instance_id, claim.instance_version)
+        if instance is None:
+            # Nobody is left to tell. Giving up closes the record.
+            await self._indicators.settle_wake(claim.grant, _NOBODY, retry_ms=None)
+            return Woken("abandoned", trace=claim.trace)
+        return await self._settle_wake(claim, await self._tell(instance, claim.grant))
+
+    async def drain(self) -> None:
+        """Wait for records that could not be settled at once because Redis was away."""
+        while self._settling is not None:
+            await asyncio.wait({self._settling})
+
+    async def _promise(
+        self, key: ChatKey, op: State, duration_ms: int, trace: str, begun: Begun | None
+    ) -> Grant | Overtaken:
+        """Promise before acting, and wait while another call to this chat is under way."""
+        owner, ticket, looks = begun.ask.owner if begun else ids.fresh(), None, 0
+        answer = self._indicators.read(begun.ask, begun.reply) if begun else None
+        while True:
+            if answer is None:
+                answer = await self._promise_alone(key, op, duration_ms, owner, ticket, trace)
+            if not isinstance(answer, Busy):
+                return answer
+            ticket = answer.ticket
+            await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
+            looks, answer = looks + 1, None
+
+    async def _promise_alone(
+        self, key: ChatKey, op: State, duration_ms: int, owner: str, ticket: str | None, trace: str
+    ) -> Grant | Busy | Overtaken:
+        try:
+            return await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
+        except StoreUnavailable:
+            # It may have been made, or be made yet, and our caller hears that nothing is owed: take it back, or
+            # it would cut short what the chat shows.
+            self._settle_later(lambda: self._withdraw(Grant(key, owner, op, 0.0), duration_ms))
+            raise
+
+    async def _tell(self, instance: Instance, grant: Grant) -> "_Told":
+        """Call the upstream within the lease, or not at all."""
+        pace = self._upstreams.pace(instance.target)
+        began_s = self._monotonic()
+        if _is_still_telling(grant, pace):
+            # Its next refresh says what is wanted now; a second call at once would undo the first.
+            return _Told(Outcome.OK, pace, None, began_s)
+        left_s = grant.deadline_s - began_s
+        if left_s < _LEAST_TO_CALL_S:
+            return _Told(Outcome.UNAVAILABLE, pace, began_s, began_s)
+        outcome = await self._upstreams.tell(
+            instance.target, grant.key.chat, grant.op, timeout_s=min(self._upstream_timeout_s, left_s)
+        )
+        return _Told(outcome, pace, began_s, self._monotonic())
+
+    async def _settle_command(self, grant: Grant, told: "_Told", duration_ms: int) -> Settled:
+        async def settle() -> Settled:
+            report = told.report(self._monotonic())
+            settled = await self._indicators.settle_command(grant, report, duration_ms)
+            # A lost lease too: the reply to a settlement that was made may have been lost, and this one came second.
+            if self._promises is not None and report.result != "failed":
+                lasts_ms = duration_ms if report.result == "ok" else report.answered_ms_ago
+                self._promises.remember(grant, told.pace, lasts_ms, answered_ms_ago=report.answered_ms_ago)
+            return settled
+
+        try:
+            return await settle()
+        except StoreUnavailable:
+            # The upstream has acted and the provisional pause is on disk, so the caller's answer stands;
+            # the exact time is recorded as soon as Redis is back.
+            self._settle_later(settle)
+            return Settled(lost_lease=False, late_ms=None)
+
+    async def _withdraw(self, grant: Grant, duration_ms: int) -> None:
+        await self._indicators.settle_command(grant, _NOBODY, duration_ms)
+
+    async def _record_pause(self, key: ChatKey, paused_s: float) -> None:
+        """Make the record of a pause that was told while Redis was away, unless a newer command came."""
+        arrived = f"-{_ms((self._monotonic() - paused_s) * 1000) + 1}"
+        owner = ids.fresh()
+        granted = await self._indicators.promise(key, State.PAUSED, 0, owner=owner, ticket=arrived, trace="")
+        if isinstance(granted, Busy):
+            raise StoreUnavailable
+        if isinstance(granted, Grant):
+            # It may have shown again since Redis is back, so this ends in a pause of its own.
+            await self._indicators.settle_command(granted, _NOBODY._replace(result="unknown"), 0)
+
+    def _settle_later(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Take a step again until Redis takes it: one task for all of them, so that an outage costs no more."""
+        if len(self._unsettled) >= _MOST_UNSETTLED:
+            self._unsettled.popleft()
+        self._unsettled.append(_Unsettled(step, self._monotonic() + _COMMAND_PATIENCE_S))
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._settle_all())
+
+    async def _settle_all(self) -> None:
+        while self._unsettled:
+            await self._sleep(_AGAIN_S)
+            some = [self._unsettled.popleft() for _ in range(min(_AT_ONCE, len(self._unsettled)))]
+            answers = await asyncio.gather(*(item.step() for item in some), return_exceptions=True)
+            again = [item for item, answer in zip(some, answers, strict=True) if isinstance(answer, StoreUnavailable)]
+            self._unsettled.extendleft(item for item in reversed(again) if item.until_s > self._monotonic())
+        self._settling = None
+
+    async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Take a wake-up's step again while Redis is away: given up, it would hold its chat for a whole lease."""
+        give_up_s = self._monotonic() + _WAKE_PATIENCE_S
+        while True:
+            try:
+                return await step()
+            except StoreUnavailable:
+                if self._monotonic() > give_up_s:
+                    raise
+            await self._sleep(_AGAIN_S)
+
+    async def _settle_wake(self, claim: Claim, told: "_Told") -> Woken:
+        is_pause = claim.grant.op is State.PAUSED
+        retry_ms = self._retry_ms(claim, told.outcome) if is_pause else None
+        settled = await self._insist(
+            lambda: self._indicators.settle_wake(claim.grant, told.report(self._monotonic()), retry_ms=retry_ms)
+        )
+        return Woken(
+            _did(told.outcome, is_pause=is_pause, gave_up=retry_ms is None),
+            trigger="echo" if claim.is_echo else "retry" if claim.tries else "due",
+            outcome=told.outcome,
+            late_ms=settled.late_ms,
+            lost_lease=settled.lost_lease,
+            trace=claim.trace,
+        )
+
+    def _retry_ms(self, claim: Claim, outcome: Outcome) -> int | None:
+        """When to try a failed pause again; None where it has failed for so long that nobody waits for it."""
+        if claim.overdue_ms >= self._give_up_s * 1000:
+            return None
+        # A session that is down cannot show anything either: no hurry.
+        is_down = outcome in {Outcome.NOT_CONNECTED, Outcome.NOT_READY}
+        step = -1 if is_down else min(claim.tries, len(BACK_OFF_S) - 1)
+        return _ms(BACK_OFF_S[step] * self._jitter())
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsettled:
+    """A step that Redis has not taken yet."""
+
+    step: Callable[[], Awaitable[object]]
+    until_s: float
+
+
+class _Told(NamedTuple):
+    """One telling: its outcome, and when it began (None: not at all) and was answered, on the monotonic clock."""
+
+    outcome: Outcome
+    pace: Pace
+    began_s: float | None
+    answered_s: float
+
+    def report(self, now_s: float) -> Report:
+        """Say it as of now; the record counts from Redis' clock."""
+        told_ms_ago = None if self.began_s is None else _ms(now_s - self.began_s)
+        return Report(self.outcome.settled, self.pace, _ms(now_s - self.answered_s), told_ms_ago)
+
+
+_NOBODY = Report("failed", Pace(1.0, 1.0), 0, 0)
+
+
+def _is_still_telling(grant: Grant, pace: Pace) -> bool:
+    """Whether an upstream that takes one telling at a time is still busy with the one before."""
+    if not pace.one_at_a_time or grant.op is State.PAUSED or grant.told_ms_ago is None:
+        return False
+    return grant.told_ms_ago < pace.refresh_s * 1000
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _did(
+    outcome: Outcome, *, is_pause: bool, gave_up: bool
+) -> Literal["refreshed", "refresh_failed", "paused", "pause_failed", "abandoned"]:
+    if not is_pause:
+        return "refreshed" if outcome is Outcome.OK else "refresh_failed"
+    if outcome is Outcome.OK:
+        return "paused"
+    return "abandoned" if gave_up else "pause_failed"
+
+
+_ERROR_OF_OUTCOME: dict[Outcome, type[GatewayError]] = {
+    Outcome.NOT_CONNECTED: InstanceNotConnected,
+    Outcome.NOT_READY: InstanceNotConnected,
+    Outcome.UNKNOWN_NUMBER: InvalidNumber,
+    Outcome.UNAVAILABLE: UpstreamUnavailable,
+    Outcome.UNKNOWN: UpstreamSilent,
+    Outcome.UNAUTHORIZED: UpstreamCredentialRefused,
+    Outcome.NOT_ALLOWED: UpstreamNotAllowed,
+    Outcome.GARBLED: UpstreamRejected,
+    Outcome.REJECTED: UpstreamRejected,
+}
+"""What an upstream's failure means to the caller (contract section 4): the one place that decides."""
+
+
+def _error(outcome: Outcome, state: str) -> GatewayError:
+    return StateUnsupported(state) if outcome is Outcome.UNSUPPORTED else _ERROR_OF_OUTCOME[outcome]()

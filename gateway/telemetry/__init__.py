@@ -1,0 +1,1 @@
+"""What is seen from outside: log lines, metrics, traces, and the probes' answers."""

@@ -1,0 +1,199 @@
+"""Every metric, by name; `docs/metrics.md` says what each is for. Labels never name a tenant or a chat.
+
+Doors count what the domain returns. The gauges of what all processes share (the backlog, Redis) are asked for when
+somebody scrapes: see `gauges`. Each process has a port of its own, so nothing here is shared between processes.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    values,
+)
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.samples import Exemplar
+
+from gateway.presence.model import Outcome
+
+# When a series began is told by its process's start; a second series beside each is only a cost.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class _Value:
+    """A series' number without a lock: all of ours are counted on one thread, the event loop's."""
+
+    __slots__ = ("_exemplar", "_value")
+    _multiprocess = False
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._value = 0.0
+        self._exemplar: Exemplar | None = None
+
+    def inc(self, amount: float = 1) -> None:
+        self._value += amount
+
+    def set(self, value: float, timestamp: float | None = None) -> None:  # noqa: ARG002 - of the library's interface
+        self._value = value
+
+    def get(self) -> float:
+        return self._value
+
+    def set_exemplar(self, exemplar: Exemplar) -> None:
+        self._exemplar = exemplar
+
+    def get_exemplar(self) -> Exemplar | None:
+        return self._exemplar
+
+
+values.ValueClass = _Value
+
+REGISTRY = CollectorRegistry()
+
+_LATENESS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+HTTP_REQUESTS = Counter(
+    "presence_http_requests", "Requests answered by the front door.", ["method", "route", "status"], registry=REGISTRY
+)
+HTTP_DURATION = Histogram(
+    "presence_http_request_duration_seconds", "Time to answer a request.", ["route"], registry=REGISTRY
+)
+COMMANDS = Counter(
+    "presence_commands", "Presence commands, by what became of them.", ["state", "outcome"], registry=REGISTRY
+)
+AUTH = Counter("presence_auth", "Authentications of callers.", ["result"], registry=REGISTRY)
+RATE_LIMIT_DECISIONS = Counter(
+    "presence_rate_limit_decisions", "Decisions of the limiter.", ["decision"], registry=REGISTRY
+)
+UPSTREAM_REQUESTS = Counter(
+    "presence_upstream_requests", "Calls to upstreams.", ["upstream", "op", "outcome"], registry=REGISTRY
+)
+UPSTREAM_DURATION = Histogram(
+    "presence_upstream_request_duration_seconds", "Time an upstream took to answer.", ["upstream"], registry=REGISTRY
+)
+CREDENTIAL_REFUSED = Counter(
+    "presence_upstream_credential_refused",
+    "Calls that an upstream refused for their credential.",
+    ["upstream"],
+    registry=REGISTRY,
+)
+CIRCUITS_OPEN = Gauge(
+    "presence_upstream_circuits_open", "Upstreams that this process leaves alone now.", registry=REGISTRY
+)
+PAUSE_LATENESS = Histogram(
+    "presence_pause_lateness_seconds",
+    "How long after its time a promised pause reached the upstream.",
+    ["trigger"],
+    buckets=_LATENESS,
+    registry=REGISTRY,
+)
+PAUSES = Counter("presence_pauses", "Promised pauses, by what became of them.", ["result"], registry=REGISTRY)
+PAUSES_OWED = Gauge("presence_pauses_owed", "Chats that are owed a pause, in all processes.", registry=REGISTRY)
+PAUSES_RETRYING = Gauge(
+    "presence_pauses_retrying", "Owed pauses that failed and are tried again, in all processes.", registry=REGISTRY
+)
+OLDEST_OVERDUE = Gauge(
+    "presence_pause_oldest_overdue_seconds",
+    "How long ago the oldest pause, or refresh before it, was due that has not been delivered.",
+    registry=REGISTRY,
+)
+REFRESHES = Counter("presence_refreshes", "Indicators re-sent while held.", ["outcome"], registry=REGISTRY)
+SWEEPER_REARMED = Counter(
+    "presence_sweeper_rearmed", "Overdue records that the sweeper armed again.", registry=REGISTRY
+)
+QUEUE_DUE = Gauge("presence_queue_due_jobs", "Wake-ups that are due and that no worker has claimed.", registry=REGISTRY)
+WORKER_LAST_POLL = Gauge(
+    "presence_worker_last_poll_timestamp_seconds", "When this worker last looked at its queue.", registry=REGISTRY
+)
+WORKER_JOBS = Gauge("presence_worker_running_jobs", "Wake-ups under way in this worker.", registry=REGISTRY)
+REDIS_UP = Gauge("presence_redis_up", "Whether Redis answered this process at the scrape.", registry=REGISTRY)
+REDIS_ERRORS = Counter("presence_redis_errors", "Times Redis did not answer.", registry=REGISTRY)
+REDIS_ROUND_TRIP = Gauge(
+    "presence_redis_round_trip_seconds", "How long Redis took to answer at the scrape.", registry=REGISTRY
+)
+REDIS_PERSISTENCE_OK = Gauge(
+    "presence_redis_persistence_ok",
+    "Whether Redis' last write to disk succeeded; aof is 0 where there is no append-only file.",
+    ["kind"],
+    registry=REGISTRY,
+)
+REDIS_MEMORY = Gauge("presence_redis_memory_bytes", "Memory that Redis uses.", registry=REGISTRY)
+REDIS_MEMORY_LIMIT = Gauge(
+    "presence_redis_memory_limit_bytes", "Memory that Redis may use; 0 means no limit.", registry=REGISTRY
+)
+LOST_LEASES = Counter(
+    "presence_lost_leases", "Calls that outlasted their lease; their records were repaired.", registry=REGISTRY
+)
+EVENT_LOOP_LAG = Gauge(
+    "presence_event_loop_lag_seconds",
+    "How late the event loop ran a timer, at worst in the last 15 s.",
+    registry=REGISTRY,
+)
+BUILD_INFO = Gauge(
+    "presence_build_info", "Always 1; the labels tell the build and the role.", ["version", "role"], registry=REGISTRY
+)
+
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+
+
+def _remember_series() -> None:
+    """Look every series up once: `labels` formats its values and takes a lock each time, and series are few.
+
+    Counting goes straight to the series' number: what the library checks before is known of a series that we hold.
+    """
+    for metric in list(globals().values()):
+        if isinstance(metric, MetricWrapperBase):
+            vars(metric)["labels"] = cache(_quick(metric.labels))
+
+
+def _quick(labels: Callable[..., Any]) -> Callable[..., Any]:
+    def series(*of: object) -> Any:
+        found = labels(*of)
+        if isinstance(found, Counter):
+            vars(found)["inc"] = found._value.inc  # noqa: SLF001
+        elif isinstance(found, Histogram):
+            vars(found)["observe"] = _observer(found)
+        return found
+
+    return series
+
+
+def _observer(histogram: Histogram) -> Callable[..., None]:
+    total, bounds = histogram._sum, histogram._upper_bounds  # noqa: SLF001
+    buckets, patient = histogram._buckets, histogram.observe  # noqa: SLF001
+
+    def observe(amount: float, exemplar: dict[str, str] | None = None) -> None:
+        if exemplar:
+            patient(amount, exemplar)
+            return
+        total.inc(amount)
+        buckets[bisect_left(bounds, amount)].inc(1)
+
+    return observe
+
+
+def _begin_at_zero() -> None:
+    """Show what may happen before it happens: the first of a kind is an increase too, and may be the alarm."""
+    for result in ("paused", "pause_failed", "abandoned"):
+        PAUSES.labels(result)
+    for trigger in ("due", "retry", "echo"):
+        PAUSE_LATENESS.labels(trigger)
+    for result in ("ok", "missing", "malformed", "unknown"):
+        AUTH.labels(result)
+    for decision in ("admitted", "refused"):
+        RATE_LIMIT_DECISIONS.labels(decision)
+    for outcome in Outcome:
+        REFRESHES.labels(outcome)
+
+
+_remember_series()
+_begin_at_zero()

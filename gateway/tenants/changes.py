@@ -1,0 +1,139 @@
+"""Changes to what is there: an account's limits, status and upstream; tokens rotated and expired; keys rotated."""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from redis.asyncio import Redis
+
+from gateway.presence.errors import AccountNotFound, InstanceNotFound, TokenNotFound
+from gateway.presence.model import Instance, Target
+from gateway.store import keys
+from gateway.store.redis import Script, command
+from gateway.tenants import tokens
+from gateway.tenants.audit import CLI, entry
+from gateway.tenants.directory import Created
+from gateway.tenants.rows import Rows
+from gateway.tenants.views import TokenFacts
+
+MAX_GRACE_S = 86_400
+"""An old token lives at most a day beside its successor."""
+
+_EXPIRED_AT_ONCE = 200
+_UPSTREAM_FIELDS = ("kind", "url", "session", "credential", "trusted")
+
+
+class RedisTenancy:
+    """The operator's pen. Every method is one step with its line in the audit log, safe to repeat."""
+
+    def __init__(self, redis: Redis, rows: Rows, *, clock_us: Callable[[], int] | None = None) -> None:
+        """Take `clock_us` in the place of Redis' own clock in tests that run in virtual time."""
+        self._redis = redis
+        self._rows = rows
+        self._clock_us = clock_us
+        self._change = Script(redis, "tenants/change")
+        self._rotate = Script(redis, "tenants/rotate")
+        self._expire = Script(redis, "tenants/expire")
+        self._reseal = Script(redis, "tenants/reseal")
+
+    async def set_status(self, account_id: str, status: Literal["active", "suspended"], *, by: str = CLI) -> None:
+        """Suspend an account, or let it work again; every process sees it with its next request.
+
+        Raises:
+            AccountNotFound: it is gone, or going.
+        """
+        action = "account.suspend" if status == "suspended" else "account.resume"
+        await self._change_account(account_id, {"status": status}, entry(by, action, account_id, account_id))
+
+    async def set_limits(self, account_id: str, figures: Mapping[str, int | None], *, by: str = CLI) -> None:
+        """Give an account figures of its own by their names in `rows.LIMITS`; None goes back to the settings'.
+
+        Raises:
+            AccountNotFound: it is gone, or going.
+        """
+        fields = {name: None if figure is None else str(figure) for name, figure in figures.items()}
+        detail = ", ".join(f"{name} {'default' if value is None else value}" for name, value in fields.items())
+        await self._change_account(account_id, fields, entry(by, "account.limits", account_id, account_id, detail))
+
+    async def set_upstream(self, account_id: str, upstream: Target | None, *, by: str = CLI) -> None:
+        """Choose the upstream of those of an account's instances that have none of their own; None: the service's.
+
+        Raises:
+            AccountNotFound: it is gone, or going.
+        """
+        fields: dict[str, str | None] = dict.fromkeys(_UPSTREAM_FIELDS)
+        fields |= self._rows.upstream(upstream)
+        told = entry(by, "account.upstream", account_id, account_id, upstream.url if upstream else "default")
+        await self._change_account(account_id, fields, told, index=keys.instances(account_id))
+
+    async def rotate_token(self, old: TokenFacts, *, grace_s: int = 0, by: str = CLI) -> Created:
+        """Replace one token of an account; the old one stays valid for the grace time.
+
+        Raises:
+            TokenNotFound: it is gone, or was replaced already.
+        """
+        token = tokens.make("account")
+        writes = self._rows.token(token, "account", old.account_id, "", old.name)
+        told = entry(by, "token.rotate", old.id, old.account_id, f"grace {grace_s} s")
+        where = (keys.token(self._rows.hash(token)), "", "")
+        verdict = await self._rotate(where, (self._now(), grace_s * 1000, old.id, json.dumps(writes), told))
+        if verdict == b"gone":
+            raise TokenNotFound
+        return Created(self._rows.token_id(token), old.name, token)
+
+    async def rotate_instance_token(self, instance: Instance, *, grace_s: int = 0, by: str = CLI) -> Created:
+        """Replace an instance's token; the old one stays valid for the grace time.
+
+        Raises:
+            InstanceNotFound: it is gone, or going.
+        """
+        token = tokens.make("instance")
+        writes = self._rows.token(token, "instance", instance.account_id, instance.id, instance.name)
+        told = entry(by, "instance.token", instance.id, instance.account_id, f"grace {grace_s} s")
+        where = (keys.token(self._rows.hash(token)), keys.instance_tokens(instance.id), keys.instance(instance.id))
+        verdict = await self._rotate(where, (self._now(), grace_s * 1000, "", json.dumps(writes), told))
+        if verdict == b"gone":
+            raise InstanceNotFound
+        return Created(self._rows.token_id(token), instance.name, token)
+
+    async def expire_tokens(self) -> int:
+        """Clear away tokens whose grace time is over; returns how many."""
+        return int(await self._expire((), (self._now(), _EXPIRED_AT_ONCE)))
+
+    async def reseal(self, *, by: str = CLI) -> int:
+        """Encrypt every credential under the newest key, online; what was interrupted goes on where it stood.
+
+        Raises:
+            CredentialUnreadable: no listed key opens one of them.
+        """
+        resealed = 0
+        for pattern in (keys.instance("*"), keys.account("*")):
+            async for key in self._redis.scan_iter(match=pattern, count=500):
+                resealed += await self._reseal_one(key.decode())
+        # The change itself was every single one above; this is the line that tells of it.
+        actor, action, *rest = json.loads(entry(by, "keys.rotate", "", "", f"{resealed} credentials"))
+        words = ("actor", actor, "action", action, "subject", rest[0], "account", rest[1], "detail", rest[2])
+        await command(self._redis, "XADD", keys.AUDIT, "MAXLEN", "~", 10_000, "*", *words)
+        return resealed
+
+    async def _reseal_one(self, key: str) -> int:
+        if await command(self._redis, "TYPE", key) != b"hash":
+            return 0
+        sealed = await command(self._redis, "HGET", key, "credential")
+        if not sealed:
+            return 0
+        anew = self._rows.reseal(sealed.decode())
+        return int(await self._reseal((key,), (sealed, anew))) if anew != sealed.decode() else 0
+
+    async def _change_account(
+        self, account_id: str, fields: Mapping[str, str | None], told: str, *, index: str = ""
+    ) -> None:
+        given = [part for name, value in fields.items() if value is not None for part in (name, value)]
+        dropped = [name for name, value in fields.items() if value is None]
+        words = (json.dumps(given), json.dumps(dropped), secrets.token_hex(4), told)
+        if await self._change((keys.account(account_id), index), words) == b"gone":
+            raise AccountNotFound
+
+    def _now(self) -> int | str:
+        return "" if self._clock_us is None else self._clock_us()

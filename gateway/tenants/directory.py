@@ -1,0 +1,316 @@
+"""Accounts, instances and tokens in Redis: found, listed, and made whole or not at all."""
+
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from gateway.presence.errors import AccountNotFound, Conflict, InstanceNotFound, QuotaExceeded, TokenNotFound
+from gateway.presence.model import Instance, Principal, Target
+from gateway.store import keys
+from gateway.store.redis import Script, command, store_errors
+from gateway.tenants import tokens
+from gateway.tenants.audit import CLI, entry
+from gateway.tenants.cipher import Cipher
+from gateway.tenants.rows import Row, Rows, Write, limit_fields, now, write
+from gateway.tenants.views import AccountFacts, Limits, TokenFacts
+
+_CACHED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """Something new and its token, which is shown this once."""
+
+    id: str
+    name: str
+    token: str
+
+
+class RedisDirectory:
+    """`ports.Directory` on Redis, and what an operator asks of it."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        hasher: tokens.TokenHasher,
+        cipher: Cipher,
+        *,
+        default_upstream: Target,
+        instances_per_account: int,
+    ) -> None:
+        self._redis = redis
+        self.rows = Rows(hasher, cipher, default_upstream)
+        self._instances_per_account = instances_per_account
+        self._create = Script(redis, "tenants/create")
+        self._change = Script(redis, "tenants/change")
+        self._revoke = Script(redis, "tenants/revoke")
+        self._decoded: dict[tuple[str, str], Instance] = {}
+
+    async def instance(self, instance_id: str, version: str) -> Instance | None:
+        """Return the instance as of `version` (see `ports.Directory.instance`); decrypted once for each version."""
+        if not version:
+            return None
+        known = self._decoded.get((instance_id, version))
+        if known is not None:
+            return known
+        row = await self._read(keys.instance(instance_id))
+        if not row:
+            return None
+        instance = self.rows.read_instance(instance_id, row, await self._account_of(row))
+        while len(self._decoded) >= _CACHED:
+            self._decoded.pop(next(iter(self._decoded)))
+        self._decoded[instance_id, row["version"]] = instance
+        return instance
+
+    async def create_account(
+        self,
+        name: str,
+        *,
+        per_minute: int | None = None,
+        creation_per_minute: int | None = None,
+        instances_quota: int | None = None,
+        upstream: Target | None = None,
+        by: str = CLI,
+    ) -> Created:
+        """Make an account and its first token.
+
+        Raises:
+            Conflict: the name is taken.
+        """
+        account_id, token = "a" + secrets.token_hex(6), tokens.make("account")
+        fields = {"name": name, "status": "active", "created": now()}
+        fields |= limit_fields(Limits(per_minute, creation_per_minute, instances_quota)) | self.rows.upstream(upstream)
+        writes = [write(keys.account(account_id), fields), *self.rows.token(token, "account", account_id, "", "")]
+        told = entry(by, "account.create", account_id, account_id, name)
+        await self._claim((keys.ACCOUNTS, ""), name, account_id, writes, [], told, "Account already exists")
+        return Created(account_id, name, token)
+
+    async def create_instance(
+        self,
+        account_id: str,
+        name: str,
+        *,
+        upstream: Target | None = None,
+        token: str | None = None,
+        by: str = CLI,
+    ) -> Created:
+        """Make an instance and its token.
+
+        Args:
+            account_id: whose.
+            name: unique within the account.
+            upstream: where its session lives; without one the account's default, else the service's, and the session
+                is called `name`.
+            token: the caller's own, else one is made.
+            by: who does it, for the audit log.
+
+        Raises:
+            Conflict: the name, or the caller's own token, is taken.
+            QuotaExceeded: the account has as many instances as it may.
+            AccountNotFound: it is gone, or going.
+        """
+        instance_id, token = "i" + secrets.token_hex(6), token or tokens.make("instance")
+        fields = {
+            "account": account_id,
+            "name": name,
+            "status": "active",
+            "version": secrets.token_hex(4),
+            "created": now(),
+        } | self.rows.upstream(upstream)
+        writes = [
+            write(keys.instance(instance_id), fields),
+            *self.rows.token(token, "instance", account_id, instance_id, name),
+        ]
+        taken = [keys.token(self.rows.hash(token))]
+        where = (keys.instances(account_id), keys.account(account_id))
+        told = entry(by, "instance.create", instance_id, account_id, name)
+        await self._claim(where, name, instance_id, writes, taken, told, "Instance already exists")
+        return Created(instance_id, name, token)
+
+    async def issue_token(self, account_id: str, *, name: str = "", by: str = CLI) -> Created:
+        """Make one more token for an account.
+
+        Raises:
+            AccountNotFound: it is gone, or going.
+        """
+        token = tokens.make("account")
+        token_id, writes = self.rows.token_id(token), self.rows.token(token, "account", account_id, "", name)
+        told = entry(by, "token.issue", token_id, account_id, name)
+        await self._claim(("", keys.account(account_id)), "", token_id, writes, [], told, "")
+        return Created(token_id, name, token)
+
+    async def move_instance(self, instance_id: str, upstream: Target, *, by: str = CLI) -> None:
+        """Point an instance at another upstream; every process sees it with its next request.
+
+        Raises:
+            InstanceNotFound: it is gone, or going.
+        """
+        key = keys.instance(instance_id)
+        row = await self._read(key)
+        fields = self.rows.upstream(upstream) | {"version": secrets.token_hex(4)}
+        told = entry(by, "instance.move", instance_id, row.get("account", ""), upstream.url)
+        if await self._change((key, ""), (json.dumps(write(key, fields)[1:]), "[]", "", told)) == b"gone":
+            raise InstanceNotFound
+
+    async def revoke_token(self, token_id: str, *, by: str = CLI) -> None:
+        """Make a token invalid with the next request of every process; pauses that are owed still come.
+
+        Raises:
+            TokenNotFound: there is none with that id.
+        """
+        found = await self.token(token_id)
+        told = entry(by, "token.revoke", token_id, found.account_id, found.name)
+        if await self._revoke((), (token_id, told)) == b"gone":
+            raise TokenNotFound
+
+    async def identify(self, token_hash: str) -> Principal | None:
+        """Say whose a token is without counting a request; None where it is not valid now."""
+        row = await self._read(keys.token(token_hash))
+        if not row or (await self._read(keys.account(row["account"]))).get("status") != "active":
+            return None
+        if "expires" in row and int(row["expires"]) <= await self._now_ms():
+            return None
+        kind = "account" if row["kind"] == "account" else "instance"
+        return Principal(kind, row["account"], row.get("instance"))  # type: ignore[arg-type]
+
+    async def accounts(self) -> list[AccountFacts]:
+        """List every account that is not leaving, by name."""
+        ids = (await self._read(keys.ACCOUNTS)).values()
+        found = [await self._account(account_id) for account_id in ids]
+        return sorted((facts for facts in found if facts), key=lambda facts: facts.name)
+
+    async def account(self, account_id: str) -> AccountFacts:
+        """Return one account.
+
+        Raises:
+            AccountNotFound: there is none, or it is leaving.
+        """
+        facts = await self._account(account_id)
+        if facts is None or facts.status == "deleting":
+            raise AccountNotFound
+        return facts
+
+    async def find_account(self, name: str) -> str:
+        """Return the id of the account of that name (or id).
+
+        Raises:
+            AccountNotFound: there is none.
+        """
+        found = await command(self._redis, "HGET", keys.ACCOUNTS, name)
+        return found.decode() if found else (await self.account(name)).id
+
+    async def instances(self, account_id: str) -> list[Instance]:
+        """List an account's instances, by name."""
+        ids = (await self._read(keys.instances(account_id))).values()
+        account = await self._read(keys.account(account_id))
+        rows = await self._read_all([keys.instance(instance_id) for instance_id in ids])
+        found = [
+            self.rows.read_instance(instance_id, row, account)
+            for instance_id, row in zip(ids, rows, strict=True)
+            if row
+        ]
+        return sorted(found, key=lambda instance: instance.name)
+
+    async def find_instance(self, account_id: str, name: str) -> Instance:
+        """Return an account's instance by name.
+
+        Raises:
+            InstanceNotFound: it has none of that name.
+        """
+        found = await command(self._redis, "HGET", keys.instances(account_id), name)
+        return await self.instance_by_id(found.decode() if found else "")
+
+    async def instance_by_id(self, instance_id: str) -> Instance:
+        """Return any account's instance.
+
+        Raises:
+            InstanceNotFound: there is none of that id, or it is leaving.
+        """
+        row = await self._read(keys.instance(instance_id))
+        if row.get("status") != "active":
+            raise InstanceNotFound
+        return self.rows.read_instance(instance_id, row, await self._account_of(row))
+
+    async def find_by_id(self, instance_id: str) -> Instance | None:
+        """Return any account's instance, one that is leaving too; None where it has gone."""
+        version = await command(self._redis, "HGET", keys.instance(instance_id), "version")
+        return await self.instance(instance_id, version.decode()) if version else None
+
+    async def tokens(self, account_id: str) -> list[TokenFacts]:
+        """List an account's tokens, those of its instances too, the oldest first."""
+        hashes = list((await self._read(keys.account_tokens(account_id))).values())
+        rows = await self._read_all([keys.token(token_hash) for token_hash in hashes])
+        found = [self.rows.read_token(token_hash, row) for token_hash, row in zip(hashes, rows, strict=True) if row]
+        return sorted(found, key=lambda token: (token.created_s, token.id))
+
+    async def token(self, token_id: str) -> TokenFacts:
+        """Return one token.
+
+        Raises:
+            TokenNotFound: there is none of that id.
+        """
+        found = await command(self._redis, "HGET", keys.TOKEN_IDS, token_id)
+        row = await self._read(keys.token(found.decode())) if found else {}
+        if not row:
+            raise TokenNotFound
+        return self.rows.read_token(found.decode(), row)
+
+    async def instance_ids(self, account_ids: Iterable[str]) -> list[str]:
+        """Return the ids of all instances of some accounts."""
+        async with store_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for account_id in account_ids:
+                pipe.hvals(keys.instances(account_id))
+            return [found.decode() for ids in await pipe.execute() for found in ids]
+
+    async def _account(self, account_id: str) -> AccountFacts | None:
+        async with store_errors(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(keys.account(account_id))
+            pipe.hlen(keys.instances(account_id))
+            pipe.hlen(keys.account_tokens(account_id))
+            row, instances, held = await pipe.execute()
+        return self.rows.read_account(account_id, _text(row), instances=instances, tokens=held) if row else None
+
+    async def _account_of(self, row: Row) -> Row:
+        """Return the account's row where an instance leaves its upstream to it."""
+        return {} if row.get("kind") else await self._read(keys.account(row["account"]))
+
+    async def _claim(
+        self,
+        where: tuple[str, str],
+        name: str,
+        new_id: str,
+        writes: Sequence[Write],
+        taken: list[str],
+        told: str,
+        exists: str,
+    ) -> None:
+        most = self._instances_per_account
+        verdict = await self._create(where, (name, new_id, most, json.dumps(taken), json.dumps(writes), told))
+        if verdict == b"gone":
+            raise AccountNotFound
+        if verdict == b"exists":
+            raise Conflict(exists)
+        if verdict == b"taken":
+            raise Conflict("Token already in use")
+        if verdict == b"quota":
+            raise QuotaExceeded
+
+    async def _read(self, key: str) -> dict[str, str]:
+        return _text(await command(self._redis, "HGETALL", key))
+
+    async def _read_all(self, wanted: Sequence[str]) -> list[dict[str, str]]:
+        async with store_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for key in wanted:
+                pipe.hgetall(key)
+            return [_text(row) for row in await pipe.execute()]
+
+    async def _now_ms(self) -> int:
+        seconds, micros = await command(self._redis, "TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+
+def _text(row: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in row.items()}

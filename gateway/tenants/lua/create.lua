@@ -1,0 +1,26 @@
+-- needs: audit
+-- Claim a name and write everything that belongs to it, or nothing at all. Running it twice changes nothing more.
+-- KEYS index (hash name -> id; '' where no name is claimed), account that must be there ('' none)
+-- ARGV name, id, most names of an account without a quota of its own, JSON list of keys that must not exist,
+--      JSON list of writes {key, field, value, field, value, ...}, audit entry
+-- Returns 'ok' | 'gone' | 'exists' | 'taken' | 'quota'
+local index, account, name, id, most = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])
+if account ~= '' then
+  local told = redis.call('HMGET', account, 'status', 'instances_quota')
+  if not told[1] or told[1] == 'deleting' then return 'gone' end
+  most = tonumber(told[2] or most)
+end
+if index ~= '' then
+  local taken_by = redis.call('HGET', index, name)
+  if taken_by then return taken_by == id and 'ok' or 'exists' end
+end
+for _, key in ipairs(cjson.decode(ARGV[4])) do
+  if redis.call('EXISTS', key) == 1 then return 'taken' end
+end
+if index ~= '' then
+  if account ~= '' and redis.call('HLEN', index) >= most then return 'quota' end
+  redis.call('HSET', index, name, id)
+end
+for _, write in ipairs(cjson.decode(ARGV[5])) do redis.call('HSET', unpack(write)) end
+audit(ARGV[6])
+return 'ok'

@@ -1,0 +1,78 @@
+"""Deletions that cannot stop halfway: nobody gets in, what is owed is paused now, and only then the record goes.
+
+Each step is one script and may be repeated; a worker takes up what another process left (`tidy`).
+"""
+
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+
+from gateway.presence.errors import AccountNotFound, InstanceNotFound
+from gateway.presence.model import Instance
+from gateway.store import keys
+from gateway.store.redis import Script, command
+from gateway.tenants.audit import CLI, entry
+from gateway.tenants.views import AccountFacts
+
+_CHATS_AT_ONCE = 500
+
+
+class RedisRemoval:
+    """Deletes instances and accounts."""
+
+    def __init__(
+        self, redis: Redis, *, echo_s: float, hold_s: float = 30.0, clock_us: Callable[[], int] | None = None
+    ) -> None:
+        """Keep what leaves for `hold_s`: so long a request that was admitted just before may still make a promise."""
+        self._redis = redis
+        self._echo_ms = round(echo_s * 1000)
+        self._hold_ms = round(hold_s * 1000)
+        self._clock_us = clock_us
+        self._leave = Script(redis, "tenants/leave")
+        self._leave_account = Script(redis, "tenants/leave_account")
+        self._expedite = Script(redis, "store/expedite")
+        self._bury = Script(redis, "tenants/bury")
+
+    async def delete_instance(self, instance: Instance, *, by: str = CLI) -> None:
+        """End an instance: its tokens are dead when this returns, and its pauses are on their way.
+
+        Raises:
+            InstanceNotFound: it is gone.
+        """
+        told = entry(by, "instance.delete", instance.id, instance.account_id, instance.name)
+        if await self._leave((), (self._now(), instance.id, told)) == b"gone":
+            raise InstanceNotFound
+        # Dying here is safe: `tidy` expedites whatever is leaving.
+        await self._expedite_one(instance.id)
+
+    async def delete_account(self, account: AccountFacts, *, by: str = CLI) -> None:
+        """End an account and its instances: all tokens are dead when this returns.
+
+        Raises:
+            AccountNotFound: it is gone.
+        """
+        told = entry(by, "account.delete", account.id, account.id, account.name)
+        if await self._leave_account((), (self._now(), account.id, told)) == b"gone":
+            raise AccountNotFound
+        await self._expedite_leaving()
+
+    async def tidy(self) -> int:
+        """Go on with every deletion under way; returns how many instances and accounts are still leaving."""
+        await self._expedite_leaving()
+        return int(await self._bury((), (self._now(), self._hold_ms)))
+
+    async def _expedite_leaving(self) -> None:
+        for instance_id in await command(self._redis, "SMEMBERS", keys.LEAVING):
+            await self._expedite_one(instance_id.decode())
+
+    async def _expedite_one(self, instance_id: str) -> None:
+        """Go through its chats in steps, each short; one that slips by in between is found by the next `tidy`."""
+        looked_at = step = _CHATS_AT_ONCE
+        passed = 0
+        while looked_at == step:
+            words = (self._now(), instance_id, self._echo_ms, passed, step)
+            looked_at = int(await self._expedite(("", keys.OWED, keys.QUEUE), words))
+            passed += looked_at
+
+    def _now(self) -> int | str:
+        return "" if self._clock_us is None else self._clock_us()

@@ -1,0 +1,49 @@
+"""evolution-go (whatsmeow behind HTTP): the instance's token is both its name and its key."""
+
+from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+
+
+class EvolutionGo(Adapter):
+    """`POST /message/presence` with the instance's token; an unknown instance is a 401, like any wrong key."""
+
+    kind = "evolution_go"
+    # A client that is down is started first, and the call sleeps 2 s for it (message_service.go).
+    capabilities = Capabilities(answer_s=3.0)
+    rules = (
+        Rule(500, Outcome.NOT_CONNECTED, "client disconnected"),
+        Rule(500, Outcome.NOT_CONNECTED, "no active session found"),
+        # The socket broke between its check and the sending (whatsmeow errors.go, ErrNotConnected).
+        Rule(500, Outcome.NOT_CONNECTED, "websocket not connected"),
+        Rule(500, Outcome.UNKNOWN_NUMBER, "invalid phone number"),
+        Rule(400, Outcome.UNKNOWN_NUMBER, "invalid number format"),
+    )
+
+    def presence(self, target: Target, chat: Chat, state: State) -> Call:
+        """Send the full JID and nothing but two states."""
+        return Call(
+            "/message/presence",
+            {
+                # Bare digits get a `+` and go nowhere, with a 200 all the same (issue #63).
+                "number": chat.jid,
+                # The word goes raw into the stanza: `recording` would be no chat state (message_service.go).
+                "state": "paused" if state is State.PAUSED else "composing",
+                "isAudio": state is State.RECORDING,
+            },
+            {"apikey": target.credential},
+        )
+
+    def probe(self, target: Target) -> Call:
+        """Ask for the client's socket and login."""
+        return Call("/instance/status", None, {"apikey": target.credential}, "GET")
+
+    def connection(self, reply: Reply) -> Connection:
+        """Read `data.Connected` and `data.LoggedIn`; a client that is down answers 400 (instance_service.go)."""
+        match reply.status, reply.at("data", "connected"), reply.at("data", "loggedin"):
+            case 200, True, True:
+                return Connection.CONNECTED
+            case 200, True, False:
+                return Connection.LOGGEDOUT
+            case (200, False, _) | (400, _, _):
+                return Connection.DISCONNECTED
+        return Connection.UNKNOWN

@@ -1,0 +1,59 @@
+"""GOWA, go-whatsapp-web-multidevice: no recording, and nothing shows until the account was set `available`."""
+
+from base64 import b64encode
+
+from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+
+
+class Gowa(Adapter):
+    """`POST /send/chat-presence` with HTTP Basic (a credential `user:password`); the session names the device."""
+
+    kind = "gowa"
+    # It has two actions and no medium (rest/send.go); it connects as `unavailable` (WHATSAPP_PRESENCE_ON_CONNECT);
+    # and every call looks the number up, for 10 s at the most (WHATSAPP_ACCOUNT_VALIDATION).
+    capabilities = Capabilities(recording=False, available_first=True, answer_s=10.0)
+    rules = (
+        # Its "not connected" is a 401 too; only this code tells it from a wrong password, which is plain text.
+        Rule(401, Outcome.NOT_CONNECTED, "authentication_error"),
+        Rule(404, Outcome.NOT_CONNECTED, "device_not_found"),
+        # A device without a client is a bare panic (utils/whatsapp.go, MustLogin).
+        Rule(500, Outcome.NOT_CONNECTED, "client is not initialized"),
+        Rule(400, Outcome.UNKNOWN_NUMBER, "invalid_jid"),
+        Rule(400, Outcome.UNKNOWN_NUMBER, "validation_error"),
+        # Said before the request is looked at, so nothing was done (middleware/device.go).
+        Rule(503, Outcome.UNAVAILABLE, "device_manager_unavailable"),
+    )
+
+    def presence(self, target: Target, chat: Chat, state: State) -> Call:
+        """Start or stop typing."""
+        action = "stop" if state is State.PAUSED else "start"
+        return Call("/send/chat-presence", {"phone": chat.jid, "action": action}, _headers(target))
+
+    def available(self, target: Target) -> Call:
+        """Mark the account available, as its own Chatwoot bridge does (commit a5d485e)."""
+        return Call("/send/presence", {"type": "available"}, _headers(target))
+
+    def probe(self, target: Target) -> Call:
+        """Ask for the device's socket and login."""
+        return Call("/app/status", None, _headers(target), "GET")
+
+    def connection(self, reply: Reply) -> Connection:
+        """Read `results.is_connected` and `results.is_logged_in`."""
+        if self.outcome(reply) is Outcome.NOT_CONNECTED:
+            return Connection.DISCONNECTED
+        match reply.at("results", "is_connected"), reply.at("results", "is_logged_in"):
+            case True, True:
+                return Connection.CONNECTED
+            case True, False:
+                return Connection.LOGGEDOUT
+            case False, _:
+                return Connection.DISCONNECTED
+        return Connection.UNKNOWN
+
+
+def _headers(target: Target) -> dict[str, str]:
+    """Both are optional on its side; the device's name is URL-decoded there (middleware/device.go)."""
+    device = {"X-Device-Id": target.session_path} if target.session else {}
+    basic = b64encode(target.credential.encode()).decode()
+    return device | ({"Authorization": f"Basic {basic}"} if target.credential else {})

@@ -1,0 +1,57 @@
+"""QuePasa: shows once and starts a timer of its own; the bot's token is both its name and its key."""
+
+from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State, Target
+from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+
+_TYPE = {State.TYPING: "text", State.RECORDING: "audio", State.PAUSED: "paused"}
+_SECOND_NET_MS = (MAX_DURATION_S + 5) * 1000
+"""Its own timer, only in case we never come back: longer than any promise of ours, so that it never ends one early."""
+
+_CONNECTION = {
+    "ready": Connection.CONNECTED,
+    "starting": Connection.CONNECTING,
+    "connecting": Connection.CONNECTING,
+    "restarting": Connection.CONNECTING,
+    "reconnecting": Connection.CONNECTING,
+    "connected": Connection.CONNECTING,
+    "fetching": Connection.CONNECTING,
+    "unverified": Connection.LOGGEDOUT,
+    "unprepared": Connection.DISCONNECTED,
+    "stopping": Connection.DISCONNECTED,
+    "stopped": Connection.DISCONNECTED,
+    "halting": Connection.DISCONNECTED,
+    "disconnected": Connection.DISCONNECTED,
+    "failed": Connection.DISCONNECTED,
+}
+"""Only a `Ready` server takes a presence (api_handlers+ChatPresenceController.go)."""
+
+
+class QuePasa(Adapter):
+    """`POST /chat/presence` with `X-QUEPASA-TOKEN`."""
+
+    kind = "quepasa"
+    capabilities = Capabilities(own_timer=True)
+    rules = (
+        # No bot has this token; fe89ad9 words it "server was not found" (ErrSessionNotFound, qp_whatsapp_session.go).
+        Rule(400, Outcome.NOT_CONNECTED, "session not found"),
+        Rule(400, Outcome.NOT_CONNECTED, "server was not found"),
+        # The socket broke between its check and the sending (whatsmeow errors.go, ErrNotConnected).
+        Rule(400, Outcome.NOT_CONNECTED, "websocket not connected"),
+        Rule(503, Outcome.NOT_CONNECTED, "not ready"),
+        Rule(400, Outcome.UNKNOWN_NUMBER, "invalid chatid"),
+    )
+
+    def presence(self, target: Target, chat: Chat, state: State) -> Call:
+        """Show until the second net, or pause at once."""
+        body = {"chatid": chat.jid, "type": _TYPE[state]}
+        # Without a duration it pauses at once (chat_presence_requests_controller.go).
+        duration = {} if state is State.PAUSED else {"duration": _SECOND_NET_MS}
+        return Call("/chat/presence", body | duration, {"X-QUEPASA-TOKEN": target.credential})
+
+    def probe(self, target: Target) -> Call:
+        """Ask for the bot's state."""
+        return Call("/health", None, {"X-QUEPASA-TOKEN": target.credential}, "GET")
+
+    def connection(self, reply: Reply) -> Connection:
+        """Read `state`; the HTTP status is 200 always (api_handlers+HealthController.go)."""
+        return _CONNECTION.get(str(reply.at("state")).lower(), Connection.UNKNOWN)

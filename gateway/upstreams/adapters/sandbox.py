@@ -1,0 +1,27 @@
+"""The sandbox's adapter: our own upstream, a phone in the browser (its server lives in `gateway.sandbox`)."""
+
+from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+
+
+class Sandbox(Adapter):
+    """`POST /instances/{instance}/presence` on `presence-gateway sandbox`."""
+
+    kind = "sandbox"
+    rules = (
+        Rule(400, Outcome.UNKNOWN_NUMBER, "unknown number"),
+        Rule(501, Outcome.UNSUPPORTED),
+        Rule(503, Outcome.NOT_CONNECTED, "not connected"),
+    )
+
+    def presence(self, target: Target, chat: Chat, state: State) -> Call:
+        """Tell the phone."""
+        return Call(f"/instances/{target.session_path}/presence", {"chat": chat.jid, "state": state.value})
+
+    def probe(self, target: Target) -> Call:
+        """Ask for the session."""
+        return Call(f"/instances/{target.session_path}", method="GET")
+
+    def connection(self, reply: Reply) -> Connection:
+        """Read `state`."""
+        return Connection(reply.at("state"))

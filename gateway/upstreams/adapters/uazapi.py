@@ -1,0 +1,35 @@
+"""uazapiGO: shows in the background and re-sends by itself until its own timer, or our pause, ends it."""
+
+from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State, Target
+from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+
+_PRESENCE = {State.TYPING: "composing", State.RECORDING: "recording", State.PAUSED: "paused"}
+_SECOND_NET_MS = (MAX_DURATION_S + 5) * 1000
+"""Its own timer, only in case we never come back: longer than any promise of ours, so that it never ends one early."""
+
+
+class Uazapi(Adapter):
+    """`POST /message/presence` with the instance's `token`."""
+
+    kind = "uazapi"
+    capabilities = Capabilities(own_timer=True)
+    rules = (
+        Rule(500, Outcome.NOT_CONNECTED, "no session"),
+        # The same text names a wrong presence, which we never send (uazapi-openapi-spec.yaml l.4038).
+        Rule(400, Outcome.UNKNOWN_NUMBER, "número inválido"),
+    )
+
+    def presence(self, target: Target, chat: Chat, state: State) -> Call:
+        """Show until the second net, or pause at once."""
+        body = {"number": chat.user if chat.is_phone else chat.jid, "presence": _PRESENCE[state]}
+        # Without a delay it would go on for five minutes (uazapi-openapi-spec.yaml l.4038).
+        delay = {} if state is State.PAUSED else {"delay": _SECOND_NET_MS}
+        return Call("/message/presence", body | delay, {"token": target.credential})
+
+    def probe(self, target: Target) -> Call:
+        """Ask for the instance."""
+        return Call("/instance/status", None, {"token": target.credential}, "GET")
+
+    def connection(self, reply: Reply) -> Connection:
+        """Read `instance.status`, whose words are ours (uazapi-openapi-spec.yaml, /instance/status)."""
+        return Connection(str(reply.at("instance", "status")).lower())

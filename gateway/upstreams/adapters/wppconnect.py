@@ -1,0 +1,48 @@
+"""WPPConnect-server: a path for each indicator, a chat as bare id and flags, and "not connected" is a 404."""
+
+from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+
+_CONNECTION = {True: Connection.CONNECTED, False: Connection.DISCONNECTED}
+
+
+class WppConnect(Adapter):
+    """`POST /api/{session}/typing` or `/recording` with the session's Bearer token."""
+
+    kind = "wppconnect"
+    rules = (
+        # Unknown sessions and inactive ones get the same 404 (middleware/statusConnection.ts).
+        Rule(404, Outcome.NOT_CONNECTED, '"disconnected"'),
+        # The session is connected, the number is not on WhatsApp: it looks on every call (statusConnection.ts).
+        Rule(400, Outcome.UNKNOWN_NUMBER, '"connected"'),
+    )
+
+    def presence(self, target: Target, chat: Chat, state: State) -> Call:
+        """Turn one indicator on, or whichever there is off."""
+        # One stop is enough: stopTyping and stopRecording are the same WPP.chat.markIsPaused (wppconnect
+        # sender.layer.ts). `duration` stays out: with it /recording blocks (deviceController.ts l.1778).
+        path = "recording" if state is State.RECORDING else "typing"
+        return Call(
+            f"/api/{target.session_path}/{path}",
+            {
+                "phone": chat.user,
+                "isGroup": chat.is_group,
+                "isLid": chat.server == "lid",
+                "value": state is not State.PAUSED,
+            },
+            {"Authorization": f"Bearer {target.credential}"},
+        )
+
+    def probe(self, target: Target) -> Call:
+        """Ask for the session."""
+        return Call(
+            f"/api/{target.session_path}/check-connection-session",
+            None,
+            {"Authorization": f"Bearer {target.credential}"},
+            "GET",
+        )
+
+    def connection(self, reply: Reply) -> Connection:
+        """Read `status`, a bool: the HTTP status is 200 always (seen live, 2.10.4)."""
+        status = reply.at("status")
+        return _CONNECTION[status] if isinstance(status, bool) else Connection.UNKNOWN

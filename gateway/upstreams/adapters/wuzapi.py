@@ -1,0 +1,46 @@
+"""wuzapi (whatsmeow behind HTTP): the user's token is both its name and its key, and "no session" is a 500."""
+
+from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+
+
+class Wuzapi(Adapter):
+    """`POST /chat/presence` with `token`; an unknown user is a 401, like any wrong token."""
+
+    kind = "wuzapi"
+    rules = (
+        Rule(500, Outcome.NOT_CONNECTED, "no session"),
+        # whatsmeow fails a chat state only when its socket is down (presence.go).
+        Rule(500, Outcome.NOT_CONNECTED, "failure sending chat presence"),
+        Rule(400, Outcome.UNKNOWN_NUMBER, "could not parse phone"),
+    )
+
+    def presence(self, target: Target, chat: Chat, state: State) -> Call:
+        """Send the phone without a plus, or another chat's JID."""
+        return Call(
+            "/chat/presence",
+            {
+                "Phone": chat.user if chat.is_phone else chat.jid,
+                "State": "paused" if state is State.PAUSED else "composing",
+                # Recording is composing with this medium; there is no such state (handlers.go l.2310).
+                "Media": "audio" if state is State.RECORDING else "",
+            },
+            {"token": target.credential},
+        )
+
+    def probe(self, target: Target) -> Call:
+        """Ask for the session's socket and login."""
+        return Call("/session/status", None, {"token": target.credential}, "GET")
+
+    def connection(self, reply: Reply) -> Connection:
+        """Read `data`; `Connected`/`LoggedIn` of older builds are `connected`/`loggedIn` now (handlers.go)."""
+        if self.outcome(reply) is Outcome.NOT_CONNECTED:
+            return Connection.DISCONNECTED
+        match reply.at("data", "connected"), reply.at("data", "loggedin"):
+            case True, True:
+                return Connection.CONNECTED
+            case True, False:
+                return Connection.LOGGEDOUT
+            case False, _:
+                return Connection.DISCONNECTED
+        return Connection.UNKNOWN

@@ -1,0 +1,47 @@
+"""wwebjs-api and its ancestor chrishubert/whatsapp-api: three paths, and one 404 whose text alone says what failed."""
+
+from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+
+_PATH = {State.TYPING: "sendStateTyping", State.RECORDING: "sendStateRecording", State.PAUSED: "clearState"}
+_CONNECTION = {
+    "session_connected": Connection.CONNECTED,
+    "session_not_connected": Connection.DISCONNECTED,
+    "session_not_found": Connection.DISCONNECTED,
+    "session closed": Connection.DISCONNECTED,
+    "browser tab closed": Connection.DISCONNECTED,
+}
+
+
+class WwebJs(Adapter):
+    """`POST /chat/{method}/{session}` with `x-api-key`; a wrong one is a 403."""
+
+    # The older one answers {"success": true, "sendStateTyping": true}: we look for no key but read any object.
+    kind = "wwebjs"
+    rules = (
+        # A 404 has five texts: four of the connection, one of the number (seen live).
+        Rule(404, Outcome.NOT_CONNECTED, "session_not_found"),
+        Rule(404, Outcome.NOT_CONNECTED, "session_not_connected"),
+        Rule(404, Outcome.NOT_CONNECTED, "browser tab closed"),
+        Rule(404, Outcome.NOT_CONNECTED, "session closed"),
+        Rule(404, Outcome.UNKNOWN_NUMBER, "chat not found"),
+        # Its store is not loaded yet (seen live). The chat is fetched before anything is sent (chatController.js), so
+        # surely nothing was shown and trying again is safe.
+        Rule(500, Outcome.UNAVAILABLE, "reading 'getchat'"),
+    )
+
+    def presence(self, target: Target, chat: Chat, state: State) -> Call:
+        """Call the method of whatsapp-web.js that shows the state."""
+        return Call(
+            f"/chat/{_PATH[state]}/{target.session_path}",
+            {"chatId": f"{chat.user}@c.us" if chat.is_phone else chat.jid},
+            {"x-api-key": target.credential},
+        )
+
+    def probe(self, target: Target) -> Call:
+        """Ask for the session."""
+        return Call(f"/session/status/{target.session_path}", None, {"x-api-key": target.credential}, "GET")
+
+    def connection(self, reply: Reply) -> Connection:
+        """Read `message`: the HTTP status is 200 even for an unknown session (seen live)."""
+        return _CONNECTION.get(str(reply.at("message")).lower(), Connection.UNKNOWN)
