@@ -44,6 +44,7 @@ class Http(Struct, frozen=True):
     keepalive_timeout_s: Seconds = 20.0
     max_head_bytes: Positive = 8190
     max_in_flight: Positive = 512
+    max_in_flight_per_account: Positive = 128
     max_connections: Positive = 4096
     max_connections_per_address: Count = 0
     drain_delay_s: Annotated[float, Meta(ge=0)] = 0.0

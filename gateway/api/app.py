@@ -22,13 +22,18 @@ def create_app(house: House) -> web.Application:
         trusted_proxies=http.trusted_proxies,
         failures_per_minute=house.settings.limits.failures_per_minute,
     )
-    presence = PresenceRoutes(house.presence, body_timeout_s=http.body_timeout_s, max_in_flight=http.max_in_flight)
+    presence = PresenceRoutes(
+        house.presence,
+        body_timeout_s=http.body_timeout_s,
+        max_in_flight=http.max_in_flight,
+        max_in_flight_per_account=http.max_in_flight_per_account,
+    )
     indicators = IndicatorRoutes(house.showing)
     instances = InstanceRoutes(house, body_timeout_s=http.body_timeout_s)
 
     app = web.Application(middlewares=[observe], client_max_size=http.max_body_bytes)
     app.router.add_get("/health", probes.health)
-    app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_instance(presence.send, opener=presence.open))
+    app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_instance(presence.send))
     app.router.add_get("/api/chat/presence/{instance:[^/]+}", gate.for_instance(indicators.showing), allow_head=False)
     app.router.add_post("/api/instance/new", gate.for_account(instances.create, limit_class="creation"))
     app.router.add_get("/api/instance/list", gate.for_token(instances.list_instances), allow_head=False)

@@ -8,7 +8,7 @@ from gateway.presence.model import Quota
 
 
 @dataclass(slots=True)
-class Notes:
+class RequestContext:
     """One request's; whoever finds something out writes it down here.
 
     Attributes:
@@ -26,4 +26,4 @@ class Notes:
     fields: dict[str, object] = field(default_factory=dict)
 
 
-NOTES: web.RequestKey[Notes] = web.RequestKey("notes", Notes)
+CONTEXT: web.RequestKey[RequestContext] = web.RequestKey("notes", RequestContext)

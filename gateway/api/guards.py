@@ -7,14 +7,13 @@ an account's, and `for_instance_of_account` such a one and the `Instance`.
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from aiohttp import web
 
-from gateway.api.context import NOTES
-from gateway.api.opening import Opener, Opening
+from gateway.api.context import CONTEXT
+from gateway.api.known_callers import KnownCallers
 from gateway.presence.errors import (
     GatewayError,
     InstanceNotFound,
@@ -42,8 +41,6 @@ class Caller(NamedTuple):
     principal: Principal
     quota: Quota
     store_is_down: bool = False
-    opening: Opening | None = None
-    """Their command, where it was read before they were admitted."""
 
 
 CallerHandler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
@@ -67,27 +64,14 @@ class Gate:
         self._admission = admission
         self._directory = directory
         self._trusted_proxies = trusted_proxies
-        self._known = _Memory()
+        self._known = KnownCallers()
         self._malformed = _Failures(failures_per_minute)
 
-    def for_instance(self, handler: InstanceHandler, *, opener: Opener | None = None) -> "Handler":
-        """Guard a route whose path names an instance that the caller must own.
-
-        Args:
-            handler: what follows.
-            opener: reads a command ahead, so that its promise travels with the admission of a caller we know.
-        """
+    def for_instance(self, handler: InstanceHandler) -> "Handler":
+        """Guard a route whose path names an instance that the caller must own."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            token_hash, name = self._token_hash(request), _name(request)
-            # A refusal that is remembered costs no reading ahead.
-            known = None if self._admission.remembers(token_hash) else self._known.get(token_hash, name)
-            opening = opener(request, known.instance) if opener and known else None
-            if known is None or opening is None:
-                caller, instance = await self._enter(request, token_hash, name)
-                return await handler(request, caller, instance)
-            with opening:
-                caller, instance = await self._enter_with(request, token_hash, name, known, opening)
+            caller, instance = await self._enter(request, self._token_hash(request), _name(request))
             return await handler(request, caller, instance)
 
         return guarded
@@ -139,33 +123,6 @@ class Gate:
         self._known.remember(token_hash, name, admission, instance)
         return _caller(admission), instance
 
-    async def _enter_with(
-        self, request: web.Request, token_hash: str, name: str, known: "_Known", opening: Opening
-    ) -> tuple[Caller, Instance]:
-        """Admit a caller together with their command's promise."""
-        begun, version = opening.begun, known.admission.instance_version
-        try:
-            admission = await self._admission.admit(
-                token_hash, instance_name=name, address=self.address(request), ask=begun.ask, version=version
-            )
-            self._note(request, admission)
-            begun.reply = admission.promised
-            instance = known.instance if begun.reply is not None else await self._instance(admission)
-        except StoreUnavailable:
-            opening.take_back()
-            return self._enter_from_memory(request, token_hash, name)
-        except GatewayError:
-            # Asked twice, since the first reply was lost, Redis may have refused the second time only.
-            opening.take_back()
-            self._known.forget(token_hash, name)
-            raise
-        self._known.remember(token_hash, name, admission, instance)
-        if instance is known.instance:
-            return _caller(admission, opening=opening), instance
-        # It has moved, or another has its name by now: the command is read again for it.
-        opening.take_back()
-        return _caller(admission), instance
-
     def _enter_from_memory(self, request: web.Request, token_hash: str, name: str) -> tuple[Caller, Instance]:
         known = self._known.recall(token_hash, name)
         if known is None:
@@ -174,7 +131,7 @@ class Gate:
         return _caller(known.admission, store_is_down=True), known.instance
 
     def _token_hash(self, request: web.Request) -> str:
-        token, notes = token_of(request), request[NOTES]
+        token, notes = token_of(request), request[CONTEXT]
         if token is None:
             notes.auth_result = "missing"
             raise MissingToken
@@ -188,7 +145,7 @@ class Gate:
 
     def _note(self, request: web.Request, admission: Admission, *, account_only: bool = False) -> None:
         """Leave what the answer's headers and the log line need; 401 goes before 429 (contract section 3)."""
-        notes = request[NOTES]
+        notes = request[CONTEXT]
         notes.auth_result, notes.quota, notes.account = "ok", admission.quota, admission.principal.account_id
         if account_only and admission.principal.kind != "account":
             raise InvalidAccountToken
@@ -235,14 +192,8 @@ def _name(request: web.Request) -> str:
     return name if NAME.fullmatch(name) else ""
 
 
-def _caller(admission: Admission, *, store_is_down: bool = False, opening: Opening | None = None) -> Caller:
-    return Caller(admission.principal, admission.quota, store_is_down, opening)
-
-
-class _Known(NamedTuple):
-    admission: Admission
-    instance: Instance
-    until_s: float
+def _caller(admission: Admission, *, store_is_down: bool = False) -> Caller:
+    return Caller(admission.principal, admission.quota, store_is_down)
 
 
 class _Failures:
@@ -262,40 +213,6 @@ class _Failures:
         self._of[address] = self._of.get(address, 0) + 1
         if self._of[address] > self._per_minute:
             raise Guessing(retry_after_s=60)
-
-
-class _Memory:
-    """Callers that Redis admitted a moment ago, so that a `pause` still gets through while Redis is away."""
-
-    _SECONDS = 60.0
-    _MOST = 10_000
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
-
-    def remember(self, token_hash: str, name: str, admission: Admission, instance: Instance) -> None:
-        self._known[token_hash, name] = _Known(admission, instance, time.monotonic() + self._SECONDS)
-        self._known.move_to_end((token_hash, name))
-        if len(self._known) > self._MOST:
-            self._known.popitem(last=False)
-
-    def get(self, token_hash: str, name: str) -> _Known | None:
-        """Return the caller as they were last admitted, however long ago."""
-        return self._known.get((token_hash, name))
-
-    def forget(self, token_hash: str, name: str) -> None:
-        """Vouch for this caller no longer: they were refused."""
-        self._known.pop((token_hash, name), None)
-
-    def recall(self, token_hash: str, name: str) -> _Known | None:
-        """Return the caller, one request poorer; None once their remembered quota is spent."""
-        known = self._known.get((token_hash, name))
-        if known is None or known.until_s < time.monotonic() or known.admission.quota.remaining < 1:
-            return None
-        quota = known.admission.quota._replace(remaining=known.admission.quota.remaining - 1)
-        known = known._replace(admission=known.admission._replace(quota=quota))
-        self._known[token_hash, name] = known
-        return known
 
 
 __all__ = ["NAME", "Caller", "Gate", "Guessing", "Handler", "token_of"]

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.api.context import NOTES, Notes
+from gateway.api.context import CONTEXT, RequestContext
 from gateway.presence import ids
 from gateway.presence.errors import GatewayError
 from gateway.process import envelope
@@ -31,7 +31,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every request in the envelope, and leave one line and a few counts behind."""
     began = time.perf_counter()
     given = request.headers.get("X-Request-Id", "")
-    notes = request[NOTES] = Notes(given if _SANE_ID.fullmatch(given) else ids.fresh())
+    notes = request[CONTEXT] = RequestContext(given if _SANE_ID.fullmatch(given) else ids.fresh())
     method, route = _method(request), _route(request)
     with trace.arrived(request.headers.get(trace.HEADER, ""), f"{method} {route}", "server") as span:
         response = await _answer(request, handler, notes)
@@ -49,7 +49,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-async def _answer(request: web.Request, handler: Handler, notes: Notes) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler, notes: RequestContext) -> web.StreamResponse:
     try:
         return await handler(request)
     except GatewayError as error:
@@ -65,7 +65,7 @@ async def _answer(request: web.Request, handler: Handler, notes: Notes) -> web.S
         return envelope.refusal(GatewayError())
 
 
-def _record(notes: Notes, method: str, route: str, status: int, seconds: float) -> None:
+def _record(notes: RequestContext, method: str, route: str, status: int, seconds: float) -> None:
     HTTP_REQUESTS.labels(method, route, status).inc()
     HTTP_DURATION.labels(route).observe(seconds)
     auth = notes.auth_result

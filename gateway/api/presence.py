@@ -4,12 +4,12 @@ from aiohttp import web
 
 from gateway.api import bodies
 from gateway.api.bodies import PresenceCommand
-from gateway.api.context import NOTES
+from gateway.api.concurrency import ConcurrencyLimit
+from gateway.api.context import CONTEXT
 from gateway.api.guards import Caller
-from gateway.api.opening import Opening, Places
-from gateway.presence.errors import GatewayError, Overloaded, StoreUnavailable
+from gateway.presence.errors import GatewayError, StoreUnavailable
 from gateway.presence.model import Instance, State
-from gateway.presence.service import Begun, Presence
+from gateway.presence.service import Presence
 from gateway.process import envelope
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label
@@ -19,79 +19,61 @@ from gateway.telemetry.metrics import COMMANDS, LOST_LEASES
 class PresenceRoutes:
     """Reads the body, asks the domain, words the answer."""
 
-    def __init__(self, presence: Presence, *, body_timeout_s: float, max_in_flight: int) -> None:
+    def __init__(
+        self, presence: Presence, *, body_timeout_s: float, max_in_flight: int, max_in_flight_per_account: int
+    ) -> None:
         """Bound the body's arrival in time, and how many commands are under way; its size is the server's business."""
         self._presence = presence
         self._body_timeout_s = body_timeout_s
-        self._places = Places(max_in_flight)
-
-    def open(self, request: web.Request, instance: Instance) -> Opening | None:
-        """Read a command that came whole with its head, as most do; what is wrong with another is told in its turn."""
-        if self._places.are_promised:
-            return None
-        try:
-            body = bodies.at_hand(request)
-            command = None if body is None else bodies.presence(body)
-        except GatewayError:
-            return None
-        if command is None:
-            return None
-        begun = self._presence.begin(instance, command.chat, command.state, command.duration_s, trace=_traceparent())
-        return None if begun is None else Opening(command, begun, self._presence, self._places)
+        self._commands = ConcurrencyLimit(max_in_flight, max_in_flight_per_account)
+        # A Redis that hangs holds commands up: it must not keep out a pause that needs no Redis.
+        self._bare_pauses = ConcurrencyLimit(max_in_flight, max_in_flight_per_account)
 
     async def send(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:
         """Show, or end, an indicator on a chat (contract section 4)."""
-        opening = caller.opening
-        command = opening.command if opening else bodies.presence(await bodies.read(request, self._body_timeout_s))
-        request[NOTES].fields.update(
+        command = bodies.presence(await bodies.read(request, self._body_timeout_s))
+        request[CONTEXT].fields.update(
             instance=instance.id,
             chat=chat_label(command.chat.jid),
             state=command.state.value,
             duration_s=command.duration_s,
         )
         try:
-            await self._admit(caller, instance, command)
+            outcome = await self._obey(caller, instance, command)
         except GatewayError as error:
             COMMANDS.labels(command.state, type(error).__name__).inc()
             raise
+        COMMANDS.labels(command.state, outcome).inc()
         return envelope.success(_answer(command))
 
-    async def _admit(self, caller: Caller, instance: Instance, command: PresenceCommand) -> None:
-        """Refuse at once what would only queue up: those already under way are promised their time."""
-        # For one whose promise came along a place was kept. A pause that needs no Redis does not wait for those who do.
-        is_full = self._places.are_taken if caller.store_is_down else self._places.are_promised
-        if is_full and caller.opening is None:
-            raise Overloaded
-        with self._places:
-            if caller.store_is_down:
-                await self._obey_without_store(instance, command)
-            else:
-                await self._obey(instance, command, caller.opening.begun if caller.opening else None)
-
-    async def _obey(self, instance: Instance, command: PresenceCommand, begun: Begun | None) -> None:
-        try:
-            shown = await self._presence.show(
-                instance,
-                command.chat,
-                command.state,
-                command.duration_s,
-                asked=command.asked,
-                trace=_traceparent(),
-                begun=begun,
-            )
-        except StoreUnavailable:
-            await self._obey_without_store(instance, command)
-            return
+    async def _obey(self, caller: Caller, instance: Instance, command: PresenceCommand) -> str:
+        """Promise, send and settle; says what became of it, for the metrics."""
+        if caller.store_is_down:
+            return await self._pause_without_store(instance, command)
+        # Refused at once is what would only queue up: those already under way are promised their time.
+        with self._commands.place(instance.account_id):
+            try:
+                shown = await self._presence.show(
+                    instance,
+                    command.chat,
+                    command.state,
+                    command.duration_s,
+                    asked=command.asked,
+                    trace=_traceparent(),
+                )
+            except StoreUnavailable:
+                return await self._pause_without_store(instance, command)
         if shown.lost_lease:
             LOST_LEASES.inc()
-        COMMANDS.labels(command.state, shown.outcome).inc()
+        return shown.outcome
 
-    async def _obey_without_store(self, instance: Instance, command: PresenceCommand) -> None:
+    async def _pause_without_store(self, instance: Instance, command: PresenceCommand) -> str:
         """Without Redis no promise can be made: an indicator is refused, a pause is always safe."""
         if command.state is not State.PAUSED:
             raise StoreUnavailable
-        await self._presence.pause_unpromised(instance, command.chat)
-        COMMANDS.labels(command.state, "unpromised").inc()
+        with self._bare_pauses.place(instance.account_id):
+            await self._presence.pause_unpromised(instance, command.chat)
+        return "unpromised"
 
 
 def _traceparent() -> str:

@@ -1,7 +1,7 @@
 """What the domain needs of the world, as Protocols whose docstrings state the promises."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
 
@@ -40,16 +40,6 @@ class Busy(NamedTuple):
 
     ticket: str
     lease_ms: int
-
-
-class Ask(NamedTuple):
-    """A promise to be made in the same step as something else; the store alone reads `words`, and the reply."""
-
-    key: ChatKey
-    op: State
-    owner: str
-    deadline_s: float
-    words: tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +131,6 @@ class Indicators(Protocol):
         from now, no later than that and one lease. Calling again with the same `owner` is safe. A negative `ticket`
         is a command that arrived so many microseconds ago.
         """
-        ...
-
-    def ask(self, key: ChatKey, op: State, duration_ms: int, *, owner: str, trace: str) -> Ask | None:
-        """Word a promise that another step of the store makes along with its own; None where it must be made alone.
-
-        Nothing has happened when it returns.
-        """
-        ...
-
-    def read(self, ask: Ask, reply: Any) -> Grant | Busy | Overtaken | None:
-        """Read what became of such a promise; None where it was not made, and must be made alone."""
         ...
 
     async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:

@@ -10,10 +10,9 @@ goes through it line by line.
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from functools import partial
+from typing import Literal, NamedTuple
 
 from gateway.presence import ids
 from gateway.presence.errors import (
@@ -30,7 +29,6 @@ from gateway.presence.errors import (
 )
 from gateway.presence.model import Chat, Instance, Outcome, State
 from gateway.presence.ports import (
-    Ask,
     Busy,
     ChatKey,
     Claim,
@@ -45,6 +43,7 @@ from gateway.presence.ports import (
     Upstreams,
 )
 from gateway.presence.replay import Promises
+from gateway.presence.retries import Retries
 
 BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 """Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""
@@ -54,20 +53,6 @@ _LEAST_TO_CALL_S = 0.5
 
 _WAIT_S = (0.005, 0.01, 0.02, 0.04, 0.05)
 """Waits between two looks at a lease that is taken; a healthy call gives it back within milliseconds."""
-
-_AGAIN_S = 0.1
-"""Between two tries of a step that Redis did not take."""
-
-_WAKE_PATIENCE_S = 10.0
-"""For how long a wake-up insists; whatever it leaves undone then, the sweeper finds."""
-
-_COMMAND_PATIENCE_S = 120.0
-"""For how long a command's record is put right after its caller was answered."""
-
-_MOST_UNSETTLED = 10_000
-_AT_ONCE = 32
-
-T = TypeVar("T")
 
 
 class Shown(NamedTuple):
@@ -89,15 +74,6 @@ class Woken(NamedTuple):
     late_ms: int | None = None
     lost_lease: bool = False
     trace: str = ""
-
-
-@dataclass(slots=True)
-class Begun:
-    """A command whose promise travels with its admission; `reply` is what came back of it."""
-
-    ask: Ask
-    duration_ms: int
-    reply: Any = None
 
 
 class Presence:
@@ -126,24 +102,7 @@ class Presence:
         self._jitter = jitter
         self._promises = promises
         self._taker: str | None = None
-        self._unsettled: deque[_Unsettled] = deque()
-        self._settling: asyncio.Task[None] | None = None
-
-    def begin(self, instance: Instance, chat: Chat, state: State, duration_s: int, *, trace: str = "") -> Begun | None:
-        """Word a command's promise, to be made in the same step as its admission; None where it cannot be now.
-
-        Whoever sent it, and does not `show` it then, has to `take_back`.
-        """
-        key, duration_ms = ChatKey(instance.id, chat), duration_s * 1000
-        ask = self._indicators.ask(key, state, duration_ms, owner=ids.fresh(), trace=trace)
-        return None if ask is None else Begun(ask, duration_ms)
-
-    def take_back(self, begun: Begun) -> None:
-        """Undo a promise that may have been made, or be made yet, of which the caller hears that nothing is owed."""
-        if len(self._unsettled) >= _MOST_UNSETTLED:
-            return  # every command of an outage comes here; what was told before it is not dropped for that
-        grant = Grant(begun.ask.key, begun.ask.owner, begun.ask.op, 0.0)
-        self._settle_later(lambda: self._withdraw(grant, begun.duration_ms))
+        self._retries = Retries(monotonic=monotonic, sleep=sleep)
 
     async def show(
         self,
@@ -154,7 +113,6 @@ class Presence:
         *,
         asked: str = "",
         trace: str = "",
-        begun: Begun | None = None,
     ) -> Shown:
         """Obey a caller's command; returns as soon as the upstream has answered.
 
@@ -165,12 +123,11 @@ class Presence:
             duration_s: until the automatic pause, 0 for none.
             asked: the state as the caller wrote it, for messages.
             trace: a W3C `traceparent` to carry along, or ''.
-            begun: this command's promise, where it travelled with its admission.
 
         Raises:
             GatewayError: as contract section 4 lists; nothing is owed then, except after `UpstreamSilent`.
         """
-        grant = await self._promise(ChatKey(instance.id, chat), state, duration_s * 1000, trace, begun)
+        grant = await self._promise(ChatKey(instance.id, chat), state, duration_s * 1000, trace)
         if isinstance(grant, Overtaken):
             return Shown("overtaken")
         told = await self._tell(instance, grant)
@@ -191,7 +148,7 @@ class Presence:
             raise _error(outcome, State.PAUSED.value)
         # The record does not know, and would show its indicator again: it is told once Redis is back.
         key, paused_s = ChatKey(instance.id, chat), self._monotonic()
-        self._settle_later(lambda: self._record_pause(key, paused_s))
+        self._retries.until_done(lambda: self._record_pause(key, paused_s))
 
     async def claim(self, key: ChatKey, generation: str) -> Claim | None:
         """Claim one wake-up, of a worker that is handed them one at a time; None where there is nothing to do.
@@ -201,7 +158,7 @@ class Presence:
         """
         owner = ids.fresh()
         while True:
-            claim = await self._insist(lambda: self._indicators.claim(key, generation, owner=owner))
+            claim = await self._retries.insist(lambda: self._indicators.claim(key, generation, owner=owner))
             if not isinstance(claim, Early):
                 return claim
             await self._sleep(min(claim.wait_ms / 1000, 1.0))
@@ -234,34 +191,24 @@ class Presence:
 
     async def drain(self) -> None:
         """Wait for records that could not be settled at once because Redis was away."""
-        while self._settling is not None:
-            await asyncio.wait({self._settling})
+        await self._retries.drain()
 
-    async def _promise(
-        self, key: ChatKey, op: State, duration_ms: int, trace: str, begun: Begun | None
-    ) -> Grant | Overtaken:
+    async def _promise(self, key: ChatKey, op: State, duration_ms: int, trace: str) -> Grant | Overtaken:
         """Promise before acting, and wait while another call to this chat is under way."""
-        owner, ticket, looks = begun.ask.owner if begun else ids.fresh(), None, 0
-        answer = self._indicators.read(begun.ask, begun.reply) if begun else None
+        owner, ticket, looks = ids.fresh(), None, 0
         while True:
-            if answer is None:
-                answer = await self._promise_alone(key, op, duration_ms, owner, ticket, trace)
+            try:
+                answer = await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
+            except StoreUnavailable:
+                # It may have been made, or be made yet, and our caller hears that nothing is owed: roll it back, or
+                # it would cut short what the chat shows.
+                self._retries.until_done(partial(self._roll_back, Grant(key, owner, op, 0.0), duration_ms))
+                raise
             if not isinstance(answer, Busy):
                 return answer
             ticket = answer.ticket
             await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
-            looks, answer = looks + 1, None
-
-    async def _promise_alone(
-        self, key: ChatKey, op: State, duration_ms: int, owner: str, ticket: str | None, trace: str
-    ) -> Grant | Busy | Overtaken:
-        try:
-            return await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
-        except StoreUnavailable:
-            # It may have been made, or be made yet, and our caller hears that nothing is owed: take it back, or
-            # it would cut short what the chat shows.
-            self._settle_later(lambda: self._withdraw(Grant(key, owner, op, 0.0), duration_ms))
-            raise
+            looks += 1
 
     async def _tell(self, instance: Instance, grant: Grant) -> "_Told":
         """Call the upstream within the lease, or not at all."""
@@ -293,10 +240,10 @@ class Presence:
         except StoreUnavailable:
             # The upstream has acted and the provisional pause is on disk, so the caller's answer stands;
             # the exact time is recorded as soon as Redis is back.
-            self._settle_later(settle)
+            self._retries.until_done(settle)
             return Settled(lost_lease=False, late_ms=None)
 
-    async def _withdraw(self, grant: Grant, duration_ms: int) -> None:
+    async def _roll_back(self, grant: Grant, duration_ms: int) -> None:
         await self._indicators.settle_command(grant, _NOBODY, duration_ms)
 
     async def _record_pause(self, key: ChatKey, paused_s: float) -> None:
@@ -310,38 +257,10 @@ class Presence:
             # It may have shown again since Redis is back, so this ends in a pause of its own.
             await self._indicators.settle_command(granted, _NOBODY._replace(result="unknown"), 0)
 
-    def _settle_later(self, step: Callable[[], Awaitable[object]]) -> None:
-        """Take a step again until Redis takes it: one task for all of them, so that an outage costs no more."""
-        if len(self._unsettled) >= _MOST_UNSETTLED:
-            self._unsettled.popleft()
-        self._unsettled.append(_Unsettled(step, self._monotonic() + _COMMAND_PATIENCE_S))
-        if self._settling is None:
-            self._settling = asyncio.create_task(self._settle_all())
-
-    async def _settle_all(self) -> None:
-        while self._unsettled:
-            await self._sleep(_AGAIN_S)
-            some = [self._unsettled.popleft() for _ in range(min(_AT_ONCE, len(self._unsettled)))]
-            answers = await asyncio.gather(*(item.step() for item in some), return_exceptions=True)
-            again = [item for item, answer in zip(some, answers, strict=True) if isinstance(answer, StoreUnavailable)]
-            self._unsettled.extendleft(item for item in reversed(again) if item.until_s > self._monotonic())
-        self._settling = None
-
-    async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Take a wake-up's step again while Redis is away: given up, it would hold its chat for a whole lease."""
-        give_up_s = self._monotonic() + _WAKE_PATIENCE_S
-        while True:
-            try:
-                return await step()
-            except StoreUnavailable:
-                if self._monotonic() > give_up_s:
-                    raise
-            await self._sleep(_AGAIN_S)
-
     async def _settle_wake(self, claim: Claim, told: "_Told") -> Woken:
         is_pause = claim.grant.op is State.PAUSED
         retry_ms = self._retry_ms(claim, told.outcome) if is_pause else None
-        settled = await self._insist(
+        settled = await self._retries.insist(
             lambda: self._indicators.settle_wake(claim.grant, told.report(self._monotonic()), retry_ms=retry_ms)
         )
         return Woken(
@@ -361,14 +280,6 @@ class Presence:
         is_down = outcome in {Outcome.NOT_CONNECTED, Outcome.NOT_READY}
         step = -1 if is_down else min(claim.tries, len(BACK_OFF_S) - 1)
         return _ms(BACK_OFF_S[step] * self._jitter())
-
-
-@dataclass(frozen=True, slots=True)
-class _Unsettled:
-    """A step that Redis has not taken yet."""
-
-    step: Callable[[], Awaitable[object]]
-    until_s: float
 
 
 class _Told(NamedTuple):

@@ -6,8 +6,9 @@ from typing import Any
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import Ask, Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.presence.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.store import keys
+from gateway.store.clock import RedisClock
 from gateway.store.redis import Executor, Script, command
 
 _OVERDUE_MS = 2000
@@ -51,7 +52,7 @@ class RedisIndicators:
         self._lease_ms = round(lease_s * 1000)
         self._echo_ms = round(echo_s * 1000)
         self._patience_us = round(patience_s * 1_000_000)
-        self._ahead_us: int | None = None  # Redis' clock minus ours, at the most
+        self._clock = RedisClock()
         self._monotonic = monotonic
         self._clock_us = clock_us
 
@@ -60,44 +61,23 @@ class RedisIndicators:
     ) -> Grant | Busy | Overtaken:
         """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
         for _ in range(_ASK_AT_MOST):
-            if self._ahead_us is None:
+            if not self._clock.is_known:
                 await self.server()
-            ask = self._ask(key, op, duration_ms, owner, ticket or "0", trace)
-            answer = self.read(
-                ask, await self._promise(keys.of_chat(key.instance_id, key.chat.jid), (self._now(), *ask.words))
-            )
-            if answer is not None:
-                return answer
+            asked_us = self._monotonic_us()
+            # When nobody waits any more for what is asked now, on Redis' clock; never too early.
+            ends_us = self._clock.at_most_us(asked_us) + self._patience_us
+            words = (owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us)
+            verdict, *rest = await self._promise(keys.of_chat(key.instance_id, key.chat.jid), (self._now(), *words))
+            if verdict == b"go":
+                # The lease surely ends then: it is counted from before the request.
+                deadline_s = asked_us / 1_000_000 + self._lease_ms / 1000
+                return _granted(Grant(key, owner, op, deadline_s), rest)
+            if verdict == b"busy":
+                return Busy(rest[0].decode(), rest[1])
+            if verdict == b"overtaken":
+                return Overtaken()
+            self._clock.doubt()  # it says that nobody waits any more, and we do
         raise StoreUnavailable
-
-    def ask(self, key: ChatKey, op: State, duration_ms: int, *, owner: str, trace: str) -> Ask | None:
-        """Word a promise that travels with something else (see `ports.Indicators.ask`)."""
-        return None if self._ahead_us is None else self._ask(key, op, duration_ms, owner, "0", trace)
-
-    def read(self, ask: Ask, reply: Any) -> Grant | Busy | Overtaken | None:
-        """Read the reply to it (see `ports.Indicators.read`)."""
-        if reply is None:
-            return None
-        verdict, *rest = reply
-        if verdict == b"go":
-            ticket, told_ms_ago, promised_ms = rest
-            told = told_ms_ago if told_ms_ago >= 0 else None
-            return Grant(ask.key, ask.owner, ask.op, ask.deadline_s, told, ticket.decode(), promised_ms)
-        if verdict == b"busy":
-            return Busy(rest[0].decode(), rest[1])
-        if verdict == b"overtaken":
-            return Overtaken()
-        self._ahead_us = None  # we still wait, so its clock was set, or it is slow: look at the clock again
-        return None
-
-    def _ask(self, key: ChatKey, op: State, duration_ms: int, owner: str, ticket: str, trace: str) -> Ask:
-        assert self._ahead_us is not None
-        now_us = self._monotonic_us()
-        # When nobody waits any more for what is asked now, on Redis' clock; never too early.
-        ends_us = now_us + self._ahead_us + self._patience_us
-        words = (owner, ticket, op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us)
-        # When the lease surely ends: counted from before the request, so never too late.
-        return Ask(key, op, owner, now_us / 1_000_000 + self._lease_ms / 1000, words)
 
     def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Coroutine[Any, Any, Settled]:
         """Record what became of a command's call (see `ports.Indicators.settle_command`)."""
@@ -137,10 +117,7 @@ class RedisIndicators:
         if told["role"] != "master" or told.get("min_slaves_good_slaves") == "0":
             raise StoreUnavailable  # it takes no writes, and what it knows may be lost
         redis_us = int(self._now() or told["server_time_usec"])
-        # Read between our asking and now. A slow answer says little: what an earlier one said holds until contradicted.
-        least, most = redis_us - self._monotonic_us(), redis_us - asked_us
-        if self._ahead_us is None or not least <= self._ahead_us <= most:
-            self._ahead_us = most
+        self._clock.looked_at(redis_us, asked_us=asked_us, answered_us=self._monotonic_us())
         return told["run_id"]
 
     async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
@@ -210,6 +187,13 @@ class RedisIndicators:
 def _info(told: bytes) -> dict[str, str]:
     lines = (line.partition(":") for line in told.decode().splitlines())
     return {name: value for name, _, value in lines}
+
+
+def _granted(grant: Grant, told: Sequence[Any]) -> Grant:
+    ticket, told_ms_ago, promised_ms = told
+    return grant._replace(
+        told_ms_ago=told_ms_ago if told_ms_ago >= 0 else None, ticket=ticket.decode(), promised_ms=promised_ms
+    )
 
 
 def _claimed(key: ChatKey, owner: str, deadline_s: float, told: Sequence[Any]) -> Claim:

@@ -1,15 +1,11 @@
-"""Admission in one round trip: token to principal, the sliding-log limit, and the instance that is meant.
-
-A command whose instance this process knows already brings its promise along, in the same round trip.
-"""
+"""Admission in one round trip: token to principal, the sliding-log limit, and the instance that is meant."""
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.presence.errors import InvalidToken, RateLimited
 from gateway.presence.model import Principal, Quota
-from gateway.presence.ports import Ask
 from gateway.store import keys
 from gateway.store.redis import Executor, Script
 from gateway.tenants.refusals import Refusals
@@ -31,8 +27,6 @@ class Admission(NamedTuple):
     is_limited: bool
     instance_id: str
     instance_version: str
-    promised: Any = None
-    """The reply to a promise that travelled along, None where it was not made."""
 
 
 class RedisAdmission:
@@ -53,7 +47,6 @@ class RedisAdmission:
         clock_us: Callable[[], int] | None = None,
     ) -> None:
         self._admit = Script(redis, "tenants/admit")
-        self._enter = Script(redis, "store/enter")
         self._limits: dict[LimitClass, int] = {"global": per_minute, "creation": creation_per_minute}
         self._global_per_minute = global_per_minute
         self._failures_per_minute = failures_per_minute
@@ -68,8 +61,6 @@ class RedisAdmission:
         instance_name: str = "",
         limit_class: LimitClass = "global",
         address: str = "",
-        ask: Ask | None = None,
-        version: str = "",
     ) -> Admission:
         """Authenticate and count one request.
 
@@ -78,8 +69,6 @@ class RedisAdmission:
             instance_name: the instance of the path, or ''.
             limit_class: which limit counts.
             address: the client's address, on which unknown tokens are counted.
-            ask: a promise to make in the same step, where this admits to the instance that it is meant for.
-            version: that instance's version; at any other the promise is not made.
 
         Raises:
             InvalidToken: unknown, revoked or expired, or the account is suspended.
@@ -107,34 +96,25 @@ class RedisAdmission:
             self._global_per_minute if limit_class == "global" else 0,
             self._failures_per_minute,
         )
-        if ask is None:
-            verdict, *rest = await self._admit(where, words)
-        else:
-            chat = keys.of_chat(ask.key.instance_id, ask.key.chat.jid)
-            verdict, *rest = await self._enter((*chat, *where), (*words, ask.key.instance_id, version, *ask.words))
+        verdict, *rest = await self._admit(where, words)
         if verdict == b"unknown":
             raise InvalidToken
         if verdict == b"guessing":
             stays_ms, change = rest
             self._guessing.remember((token_hash, address), True, until_s=asked_s + stays_ms / 1000, change=change)
             raise Guessing(retry_after_s=60)
-        limit, remaining, reset_s, kind, account_id, own, instance_id, found, stays_ms, change, *promised = rest
+        limit, remaining, reset_s, kind, account_id, own, instance_id, found, stays_ms, change = rest
         admission = Admission(
             Principal("account" if kind == b"account" else "instance", account_id.decode(), own.decode() or None),
             Quota(limit, remaining, reset_s),
             verdict == b"limited",
             instance_id.decode(),
             found.decode(),
-            promised[0] if promised else None,
         )
         if admission.is_limited:
             until_s = asked_s + stays_ms / 1000
             self._limited.remember((token_hash, limit_class), admission, until_s=until_s, change=change)
         return admission
-
-    def remembers(self, token_hash: str) -> bool:
-        """Whether this token's global limit was spent when it was last asked for."""
-        return self._limited.holds((token_hash, "global"))
 
     def _monotonic(self) -> float:
         return time.monotonic() if self._clock_us is None else self._clock_us() / 1e6

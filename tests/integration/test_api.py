@@ -52,7 +52,7 @@ async def test_a_pause_of_a_known_caller_gets_through_while_redis_is_away(
 ) -> None:
     headers = {"token": tenant.account_token}
     first = await client.post(PATH, json=TYPING, headers=headers)
-    for door, script in ((house.admission, "_admit"), (house.admission, "_enter"), (house.indicators, "_promise")):
+    for door, script in ((house.admission, "_admit"), (house.indicators, "_promise")):
         monkeypatch.setattr(door, script, refuse)
     refused = await client.post(PATH, json=TYPING | {"duration": 5}, headers=headers)
     assert (refused.status, refused.headers["Retry-After"]) == (503, "1")

@@ -1,4 +1,4 @@
-"""One Valkey for all scenarios of the session, reached by a client of our own."""
+"""One Valkey for all scenarios, reached by a client of our own."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,8 @@ import pytest
 from model.keyspace import Keyspace
 
 
-@pytest.fixture(scope="session")
+# A module's own: other tests of the session cut off every client of their Valkey.
+@pytest.fixture(scope="module")
 def keyspace(redis_url: str) -> Iterator[Keyspace]:
     keyspace = Keyspace(redis_url.removeprefix("unix://"))
     yield keyspace

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.presence.model import State
 from gateway.presence.ports import Grant
+from gateway.presence.retries import Retries
 from gateway.presence.service import Presence
 from model.world import Node
 
@@ -63,13 +64,24 @@ def code(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
     return remove
 
 
+def retries(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
+    """Replace a method of what takes steps again."""
+
+    def remove(node: Node) -> None:
+        kept = node.presence._retries
+        assert hasattr(kept, name)
+        setattr(kept, name, lambda *args: replacement(kept, *args))
+
+    return remove
+
+
 def _sha(source: str) -> str:
     import hashlib
 
     return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-async def _insist_once(self: Presence, step: Callable[[], Awaitable[Any]]) -> Any:
+async def _insist_once(self: Retries, step: Callable[[], Awaitable[Any]]) -> Any:
     return await step()
 
 
@@ -88,11 +100,11 @@ async def _show_before_promising(
     return await Presence.show(self, instance, chat, state, seconds, **kw)
 
 
-def _forget(self: Presence, begun: Any) -> None:
+async def _forget(self: Presence, grant: Grant, duration_ms: int) -> None:
     return None
 
 
-def _never_settle_later(self: Presence, step: Any) -> None:
+def _never_again(self: Retries, step: Any) -> None:
     return None
 
 
@@ -180,14 +192,14 @@ MUTANTS = (
     ),
     Mutant("pre-send check", code("_tell", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=288),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
-    Mutant("settle retry", code("_settle_later", _never_settle_later), kind="single redis restarted", first_seed=150),
+    Mutant("settle retry", retries("until_done", _never_again), kind="single redis restarted", first_seed=150),
     Mutant(
-        "what was promised at an entrance that failed is taken back",
-        code("take_back", _forget),
+        "a promise whose reply was lost is rolled back",
+        code("_roll_back", _forget),
         kind="lost replies",
         first_seed=30,
     ),
-    Mutant("a wake-up insists", code("_insist", _insist_once), kind="single redis restarted at a claim"),
+    Mutant("a wake-up insists", retries("insist", _insist_once), kind="single redis restarted at a claim"),
     Mutant(
         "adoption of a dead owner's promise",
         every_lua("    rec['until'] = rec.ends\n", ""),
@@ -202,7 +214,7 @@ MUTANTS = (
     ),
     Mutant(
         "a promise that nobody waits for any more",
-        lua("promise", "if now_us > deadline_us then return {'expired'} end", ""),
+        lua("promise", "if now_us > tonumber(ARGV[9]) then return {'expired'} end", ""),
         kind="single redis stopped",
     ),
     Mutant(

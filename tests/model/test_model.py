@@ -20,7 +20,7 @@ def test_no_promise_stands_that_its_caller_was_refused(keyspace: Keyspace) -> No
     for seed in range(40):
         report = play(scenario_of(seed, "lost replies"), keyspace)
         assert not report.objections, report.timeline()
-        refused += sum("RateLimited" in what for _, what in report.trace)
+        refused += sum("StoreUnavailable" in what for _, what in report.trace)
     assert refused
 
 

@@ -11,12 +11,11 @@ from typing import Any, Literal
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.presence.errors import GatewayError, RateLimited, StoreUnavailable
+from gateway.presence.errors import GatewayError, StoreUnavailable
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
 from gateway.presence.ports import ChatKey, Pace
 from gateway.presence.replay import Promises
-from gateway.presence.service import Begun, Presence, Woken
-from gateway.store import keys
+from gateway.presence.service import Presence, Woken
 from gateway.store.indicators import RedisIndicators, parse_key
 from gateway.store.redis import Script
 from model.keyspace import QUEUE, Keyspace
@@ -31,7 +30,6 @@ POLL_S = 0.02
 AGAIN_S = 0.1
 AT_ONCE = 2
 LOOK = "look"
-LIMITED = [b"limited"]
 PACE = Pace(4.0, 5.5)
 
 Role = Literal["gateway", "worker"]
@@ -56,7 +54,6 @@ class Command:
     died_at: float | None = None
     disturbed: bool = False
     is_bare: bool = False  # told without a promise, because Redis did not answer
-    is_entering: bool = False  # its promise travels with its admission now
 
     def __str__(self) -> str:
         return f"command {self.n} {self.state} {self.seconds}s on {self.chat.instance_id}/{self.chat.chat.user}"
@@ -417,8 +414,7 @@ class World:
         await node.edge("command arrives")
         instance = self.instances[command.chat.instance_id]
         try:
-            begun = await self._enter(node, instance, command)
-            shown = await node.presence.show(instance, command.chat.chat, command.state, command.seconds, begun=begun)
+            shown = await node.presence.show(instance, command.chat.chat, command.state, command.seconds)
             result: str = shown.outcome
         except GatewayError as error:
             result = type(error).__name__
@@ -427,26 +423,6 @@ class World:
         await node.edge("answer")
         command.result, command.done_at = result, self.now
         self.say(f"{node.name}: answered {command.n}: {result}")
-
-    async def _enter(self, node: Node, instance: Instance, command: Command) -> Begun | None:
-        """Make every other command's promise as the front door does for a caller it knows: before anything else."""
-        if (command.n + self.seed) % 2:
-            return None
-        begun = node.presence.begin(instance, command.chat.chat, command.state, command.seconds)
-        if begun is None:
-            return None
-        command.is_entering = True
-        where = keys.of_chat(command.chat.instance_id, command.chat.chat.jid)
-        try:
-            begun.reply = await node.indicators._promise(where, ("", *begun.ask.words))
-            if begun.reply == LIMITED:
-                raise RateLimited
-        except GatewayError:
-            node.presence.take_back(begun)
-            raise
-        finally:
-            command.is_entering = False
-        return begun
 
     async def _pause_unpromised(self, node: Node, instance: Instance, command: Command) -> str:
         """As the front door does."""
@@ -469,8 +445,6 @@ class World:
             # Redis reads its clock when it runs the script, not when somebody asked for it.
             at = 3 + int(words[2])
             words = (*words[:at], self.redis_us(), *words[at + 1 :])
-        if isinstance(doing, Command) and doing.is_entering and doing.granted_at is not None and doing.n % 4 < 2:
-            return LIMITED  # asked twice, since the first reply was lost: the first had their minute's last place
         reply = self.keyspace.step(*words)
         if isinstance(doing, Command):
             if doing.ran_at is None and reply != [b"expired"]:

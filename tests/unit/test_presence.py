@@ -1,7 +1,6 @@
 """The heart without I/O: what is promised before what is told, and what each outcome means to the caller."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from gateway.presence.errors import (
     UpstreamUnavailable,
 )
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
-from gateway.presence.ports import Ask, Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.presence.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
 from gateway.presence.service import Presence, Shown, Woken
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
@@ -40,7 +39,6 @@ class World:
     stalls_s: float = 0.0
     one_at_a_time: bool = False
     told_ms_ago: int | None = None
-    can_go_along: bool = True
     events: list[str] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
@@ -84,12 +82,6 @@ class World:
             self.wake_failures -= 1
             raise StoreUnavailable
         return [claim for claim in self.claims if isinstance(claim, Claim)][:most]
-
-    def ask(self, key: ChatKey, op: State, duration_ms: int, *, owner: str, trace: str) -> Ask | None:
-        return Ask(key, op, owner, self.now_s + 5.5, (duration_ms,)) if self.can_go_along else None
-
-    def read(self, ask: Ask, reply: Any) -> Grant | Busy | Overtaken | None:
-        return reply  # type: ignore[no-any-return]
 
     async def server(self) -> str:
         return "s1"
@@ -188,62 +180,23 @@ async def test_an_overtaken_command_tells_the_upstream_nothing() -> None:
     assert not [event for event in world.events if event.startswith("tell")]
 
 
-async def test_a_promise_that_travelled_with_its_admission_is_not_made_again() -> None:
-    world = World()
+async def test_a_command_that_found_the_chat_busy_waits_on_under_its_name() -> None:
+    world = World(promises=[Busy("17", 900)])
+    await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+    assert world.events[:2] == ["promise typing 5000 ticket=None", "promise typing 5000 ticket=17"]
+    assert len(set(world.owners)) == 1
+
+
+async def test_of_more_steps_than_are_kept_the_oldest_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.presence.retries.MOST", 3)
+    world = World(promises=[StoreUnavailable()] * 5)
     presence = world.presence()
-    begun = presence.begin(INSTANCE, CHAT, State.TYPING, 5)
-    assert begun is not None
-    begun.reply = Grant(KEY, begun.ask.owner, State.TYPING, begun.ask.deadline_s)
-    assert await presence.show(INSTANCE, CHAT, State.TYPING, 5, begun=begun) == Shown("shown")
-    assert world.events == ["tell typing within 4.5", "settle ok 5000 age=0"]
-
-
-async def test_a_promise_that_found_the_chat_busy_waits_on_under_its_name() -> None:
-    world = World()
-    presence = world.presence()
-    begun = presence.begin(INSTANCE, CHAT, State.TYPING, 5)
-    assert begun is not None
-    begun.reply = Busy("17", 900)
-    await presence.show(INSTANCE, CHAT, State.TYPING, 5, begun=begun)
-    assert world.events[0] == "promise typing 5000 ticket=17"
-    assert world.owners == [begun.ask.owner]
-
-
-async def test_a_promise_that_was_not_made_along_is_made_alone() -> None:
-    world = World()
-    presence = world.presence()
-    begun = presence.begin(INSTANCE, CHAT, State.TYPING, 5)
-    assert begun is not None
-    await presence.show(INSTANCE, CHAT, State.TYPING, 5, begun=begun)
-    assert world.events[0] == "promise typing 5000 ticket=None"
-
-
-async def test_a_promise_that_nobody_keeps_is_taken_back() -> None:
-    world = World()
-    presence = world.presence()
-    begun = presence.begin(INSTANCE, CHAT, State.TYPING, 5)
-    assert begun is not None
-    presence.take_back(begun)
-    await presence.drain()
-    assert world.events == ["settle failed 5000 age=0"]
-
-
-async def test_what_was_told_is_settled_however_many_promises_are_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.presence.service._MOST_UNSETTLED", 3)
-    world = World(settle_failures=1)
-    presence = world.presence()
-    await presence.show(INSTANCE, CHAT, State.TYPING, 5)
-    for _ in range(5):
-        begun = presence.begin(INSTANCE, CHAT, State.TYPING, 5)
-        assert begun is not None
-        presence.take_back(begun)
+    for seconds in range(1, 6):
+        with pytest.raises(StoreUnavailable):
+            await presence.show(INSTANCE, CHAT, State.TYPING, seconds)
     await presence.drain()
     settled = [event.partition(" age")[0] for event in world.events if event.startswith("settle")]
-    assert settled == ["settle ok 5000", *["settle failed 5000"] * 2]
-
-
-async def test_where_the_store_cannot_take_it_along_nothing_is_begun() -> None:
-    assert World(can_go_along=False).presence().begin(INSTANCE, CHAT, State.TYPING, 5) is None
+    assert settled == [f"settle failed {seconds}000" for seconds in (3, 4, 5)]
 
 
 async def test_without_a_promise_the_upstream_is_told_nothing() -> None:
@@ -253,7 +206,7 @@ async def test_without_a_promise_the_upstream_is_told_nothing() -> None:
     assert not [event for event in world.events if event.startswith("tell")]
 
 
-async def test_a_promise_that_was_refused_is_taken_back_when_redis_answers() -> None:
+async def test_a_promise_that_was_refused_is_rolled_back_when_redis_answers() -> None:
     world = World(promises=[StoreUnavailable()])
     presence = world.presence()
     with pytest.raises(StoreUnavailable):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from gateway.api.context import NOTES
+from gateway.api.context import CONTEXT
 from gateway.api.guards import Gate
 from gateway.presence.errors import (
     AccountNotFound,
@@ -151,7 +151,7 @@ class AdminGate:
         if principal is None:
             await self._guesses.count(address)
             raise InvalidKey
-        request[NOTES].account = principal.account_id
+        request[CONTEXT].account = principal.account_id
         return Visitor(principal.account_id)
 
     async def _principal(self, request: web.Request, given: str, given_hash: str) -> Principal | None:
@@ -170,7 +170,7 @@ class AdminGate:
             admission = await self._house.admission.admit(token_hash)
         except InvalidToken:  # revoked this very moment
             raise InvalidKey from None
-        request[NOTES].quota = admission.quota
+        request[CONTEXT].quota = admission.quota
         if admission.is_limited:
             raise RateLimited(retry_after_s=60)
 

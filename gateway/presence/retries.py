@@ -1,0 +1,77 @@
+"""Steps that Redis did not take, taken again until it does: behind a command's answer, or within a wake-up."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+
+from gateway.presence.errors import StoreUnavailable
+
+_AGAIN_S = 0.1
+"""Between two tries of a step."""
+
+_WAKE_PATIENCE_S = 10.0
+"""For how long a wake-up insists; whatever it leaves undone then, the sweeper finds."""
+
+_COMMAND_PATIENCE_S = 120.0
+"""For how long a command's record is put right after its caller was answered."""
+
+MOST = 10_000
+"""Steps that are kept; of more, the oldest is given up."""
+
+_AT_ONCE = 32
+
+T = TypeVar("T")
+
+
+class _Step(NamedTuple):
+    take: Callable[[], Awaitable[object]]
+    until_s: float
+
+
+class Retries:
+    """The steps of one process that wait for Redis; one task takes all of them, so that an outage costs no more."""
+
+    def __init__(self, *, monotonic: Callable[[], float], sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Wait on the clock that is given."""
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._waiting: deque[_Step] = deque()
+        self._retrying: asyncio.Task[None] | None = None
+
+    def until_done(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Take a step in the background until Redis takes it; `step` raises `StoreUnavailable` where it does not."""
+        if len(self._waiting) >= MOST:
+            self._waiting.popleft()
+        self._waiting.append(_Step(step, self._monotonic() + _COMMAND_PATIENCE_S))
+        if self._retrying is None:
+            self._retrying = asyncio.create_task(self._retry_all())
+
+    async def insist(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Take a wake-up's step until Redis takes it: given up, it would hold its chat for a whole lease.
+
+        Raises:
+            StoreUnavailable: Redis was away for too long.
+        """
+        give_up_s = self._monotonic() + _WAKE_PATIENCE_S
+        while True:
+            try:
+                return await step()
+            except StoreUnavailable:
+                if self._monotonic() > give_up_s:
+                    raise
+            await self._sleep(_AGAIN_S)
+
+    async def drain(self) -> None:
+        """Wait until nothing is left."""
+        while self._retrying is not None:
+            await asyncio.wait({self._retrying})
+
+    async def _retry_all(self) -> None:
+        while self._waiting:
+            await self._sleep(_AGAIN_S)
+            some = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+            answers = await asyncio.gather(*(step.take() for step in some), return_exceptions=True)
+            again = [step for step, answer in zip(some, answers, strict=True) if isinstance(answer, StoreUnavailable)]
+            self._waiting.extendleft(step for step in reversed(again) if step.until_s > self._monotonic())
+        self._retrying = None
