@@ -22,7 +22,7 @@ from rig import Caller, Rig, running_rig, wait_for
 
 from gateway import settings
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import ChatKey
+from gateway.presence.ports import ChatKey, Pace
 from gateway.telemetry import metrics
 from gateway.wiring import open_house
 
@@ -59,6 +59,7 @@ async def owe(rig: Rig, count: int) -> None:
                         owner="bench",
                         ticket=None,
                         trace="",
+                        pace=Pace(4.0, 5.5),
                     )
                     for number in range(first, min(first + 50, count))
                 )

@@ -101,6 +101,8 @@ class Presence(Struct, frozen=True):
 
     lease_slack_s: Seconds = 1.0
     echo_s: Seconds = 10.0
+    natural_end_s: Annotated[float, Meta(ge=0)] = 10.0
+    hold_max_s: Annotated[int, Meta(ge=60, le=86400)] = 600
     give_up_s: Seconds = 600.0
 
 

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Target
+from gateway.presence.quiet import Quiet
 from gateway.presence.replay import Promises
 from gateway.presence.service import Presence
 from gateway.settings import Settings, SettingsError, Tracing
@@ -16,6 +17,7 @@ from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
 from gateway.store.process_registry import Roster
 from gateway.store.redis import open_pipeline, open_redis, store_errors
+from gateway.store.resting import RedisRestingAccounts
 from gateway.store.showing import RedisShowing
 from gateway.tenants.admission import RedisAdmission
 from gateway.tenants.audit import RedisAudit
@@ -44,6 +46,7 @@ class House:
     roster: Roster
     upstreams: UpstreamClient
     presence: Presence
+    quiet: Quiet
     promises: Promises
     hasher: TokenHasher
     tenancy: RedisTenancy
@@ -143,7 +146,10 @@ def _build(
         promises,
         upstream_timeout_s=settings.upstream.timeout_s,
         give_up_s=settings.presence.give_up_s,
+        natural_end_s=settings.presence.natural_end_s,
     )
+    resting = RedisRestingAccounts(redis, lease_s=settings.lease_s)
+    quiet = Quiet(resting, upstreams, directory, upstream_timeout_s=settings.upstream.timeout_s)
     return House(
         settings,
         redis,
@@ -154,6 +160,7 @@ def _build(
         Roster(redis),
         upstreams,
         presence,
+        quiet,
         promises,
         hasher,
         tenancy=RedisTenancy(redis, directory.rows),

@@ -11,7 +11,7 @@ from gateway.presence.service import Presence, Woken
 from gateway.store.indicators import parse_key
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label
-from gateway.telemetry.metrics import LOST_LEASES, PAUSE_LATENESS, PAUSES, REFRESHES
+from gateway.telemetry.metrics import ENDS, LOST_LEASES, PAUSE_LATENESS, PAUSES, REFRESHES
 from gateway.telemetry.trace import Trace
 
 _log = structlog.get_logger()
@@ -55,6 +55,8 @@ def _record(woken: Woken, instance_id: str, jid: str) -> None:
         REFRESHES.labels(woken.outcome).inc()
     else:
         PAUSES.labels(woken.did).inc()
+    if woken.ended:
+        ENDS.labels(woken.ended).inc()
     here = Trace.parse(woken.trace) if woken.trace else None
     if woken.late_ms is not None:
         exemplar = {"trace_id": here.trace_id} if here else None
@@ -68,6 +70,7 @@ def _record(woken: Woken, instance_id: str, jid: str) -> None:
         trigger=woken.trigger,
         outcome=woken.outcome,
         late_ms=woken.late_ms,
+        ended=woken.ended,
         instance=instance_id,
         chat=chat_label(jid),
         **({"trace_id": here.trace_id} if here else {}),

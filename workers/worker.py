@@ -138,7 +138,7 @@ async def _run(settings: Settings, house: House, stop: asyncio.Event) -> None:
     watch = _Watch()
     async with _ops(settings, house, watch, stop):
         sweeper = asyncio.create_task(sweep_for_ever(house.indicators))
-        tidier = asyncio.create_task(tidy_for_ever(house.removal, house.tenancy))
+        tidier = asyncio.create_task(tidy_for_ever(house.removal, house.tenancy, house.quiet))
         _log.info("worker_started", max_jobs=settings.worker.max_jobs)
         while not stop.is_set():
             watch.worker = create_worker(settings, house, stop)

@@ -76,7 +76,9 @@ async def learn(settings: Settings, instance_ids: list[str]) -> Owing:
 
         async def promise_one(phone: str = _MODEL_PHONE) -> None:
             key = ChatKey(instance_ids[0], Chat(f"{phone}@s.whatsapp.net"))
-            grant = await house.indicators.promise(key, State.TYPING, _MODEL_MS, owner=_OWNER, ticket=None, trace="")
+            grant = await house.indicators.promise(
+                key, State.TYPING, _MODEL_MS, owner=_OWNER, ticket=None, trace="", pace=_NO_REFRESH
+            )
             assert isinstance(grant, Grant)
             await house.indicators.settle_command(grant, Report("ok", _NO_REFRESH, 0, 0), _MODEL_MS)
 

@@ -25,6 +25,7 @@ def create_app(house: House) -> web.Application:
     presence = PresenceRoutes(
         house.presence,
         body_timeout_s=http.body_timeout_s,
+        hold_max_s=house.settings.presence.hold_max_s,
         max_in_flight=http.max_in_flight,
         max_in_flight_per_account=http.max_in_flight_per_account,
     )

@@ -35,12 +35,14 @@ class PresenceCommand(msgspec.Struct, frozen=True):
     state: State
     asked: str
     duration_s: int
+    hold: bool = False
 
 
 class _PresenceFields(msgspec.Struct, frozen=True):
     number: str | None = None
     state: str | None = None
     duration: int | float | None = None
+    hold: bool | None = None
 
 
 _BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
@@ -85,8 +87,10 @@ def at_hand(request: web.Request) -> bytes | None:
     return body
 
 
-def presence(body: bytes) -> PresenceCommand:
+def presence(body: bytes, hold_max_s: int) -> PresenceCommand:
     """Read the body of `POST /api/chat/presence/{instance}`; its checks run in the contract's order.
+
+    What is held lasts up to `hold_max_s`, and so long where no duration is given: it ends with the message.
 
     Raises:
         BadRequest: with the message of contract section 4.
@@ -103,9 +107,11 @@ def presence(body: bytes) -> PresenceCommand:
         raise InvalidState
     chat = Chat.parse(fields.number)
     if state is State.PAUSED:
-        duration = 0
-    elif duration < 0:
+        return PresenceCommand(chat, state, asked, 0)
+    if duration < 0:
         raise InvalidDuration
+    if fields.hold:
+        return PresenceCommand(chat, state, asked, min(duration or hold_max_s, hold_max_s), hold=True)
     return PresenceCommand(chat, state, asked, min(duration, MAX_DURATION_S))
 
 

@@ -13,6 +13,7 @@ from gateway.tenants.changes import MAX_GRACE_S
 from gateway.upstreams.registry import ADAPTERS
 
 _LONGEST_URL = 2000
+_LONGEST_QUIET_S = 3600
 _DOTS = {".", ".."}
 """Neither can stand in a URL's path."""
 
@@ -33,6 +34,7 @@ class UpstreamFields(msgspec.Struct, frozen=True):
     url: str | None = None
     session: str | None = None
     credential: str | None = None
+    quiet_after_s: int | float | None = None
 
 
 class _InstanceFields(msgspec.Struct, frozen=True):
@@ -78,7 +80,10 @@ def target(fields: UpstreamFields, *, trusted: bool) -> Target:
         raise InvalidUpstream
     if fields.session and not is_name(fields.session):
         raise InvalidUpstream
-    return Target(fields.kind, fields.url, fields.session or "", fields.credential or "", trusted)
+    if fields.quiet_after_s is not None and not 0 <= fields.quiet_after_s <= _LONGEST_QUIET_S:
+        raise InvalidUpstream
+    credential, quiet_s = fields.credential or "", fields.quiet_after_s
+    return Target(fields.kind, fields.url, fields.session or "", credential, trusted, quiet_s)
 
 
 def grace_s(body: bytes) -> int:

@@ -13,25 +13,32 @@ from gateway.presence.service import Presence
 from gateway.process import envelope
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label
-from gateway.telemetry.metrics import COMMANDS, LOST_LEASES
+from gateway.telemetry.metrics import COMMANDS, ENDS, LOST_LEASES
 
 
 class PresenceRoutes:
     """Reads the body, asks the domain, words the answer."""
 
     def __init__(
-        self, presence: Presence, *, body_timeout_s: float, max_in_flight: int, max_in_flight_per_account: int
+        self,
+        presence: Presence,
+        *,
+        body_timeout_s: float,
+        hold_max_s: int,
+        max_in_flight: int,
+        max_in_flight_per_account: int,
     ) -> None:
         """Bound the body's arrival in time, and how many commands are under way; its size is the server's business."""
         self._presence = presence
         self._body_timeout_s = body_timeout_s
+        self._hold_max_s = hold_max_s
         self._commands = ConcurrencyLimit(max_in_flight, max_in_flight_per_account)
         # A Redis that hangs holds commands up: it must not keep out a pause that needs no Redis.
         self._bare_pauses = ConcurrencyLimit(max_in_flight, max_in_flight_per_account)
 
     async def send(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:
         """Show, or end, an indicator on a chat (contract section 4)."""
-        command = bodies.presence(await bodies.read(request, self._body_timeout_s))
+        command = bodies.presence(await bodies.read(request, self._body_timeout_s), self._hold_max_s)
         request[CONTEXT].fields.update(
             instance=instance.id,
             chat=chat_label(command.chat.jid),
@@ -65,6 +72,8 @@ class PresenceRoutes:
                 return await self._pause_without_store(instance, command)
         if shown.lost_lease:
             LOST_LEASES.inc()
+        if shown.ended:
+            ENDS.labels(shown.ended).inc()
         return shown.outcome
 
     async def _pause_without_store(self, instance: Instance, command: PresenceCommand) -> str:
@@ -85,9 +94,10 @@ def _answer(command: PresenceCommand) -> dict[str, object]:
     message = f"Presence '{command.asked}' sent successfully"
     if command.duration_s:
         message += f" (will auto-pause after {command.duration_s} seconds)"
-    return {
+    answer = {
         "message": message,
         "chat_jid": command.chat.jid,
         "state": command.asked,
         "duration": command.duration_s,
     }
+    return answer | {"hold": True} if command.hold else answer

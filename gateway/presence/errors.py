@@ -217,7 +217,7 @@ class InvalidGrace(BadRequest):
 
 
 class InvalidUpstream(BadRequest):
-    """`upstream` names no kind that we know, no URL, or a session that cannot stand in one."""
+    """`upstream` names no kind that we know, no URL, or a session or figure that it cannot have."""
 
     message = "Invalid upstream. Give a known kind, an http or https url, and a session of letters, digits and _ . -"
 

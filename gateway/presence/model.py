@@ -89,6 +89,7 @@ class Target:
     """Where an instance's session lives: the upstream's kind, origin, session name and credential (in clear).
 
     `trusted` where the operator chose it; a tenant's own is held to the operator's rules at every call.
+    `quiet_after_s` is how long after its last indicator the account is made unavailable: 0 never, None as its kind.
     """
 
     kind: str
@@ -96,6 +97,7 @@ class Target:
     session: str
     credential: str = ""
     trusted: bool = True
+    quiet_after_s: float | None = None
 
     @property
     def session_path(self) -> str:

@@ -24,6 +24,7 @@ class Grant(NamedTuple):
         told_ms_ago: when the upstream was last told to show something, or None where that is long ago.
         ticket: a command's place among the chat's commands; '' for a wake-up.
         promised_ms: when a command's promise was made, on Redis' clock.
+        shows: what the chat shows while a command is under way.
     """
 
     key: ChatKey
@@ -33,6 +34,7 @@ class Grant(NamedTuple):
     told_ms_ago: int | None = None
     ticket: str = ""
     promised_ms: int = 0
+    shows: State | None = None
 
 
 class Busy(NamedTuple):
@@ -47,6 +49,20 @@ class Overtaken:
     """A newer command for this chat arrived while we waited."""
 
 
+class Repeated(NamedTuple):
+    """The chat shows it already, and was sent it so lately that only its end had to move."""
+
+    ticket: str
+
+
+class NothingShows(NamedTuple):
+    """There is nothing that a message could end."""
+
+
+Why = Literal["", "natural", "message"]
+"""What ends an indicator, where that is not a time that was asked for: none was asked for, or a message was sent."""
+
+
 class Claim(NamedTuple):
     """What a wake-up must tell the upstream now.
 
@@ -56,6 +72,7 @@ class Claim(NamedTuple):
         tries: how often this pause failed before.
         is_echo: the indicator was paused already, and this repeats it.
         trace: the `traceparent` of the command that made the promise, or ''.
+        why: what a pause is for, where it is not for its time.
         instance_version: '' where the instance has gone.
     """
 
@@ -64,6 +81,7 @@ class Claim(NamedTuple):
     tries: int
     is_echo: bool
     trace: str
+    why: Why
     instance_version: str
 
 
@@ -80,11 +98,13 @@ class Pace(NamedTuple):
         refresh_s: from one telling to the next.
         life_s: how long a telling surely shows; a pause due within it needs no further one.
         one_at_a_time: a telling lasts until the next, and must not be overlapped by another.
+        quiet_s: so long after an instance's last indicator its account is made unavailable; 0 for never.
     """
 
     refresh_s: float
     life_s: float
     one_at_a_time: bool = False
+    quiet_s: float = 0.0
 
 
 class Report(NamedTuple):
@@ -123,17 +143,27 @@ class Indicators(Protocol):
     """
 
     async def promise(
-        self, key: ChatKey, op: State, duration_ms: int, *, owner: str, ticket: str | None, trace: str
-    ) -> Grant | Busy | Overtaken:
+        self,
+        key: ChatKey,
+        op: State,
+        duration_ms: int,
+        *,
+        owner: str,
+        ticket: str | None,
+        trace: str,
+        pace: Pace,
+        why: Why = "",
+    ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
         """Take the lease and arm a provisional pause.
 
         When a `Grant` returns, the chat will be paused even if this process dies now: no earlier than `duration_ms`
         from now, no later than that and one lease. Calling again with the same `owner` is safe. A negative `ticket`
-        is a command that arrived so many microseconds ago.
+        is a command that arrived so many microseconds ago. When `Repeated` returns, it will be paused `duration_ms`
+        from now, and held until then. `NothingShows` answers a pause that is for a message.
         """
         ...
 
-    async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
+    async def settle_command(self, grant: Grant, report: Report, duration_ms: int, why: Why = "") -> Settled:
         """Record what became of a command's call, and arm what comes next."""
         ...
 
@@ -176,6 +206,10 @@ class Upstreams(Protocol):
         """Return how a held indicator is re-sent to this kind of upstream."""
         ...
 
+    async def rest(self, target: Target, *, timeout_s: float) -> Outcome:
+        """Tell the upstream once that the account is unavailable; `UNSUPPORTED` where it cannot be told."""
+        ...
+
 
 class Directory(Protocol):
     """Who exists."""
@@ -186,4 +220,20 @@ class Directory(Protocol):
         Raises:
             StoreUnavailable: Redis did not answer.
         """
+        ...
+
+
+class RestingAccounts(Protocol):
+    """Accounts that are to be unavailable, since nothing has been shown for them for a while.
+
+    Raises (all methods):
+        StoreUnavailable: Redis did not answer; what was due stays due.
+    """
+
+    async def due(self) -> list[tuple[str, str]]:
+        """Return the instances whose time has come, each with its version; no other process gets them for a while."""
+        ...
+
+    async def rested(self, instance_id: str, *, done: bool) -> None:
+        """Record whether the upstream was told; where not, the instance is due again soon."""
         ...

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import NamedTuple, TypeVar
 
 from gateway.presence.errors import StoreUnavailable
@@ -25,8 +26,10 @@ T = TypeVar("T")
 
 
 class _Step(NamedTuple):
-    take: Callable[[], Awaitable[object]]
+    take: Callable[[], Coroutine[object, object, object]]
     until_s: float
+    context: Context
+    """Whose trace it belongs to."""
 
 
 class Retries:
@@ -39,11 +42,11 @@ class Retries:
         self._waiting: deque[_Step] = deque()
         self._retrying: asyncio.Task[None] | None = None
 
-    def until_done(self, step: Callable[[], Awaitable[object]]) -> None:
+    def until_done(self, step: Callable[[], Coroutine[object, object, object]]) -> None:
         """Take a step in the background until Redis takes it; `step` raises `StoreUnavailable` where it does not."""
         if len(self._waiting) >= MOST:
             self._waiting.popleft()
-        self._waiting.append(_Step(step, self._monotonic() + _COMMAND_PATIENCE_S))
+        self._waiting.append(_Step(step, self._monotonic() + _COMMAND_PATIENCE_S, copy_context()))
         if self._retrying is None:
             self._retrying = asyncio.create_task(self._retry_all())
 
@@ -71,7 +74,8 @@ class Retries:
         while self._waiting:
             await self._sleep(_AGAIN_S)
             some = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
-            answers = await asyncio.gather(*(step.take() for step in some), return_exceptions=True)
+            taking = [asyncio.create_task(step.take(), context=step.context) for step in some]
+            answers = await asyncio.gather(*taking, return_exceptions=True)
             again = [step for step, answer in zip(some, answers, strict=True) if isinstance(answer, StoreUnavailable)]
             self._waiting.extendleft(step for step in reversed(again) if step.until_s > self._monotonic())
         self._retrying = None

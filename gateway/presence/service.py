@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -36,11 +37,14 @@ from gateway.presence.ports import (
     Early,
     Grant,
     Indicators,
+    NothingShows,
     Overtaken,
     Pace,
+    Repeated,
     Report,
     Settled,
     Upstreams,
+    Why,
 )
 from gateway.presence.replay import Promises
 from gateway.presence.retries import Retries
@@ -58,11 +62,14 @@ _WAIT_S = (0.005, 0.01, 0.02, 0.04, 0.05)
 class Shown(NamedTuple):
     """What became of a command that was obeyed, for the door to count."""
 
-    outcome: Literal["shown", "overtaken"]
+    outcome: Literal["shown", "repeated", "overtaken", "nothing"]
     lost_lease: bool = False
+    ended: Literal["pause", "message", "replaced"] | None = None
+    """What ended an indicator that showed before, where one did."""
 
 
 _SHOWN = Shown("shown")
+_NOTHING = Shown("nothing")
 
 
 class Woken(NamedTuple):
@@ -74,6 +81,20 @@ class Woken(NamedTuple):
     late_ms: int | None = None
     lost_lease: bool = False
     trace: str = ""
+    ended: Literal["time", "natural", "message"] | None = None
+    """Why an indicator was paused, where this was its first pause."""
+
+
+class _Wanted(NamedTuple):
+    """What a command wants of its chat: what to show, for how long, and what ends it where that is not a time."""
+
+    op: State
+    lasts_ms: int
+    why: Why = ""
+
+
+_PAUSE = _Wanted(State.PAUSED, 0)
+_MESSAGE = _Wanted(State.PAUSED, 0, "message")
 
 
 class Presence:
@@ -88,6 +109,7 @@ class Presence:
         *,
         upstream_timeout_s: float,
         give_up_s: float,
+        natural_end_s: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),  # noqa: S311 - spreads load, guards nothing
@@ -97,6 +119,7 @@ class Presence:
         self._directory = directory
         self._upstream_timeout_s = upstream_timeout_s
         self._give_up_s = give_up_s
+        self._natural_end_ms = _ms(natural_end_s)
         self._monotonic = monotonic
         self._sleep = sleep
         self._jitter = jitter
@@ -120,22 +143,40 @@ class Presence:
             instance: whose WhatsApp number.
             chat: the recipient.
             state: what to show; `PAUSED` ends what shows.
-            duration_s: until the automatic pause, 0 for none.
+            duration_s: until the automatic pause; 0 for the natural end of an indicator.
             asked: the state as the caller wrote it, for messages.
             trace: a W3C `traceparent` to carry along, or ''.
 
         Raises:
             GatewayError: as contract section 4 lists; nothing is owed then, except after `UpstreamSilent`.
         """
-        grant = await self._promise(ChatKey(instance.id, chat), state, duration_s * 1000, trace)
-        if isinstance(grant, Overtaken):
-            return Shown("overtaken")
-        told = await self._tell(instance, grant)
-        # Dying here is safe: the provisional pause is armed.
-        settled = await self._settle_command(grant, told, duration_s * 1000)
+        wanted = self._wanted(state, duration_s)
+        pace = self._upstreams.pace(instance.target)
+        grant = await self._promise(ChatKey(instance.id, chat), wanted, pace, trace)
+        if not isinstance(grant, Grant):
+            return Shown("repeated" if isinstance(grant, Repeated) else "overtaken")
+        told, settled = await self._carry_out(instance, grant, wanted)
         if told.outcome is not Outcome.OK:
             raise _error(told.outcome, asked or state.value)
-        return Shown("shown", lost_lease=True) if settled.lost_lease else _SHOWN
+        ended = _ended(grant)
+        return Shown("shown", settled.lost_lease, ended) if settled.lost_lease or ended else _SHOWN
+
+    async def message_sent(self, instance: Instance, chat: Chat) -> Shown:
+        """End what a chat shows, since a message to it was sent: that is what the indicator announced.
+
+        Never fails: what cannot be done now is done by a wake-up, or when Redis is back. A command that arrives after
+        this call is newer, and is not touched.
+        """
+        key, sent_s = ChatKey(instance.id, chat), self._monotonic()
+        try:
+            grant = await self._promise(key, _MESSAGE, self._upstreams.pace(instance.target), "")
+        except StoreUnavailable:
+            self._retries.until_done(partial(self._end_later, instance, _Late(key, _MESSAGE, sent_s, ids.fresh())))
+            return _NOTHING
+        if not isinstance(grant, Grant):
+            return _NOTHING
+        _, settled = await self._carry_out(instance, grant, _MESSAGE)
+        return Shown("shown", settled.lost_lease, "message")
 
     async def pause_unpromised(self, instance: Instance, chat: Chat) -> None:
         """Send a bare pause while Redis is away: it owes nothing, and a pause too many harms nobody.
@@ -147,8 +188,8 @@ class Presence:
         if outcome is not Outcome.OK:
             raise _error(outcome, State.PAUSED.value)
         # The record does not know, and would show its indicator again: it is told once Redis is back.
-        key, paused_s = ChatKey(instance.id, chat), self._monotonic()
-        self._retries.until_done(lambda: self._record_pause(key, paused_s))
+        late = _Late(ChatKey(instance.id, chat), _PAUSE, self._monotonic(), ids.fresh())
+        self._retries.until_done(partial(self._record_pause, late))
 
     async def claim(self, key: ChatKey, generation: str) -> Claim | None:
         """Claim one wake-up, of a worker that is handed them one at a time; None where there is nothing to do.
@@ -193,17 +234,40 @@ class Presence:
         """Wait for records that could not be settled at once because Redis was away."""
         await self._retries.drain()
 
-    async def _promise(self, key: ChatKey, op: State, duration_ms: int, trace: str) -> Grant | Overtaken:
+    def _wanted(self, state: State, duration_s: int) -> _Wanted:
+        """Some phones never let go of what nobody pauses: it ends by itself, even where no end was asked for."""
+        if duration_s or state is State.PAUSED or not self._natural_end_ms:
+            return _Wanted(state, duration_s * 1000)
+        return _Wanted(state, self._natural_end_ms, "natural")
+
+    async def _carry_out(self, instance: Instance, grant: Grant, wanted: _Wanted) -> "tuple[_Told, Settled]":
+        told = await self._tell(instance, grant)
+        # Dying here is safe: the provisional pause is armed.
+        if wanted.why == "natural" and told.began_s is not None:
+            # Sent once, as without an end at all: nobody asked that it be held.
+            told = told._replace(pace=told.pace._replace(life_s=wanted.lasts_ms / 1000))
+        return told, await self._settle_command(grant, told, wanted)
+
+    async def _promise(
+        self, key: ChatKey, wanted: _Wanted, pace: Pace, trace: str
+    ) -> Grant | Overtaken | Repeated | NothingShows:
         """Promise before acting, and wait while another call to this chat is under way."""
         owner, ticket, looks = ids.fresh(), None, 0
+        op, lasts_ms, why = wanted
         while True:
+            asked_s = self._monotonic()
             try:
-                answer = await self._indicators.promise(key, op, duration_ms, owner=owner, ticket=ticket, trace=trace)
+                answer = await self._indicators.promise(
+                    key, op, lasts_ms, owner=owner, ticket=ticket, trace=trace, pace=pace, why=why
+                )
             except StoreUnavailable:
                 # It may have been made, or be made yet, and our caller hears that nothing is owed: roll it back, or
                 # it would cut short what the chat shows.
-                self._retries.until_done(partial(self._roll_back, Grant(key, owner, op, 0.0), duration_ms))
+                self._retries.until_done(partial(self._roll_back, Grant(key, owner, op, 0.0), lasts_ms))
                 raise
+            if isinstance(answer, Repeated) and self._promises is not None:
+                repeated = Grant(key, owner, op, 0.0, ticket=answer.ticket)
+                self._promises.remember(repeated, pace, lasts_ms, answered_ms_ago=_ms(self._monotonic() - asked_s))
             if not isinstance(answer, Busy):
                 return answer
             ticket = answer.ticket
@@ -225,13 +289,13 @@ class Presence:
         )
         return _Told(outcome, pace, began_s, self._monotonic())
 
-    async def _settle_command(self, grant: Grant, told: "_Told", duration_ms: int) -> Settled:
+    async def _settle_command(self, grant: Grant, told: "_Told", wanted: _Wanted) -> Settled:
         async def settle() -> Settled:
             report = told.report(self._monotonic())
-            settled = await self._indicators.settle_command(grant, report, duration_ms)
+            settled = await self._indicators.settle_command(grant, report, wanted.lasts_ms, wanted.why)
             # A lost lease too: the reply to a settlement that was made may have been lost, and this one came second.
             if self._promises is not None and report.result != "failed":
-                lasts_ms = duration_ms if report.result == "ok" else report.answered_ms_ago
+                lasts_ms = wanted.lasts_ms if report.result == "ok" else report.answered_ms_ago
                 self._promises.remember(grant, told.pace, lasts_ms, answered_ms_ago=report.answered_ms_ago)
             return settled
 
@@ -246,16 +310,30 @@ class Presence:
     async def _roll_back(self, grant: Grant, duration_ms: int) -> None:
         await self._indicators.settle_command(grant, _NOBODY, duration_ms)
 
-    async def _record_pause(self, key: ChatKey, paused_s: float) -> None:
+    async def _record_pause(self, late: "_Late") -> None:
         """Make the record of a pause that was told while Redis was away, unless a newer command came."""
-        arrived = f"-{_ms((self._monotonic() - paused_s) * 1000) + 1}"
-        owner = ids.fresh()
-        granted = await self._indicators.promise(key, State.PAUSED, 0, owner=owner, ticket=arrived, trace="")
-        if isinstance(granted, Busy):
-            raise StoreUnavailable
-        if isinstance(granted, Grant):
+        granted = await self._promise_late(late, _NOBODY.pace)
+        if granted is not None:
             # It may have shown again since Redis is back, so this ends in a pause of its own.
             await self._indicators.settle_command(granted, _NOBODY._replace(result="unknown"), 0)
+
+    async def _end_later(self, instance: Instance, late: "_Late") -> None:
+        """End what a chat shows by a message that was sent while Redis was away, unless a newer command came."""
+        granted = await self._promise_late(late, self._upstreams.pace(instance.target))
+        if granted is not None:
+            await self._carry_out(instance, granted, late.wanted)
+
+    async def _promise_late(self, late: "_Late", pace: Pace) -> Grant | None:
+        """Promise what arrived a while ago; None where nothing is left to do."""
+        ticket = late.ticket or f"-{_ms((self._monotonic() - late.arrived_s) * 1000) + 1}"
+        op, lasts_ms, why = late.wanted
+        answer = await self._indicators.promise(
+            late.key, op, lasts_ms, owner=late.owner, ticket=ticket, trace="", pace=pace, why=why
+        )
+        if isinstance(answer, Busy):
+            late.ticket = answer.ticket  # its place in the line: an age says it less exactly the next time
+            raise StoreUnavailable
+        return answer if isinstance(answer, Grant) else None
 
     async def _settle_wake(self, claim: Claim, told: "_Told") -> Woken:
         is_pause = claim.grant.op is State.PAUSED
@@ -270,6 +348,7 @@ class Presence:
             late_ms=settled.late_ms,
             lost_lease=settled.lost_lease,
             trace=claim.trace,
+            ended=(claim.why or "time") if is_pause and not claim.is_echo and told.outcome is Outcome.OK else None,
         )
 
     def _retry_ms(self, claim: Claim, outcome: Outcome) -> int | None:
@@ -280,6 +359,17 @@ class Presence:
         is_down = outcome in {Outcome.NOT_CONNECTED, Outcome.NOT_READY}
         step = -1 if is_down else min(claim.tries, len(BACK_OFF_S) - 1)
         return _ms(BACK_OFF_S[step] * self._jitter())
+
+
+@dataclass(slots=True)
+class _Late:
+    """What arrived while Redis was away, and its place among the chat's commands once it has one."""
+
+    key: ChatKey
+    wanted: _Wanted
+    arrived_s: float
+    owner: str
+    ticket: str | None = None
 
 
 class _Told(NamedTuple):
@@ -297,6 +387,13 @@ class _Told(NamedTuple):
 
 
 _NOBODY = Report("failed", Pace(1.0, 1.0), 0, 0)
+
+
+def _ended(grant: Grant) -> Literal["pause", "replaced"] | None:
+    """What a command that was obeyed ended: whatever showed, by a pause, or by something else in its place."""
+    if grant.shows in {None, State.PAUSED, grant.op}:
+        return None
+    return "pause" if grant.op is State.PAUSED else "replaced"
 
 
 def _is_still_telling(grant: Grant, pace: Pace) -> bool:

@@ -6,7 +6,20 @@ from typing import Any
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.presence.ports import (
+    Busy,
+    ChatKey,
+    Claim,
+    Early,
+    Grant,
+    NothingShows,
+    Overtaken,
+    Pace,
+    Repeated,
+    Report,
+    Settled,
+    Why,
+)
 from gateway.store import keys
 from gateway.store.clock import RedisClock
 from gateway.store.redis import Executor, Script, command
@@ -16,7 +29,7 @@ _SWEEP_AT_MOST = 500
 _ASK_AT_MOST = 2
 
 _STATES = {state.value.encode(): state for state in State}
-_FIELDS_OF_A_CLAIM = 8
+_FIELDS_OF_A_CLAIM = 9
 _SETTLED = Settled(lost_lease=False, late_ms=None)
 
 
@@ -57,8 +70,17 @@ class RedisIndicators:
         self._clock_us = clock_us
 
     async def promise(
-        self, key: ChatKey, op: State, duration_ms: int, *, owner: str, ticket: str | None, trace: str
-    ) -> Grant | Busy | Overtaken:
+        self,
+        key: ChatKey,
+        op: State,
+        duration_ms: int,
+        *,
+        owner: str,
+        ticket: str | None,
+        trace: str,
+        pace: Pace,
+        why: Why = "",
+    ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
         """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
         for _ in range(_ASK_AT_MOST):
             if not self._clock.is_known:
@@ -66,26 +88,27 @@ class RedisIndicators:
             asked_us = self._monotonic_us()
             # When nobody waits any more for what is asked now, on Redis' clock; never too early.
             ends_us = self._clock.at_most_us(asked_us) + self._patience_us
-            words = (owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us)
-            verdict, *rest = await self._promise(keys.of_chat(key.instance_id, key.chat.jid), (self._now(), *words))
-            if verdict == b"go":
+            words = (owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us, why)
+            refresh_ms, life_ms, quiet_ms = _in_ms(pace)
+            verdict, *rest = await self._promise(
+                keys.of_chat(key.instance_id, key.chat.jid), (self._now(), *words, refresh_ms, life_ms, quiet_ms)
+            )
+            if verdict != b"expired":
                 # The lease surely ends then: it is counted from before the request.
                 deadline_s = asked_us / 1_000_000 + self._lease_ms / 1000
-                return _granted(Grant(key, owner, op, deadline_s), rest)
-            if verdict == b"busy":
-                return Busy(rest[0].decode(), rest[1])
-            if verdict == b"overtaken":
-                return Overtaken()
+                return _promised(Grant(key, owner, op, deadline_s), verdict, rest)
             self._clock.doubt()  # it says that nobody waits any more, and we do
         raise StoreUnavailable
 
-    def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Coroutine[Any, Any, Settled]:
+    def settle_command(
+        self, grant: Grant, report: Report, duration_ms: int, why: Why = ""
+    ) -> Coroutine[Any, Any, Settled]:
         """Record what became of a command's call (see `ports.Indicators.settle_command`)."""
-        return self._settled(grant, report, duration_ms, -1)
+        return self._settled(grant, report, duration_ms, -1, why)
 
     def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Coroutine[Any, Any, Settled]:
         """Record what became of a refresh or a pause (see `ports.Indicators.settle_wake`)."""
-        return self._settled(grant, report, -1, -1 if retry_ms is None else retry_ms)
+        return self._settled(grant, report, -1, -1 if retry_ms is None else retry_ms, "")
 
     async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
         """Take the lease for a wake-up (see `ports.Indicators.claim`)."""
@@ -122,17 +145,11 @@ class RedisIndicators:
 
     async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
         """Put back a command that the record does not know (see `ports.Indicators.reassert`)."""
+        refresh_ms, life_ms, quiet_ms = _in_ms(pace)
+        left = "" if left_ms is None else left_ms
         lost = await self._reassert(
             keys.of_chat(key.instance_id, key.chat.jid),
-            (
-                self._now(),
-                ticket,
-                op,
-                "" if left_ms is None else left_ms,
-                round(pace.refresh_s * 1000),
-                round(pace.life_s * 1000),
-                self._echo_ms,
-            ),
+            (self._now(), ticket, op, left, refresh_ms, life_ms, self._echo_ms, quiet_ms),
         )
         return bool(lost)
 
@@ -144,7 +161,8 @@ class RedisIndicators:
         """
         return int(await self._sweep(("", keys.OWED, keys.QUEUE), (self._now(), _OVERDUE_MS, _SWEEP_AT_MOST)))
 
-    async def _settled(self, grant: Grant, report: Report, duration_ms: int, retry_ms: int) -> Settled:
+    async def _settled(self, grant: Grant, report: Report, duration_ms: int, retry_ms: int, why: Why) -> Settled:
+        refresh_ms, life_ms, quiet_ms = _in_ms(report.pace)
         verdict, late_ms = await self._settle(
             keys.of_chat(grant.key.instance_id, grant.key.chat.jid),
             (
@@ -155,12 +173,14 @@ class RedisIndicators:
                 duration_ms,
                 report.answered_ms_ago,
                 -1 if report.told_ms_ago is None else report.told_ms_ago,
-                round(report.pace.refresh_s * 1000),
-                round(report.pace.life_s * 1000),
+                refresh_ms,
+                life_ms,
                 self._echo_ms,
                 retry_ms,
                 grant.ticket or "0",
                 self._answered_by_ms(grant, report) if duration_ms >= 0 else 0,
+                why,
+                quiet_ms,
             ),
         )
         if verdict != b"lost" and late_ms < 0:
@@ -189,21 +209,35 @@ def _info(told: bytes) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
-def _granted(grant: Grant, told: Sequence[Any]) -> Grant:
-    ticket, told_ms_ago, promised_ms = told
-    return grant._replace(
-        told_ms_ago=told_ms_ago if told_ms_ago >= 0 else None, ticket=ticket.decode(), promised_ms=promised_ms
-    )
+def _promised(grant: Grant, verdict: bytes, told: Sequence[Any]) -> Grant | Busy | Overtaken | Repeated | NothingShows:
+    if verdict == b"go":
+        ticket, told_ms_ago, promised_ms, shows = told
+        return grant._replace(
+            told_ms_ago=told_ms_ago if told_ms_ago >= 0 else None,
+            ticket=ticket.decode(),
+            promised_ms=promised_ms,
+            shows=_STATES.get(shows),
+        )
+    if verdict == b"busy":
+        return Busy(told[0].decode(), told[1])
+    if verdict == b"repeated":
+        return Repeated(told[0].decode())
+    return NothingShows() if verdict == b"nothing" else Overtaken()
+
+
+def _in_ms(pace: Pace) -> tuple[int, int, int]:
+    return round(pace.refresh_s * 1000), round(pace.life_s * 1000), round(pace.quiet_s * 1000)
 
 
 def _claimed(key: ChatKey, owner: str, deadline_s: float, told: Sequence[Any]) -> Claim:
-    op, state, overdue_ms, tries, trace, version = told
+    op, state, overdue_ms, tries, trace, why, version = told
     return Claim(
         Grant(key, owner, _STATES[op], deadline_s),
         overdue_ms=int(overdue_ms),
         tries=int(tries),
         is_echo=state == b"",
         trace=trace.decode(),
+        why=why.decode(),
         instance_version=version.decode(),
     )
 

@@ -14,6 +14,9 @@ OWED: Final = "pg:owed"
 LATE: Final = "pg:late"
 """Records whose pause has failed and is tried again, by the pause's own time in Unix milliseconds; for metrics."""
 
+RESTING: Final = "pg:quiet"
+"""Instances whose account is to be unavailable, by when, in Unix milliseconds."""
+
 PROCESSES: Final = "pg:processes"
 """Every process that said lately that it runs, by when that is to be forgotten, in Unix seconds."""
 

@@ -69,6 +69,12 @@ HTTP_DURATION = Histogram(
 COMMANDS = Counter(
     "presence_commands", "Presence commands, by what became of them.", ["state", "outcome"], registry=REGISTRY
 )
+ENDS = Counter(
+    "presence_ends",
+    "Indicators that ended: by their time, a pause, a message, their natural end, or another in their place.",
+    ["by"],
+    registry=REGISTRY,
+)
 AUTH = Counter("presence_auth", "Authentications of callers.", ["result"], registry=REGISTRY)
 RATE_LIMIT_DECISIONS = Counter(
     "presence_rate_limit_decisions", "Decisions of the limiter.", ["decision"], registry=REGISTRY
@@ -185,6 +191,8 @@ def _begin_at_zero() -> None:
     """Show what may happen before it happens: the first of a kind is an increase too, and may be the alarm."""
     for result in ("paused", "pause_failed", "abandoned"):
         PAUSES.labels(result)
+    for by in ("time", "pause", "message", "natural", "replaced"):
+        ENDS.labels(by)
     for trigger in ("due", "retry", "echo"):
         PAUSE_LATENESS.labels(trigger)
     for result in ("ok", "missing", "malformed", "unknown"):

@@ -21,7 +21,7 @@ MAX_GRACE_S = 86_400
 """An old token lives at most a day beside its successor."""
 
 _EXPIRED_AT_ONCE = 200
-_UPSTREAM_FIELDS = ("kind", "url", "session", "credential", "trusted")
+_UPSTREAM_FIELDS = ("kind", "url", "session", "credential", "trusted", "quiet")
 
 
 class RedisTenancy:

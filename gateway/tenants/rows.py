@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from gateway.presence.model import Instance, Target
 from gateway.store import keys
@@ -57,6 +58,7 @@ class Rows:
             "session": upstream.session,
             "credential": self._cipher.encrypt(upstream.credential),
             "trusted": "1" if upstream.trusted else "0",
+            "quiet": "" if upstream.quiet_after_s is None else str(upstream.quiet_after_s),
         }
 
     def reseal(self, sealed: str) -> str:
@@ -71,14 +73,15 @@ class Rows:
         """
         own = self._read_target(row) or self._read_target(account) or self._default
         session = own.session or row["name"]
-        target = Target(own.kind, own.url, session, own.credential, own.trusted)
+        target = replace(own, session=session)
         return Instance(instance_id, row["account"], row["name"], target)
 
     def _read_target(self, row: Row) -> Target | None:
         if not row.get("kind"):
             return None
         credential = self._cipher.decrypt(row.get("credential", ""))
-        return Target(row["kind"], row["url"], row.get("session", ""), credential, row.get("trusted") == "1")
+        quiet = float(row["quiet"]) if row.get("quiet") else None
+        return Target(row["kind"], row["url"], row.get("session", ""), credential, row.get("trusted") == "1", quiet)
 
     def read_account(self, account_id: str, row: Row, *, instances: int, tokens: int) -> AccountFacts:
         """Read an account; its credential stays closed."""

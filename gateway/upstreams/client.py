@@ -26,6 +26,9 @@ _AVAILABLE_S = 600.0
 _LIFE_S = 5.5
 """A pause due within this needs no further telling: phones drop an indicator after 5 to 25 s, and calls take time."""
 
+_QUIET_AFTER_S = 25.0
+"""Where we made an account available for an indicator, we make it unavailable so long after its last one."""
+
 _ANY_PACE = Pace(refresh_s=_LIFE_S, life_s=_LIFE_S)
 
 _TOO_MANY = 429
@@ -76,6 +79,17 @@ class UpstreamClient:
             CREDENTIAL_REFUSED.labels(target.kind).inc()
         return outcome
 
+    async def rest(self, target: Target, *, timeout_s: float) -> Outcome:
+        """Tell the upstream once that the account is unavailable (see `ports.Upstreams.rest`)."""
+        adapter = self._adapters.get(target.kind)
+        call = adapter.unavailable(target) if adapter else None
+        if adapter is None or call is None:
+            return Outcome.UNSUPPORTED
+        reply = await send(self._pools, target, call, timeout_s)
+        outcome = reply if isinstance(reply, Outcome) else adapter.outcome(reply)
+        UPSTREAM_REQUESTS.labels(target.kind, "unavailable", outcome).inc()
+        return outcome
+
     async def connection(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
         """Ask the upstream whether the instance's session is connected."""
         return (await self.examine(target, timeout_s=timeout_s)).connection
@@ -97,7 +111,8 @@ class UpstreamClient:
 
     def pace(self, target: Target) -> Pace:
         """How a held indicator is re-sent to this kind of upstream (see `ports.Upstreams.pace`)."""
-        return self._paces.get(target.kind, _ANY_PACE)
+        pace = self._paces.get(target.kind, _ANY_PACE)
+        return pace if target.quiet_after_s is None else pace._replace(quiet_s=target.quiet_after_s)
 
     async def _tell_through_breakers(
         self, adapter: Adapter, target: Target, chat: Chat, state: State, timeout_s: float
@@ -162,7 +177,9 @@ class UpstreamClient:
             return None
         reply = await send(self._pools, target, call, timeout_s)
         if isinstance(reply, Reply) and adapter.outcome(reply) is Outcome.OK:
-            self._available_until[key] = time.monotonic() + _AVAILABLE_S
+            # Long before it is made unavailable: that is counted from the end of what is shown now.
+            lasts_s = min(_AVAILABLE_S, self.pace(target).quiet_s or _AVAILABLE_S)
+            self._available_until[key] = time.monotonic() + lasts_s
             return None
         return reply
 
@@ -191,7 +208,9 @@ _DOWN = {Connection.DISCONNECTED, Connection.LOGGEDOUT, Connection.CONNECTING}
 
 def _pace(able: Capabilities) -> Pace:
     # An upstream that blocks ends each call with a pause of its own: what it shows lives as long as the call.
-    return Pace(able.refresh_s, able.refresh_s if able.blocks else _LIFE_S, one_at_a_time=able.blocks)
+    life_s = able.refresh_s if able.blocks else _LIFE_S
+    quiet_s = _QUIET_AFTER_S if able.available_first else 0.0
+    return Pace(able.refresh_s, life_s, one_at_a_time=able.blocks, quiet_s=quiet_s)
 
 
 def _hold_off_s(retry_after: str) -> float:

@@ -104,7 +104,7 @@ class Office:
 
     async def _command(self, key: ChatKey, op: State, duration_ms: int, answered_ms_ago: int) -> None:
         grant = await self.house.indicators.promise(
-            key, op, duration_ms, owner=secrets.token_hex(8), ticket=None, trace=""
+            key, op, duration_ms, owner=secrets.token_hex(8), ticket=None, trace="", pace=_PACE
         )
         assert isinstance(grant, Grant)
         report = Report("ok", _PACE, answered_ms_ago, answered_ms_ago)

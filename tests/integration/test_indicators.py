@@ -14,7 +14,20 @@ from world import VirtualClock
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.presence.ports import (
+    Busy,
+    ChatKey,
+    Claim,
+    Early,
+    Grant,
+    NothingShows,
+    Overtaken,
+    Pace,
+    Repeated,
+    Report,
+    Settled,
+    Why,
+)
 from gateway.process.embedded import start_valkey
 from gateway.store import keys
 from gateway.store.health import RedisHealth
@@ -40,12 +53,19 @@ class Chats:
     pace: Pace = field(default_factory=lambda: Pace(4.0, 5.0))
 
     async def promise(
-        self, op: State, seconds: float = 0, *, key: ChatKey = KEY, owner: str = "", ticket: str | None = None
-    ) -> Grant | Busy | Overtaken:
+        self,
+        op: State,
+        seconds: float = 0,
+        *,
+        key: ChatKey = KEY,
+        owner: str = "",
+        ticket: str | None = None,
+        why: Why = "",
+    ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
         self.owners += 1
         owner = owner or f"o{self.owners}"
         return await self.indicators.promise(
-            key, op, round(seconds * 1000), owner=owner, ticket=ticket, trace="00-trace"
+            key, op, round(seconds * 1000), owner=owner, ticket=ticket, trace="00-trace", pace=self.pace, why=why
         )
 
     async def granted(self, op: State, seconds: float = 0, *, key: ChatKey = KEY) -> Grant:
@@ -135,15 +155,61 @@ async def test_a_long_indicator_is_refreshed_every_four_seconds_and_paused_once(
     assert told == [*((second * 1000, TYPING) for second in range(4, 57, 4)), (60_000, PAUSED)]
 
 
-async def test_a_new_typing_replaces_the_earlier_pause(chats: Chats) -> None:
+async def test_a_new_command_replaces_the_earlier_pause(chats: Chats) -> None:
     await chats.command(TYPING, 3)
     first = await chats.generation()
     chats.clock.tick(1000)
-    await chats.command(TYPING, 5)
+    await chats.command(RECORDING, 5)
     assert await chats.claim(generation=first) is None
     assert await chats.wake() == (PAUSED, Settled(lost_lease=False, late_ms=0))
     assert chats.clock.ms == VirtualClock().ms + 6000
     assert await chats.queued() == {}
+
+
+async def test_a_repeat_moves_the_end_and_takes_no_lease(chats: Chats) -> None:
+    await chats.command(TYPING, 5)
+    chats.clock.tick(2000)
+    assert isinstance(await chats.promise(TYPING, 5), Repeated)
+    assert await chats.next_wake_ms() == 2000  # its refresh: a phone would be dark before the end
+    assert await chats.wake() == (TYPING, Settled(lost_lease=False, late_ms=None))
+    assert await chats.wake() == (PAUSED, Settled(lost_lease=False, late_ms=0))
+    assert chats.clock.ms == VirtualClock().ms + 7000
+
+
+@pytest.mark.parametrize(
+    ("op", "seconds", "after_ms"), [(RECORDING, 5, 2000), (TYPING, 2, 2000), (TYPING, 0, 2000), (TYPING, 10, 4000)]
+)
+async def test_another_state_an_earlier_end_and_what_was_sent_long_ago_is_no_repeat(
+    chats: Chats, op: State, seconds: int, after_ms: int
+) -> None:
+    await chats.command(TYPING, 5)
+    chats.clock.tick(after_ms)
+    assert isinstance(await chats.promise(op, seconds), Grant)
+
+
+@pytest.mark.parametrize("result", ["failed", "unknown"])
+async def test_after_a_refresh_that_failed_a_repeat_is_sent(chats: Chats, result: Result) -> None:
+    await chats.command(TYPING, 30)
+    await chats.wake(result)
+    assert isinstance(await chats.promise(TYPING, 60), Grant)
+    assert isinstance(await chats.promise(TYPING, 60, key=OTHER_TENANT), Grant)
+
+
+async def test_a_message_ends_what_shows_and_costs_one_look_where_nothing_does(chats: Chats) -> None:
+    assert isinstance(await chats.promise(PAUSED, why="message"), NothingShows)
+    assert await chats.redis.keys("pg:c:*") == []
+    await chats.command(TYPING, 30)
+    assert isinstance(await chats.promise(PAUSED, why="message", owner="m"), Grant)
+
+
+async def test_a_messages_pause_that_failed_is_due_at_once(chats: Chats) -> None:
+    await chats.command(TYPING, 30)
+    grant = await chats.promise(PAUSED, why="message")
+    assert isinstance(grant, Grant)
+    await chats.indicators.settle_command(grant, Report("failed", chats.pace, 0, 0), 0, "message")
+    assert await chats.next_wake_ms() == 0
+    (claim,) = await chats.take()
+    assert (claim.grant.op, claim.why) == (PAUSED, "message")
 
 
 @pytest.mark.parametrize(("op", "seconds"), [(PAUSED, 0), (TYPING, 0), (RECORDING, 0)])
@@ -200,10 +266,10 @@ async def test_a_promise_that_a_stopped_redis_runs_too_late_is_not_made(tmp_path
     with start_valkey(tmp_path, "--appendonly", "no") as valkey:
         async with open_pipeline(valkey.url, connect_timeout_s=1, timeout_s=0.3) as pipeline:
             indicators = RedisIndicators(pipeline, lease_s=5.5, echo_s=10, patience_s=0.3)
-            await indicators.promise(OTHER_TENANT, TYPING, 0, owner="other", ticket=None, trace="")
+            await indicators.promise(OTHER_TENANT, TYPING, 0, owner="other", ticket=None, trace="", pace=Pace(4.0, 5.0))
             os.kill(valkey.pid, signal.SIGSTOP)
             with pytest.raises(StoreUnavailable):
-                await indicators.promise(KEY, TYPING, 5000, owner="me", ticket=None, trace="")
+                await indicators.promise(KEY, TYPING, 5000, owner="me", ticket=None, trace="", pace=Pace(4.0, 5.0))
             os.kill(valkey.pid, signal.SIGCONT)
         async with open_redis(valkey.url, connect_timeout_s=1, timeout_s=5, max_connections=4) as redis:
             asked = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
@@ -430,7 +496,7 @@ async def test_nothing_about_a_chat_outlives_its_indicator(chats: Chats) -> None
 
 async def test_a_waiting_pause_never_expires_with_its_record(chats: Chats) -> None:
     await chats.command(TYPING, 0)
-    await chats.command(TYPING, 5)
+    await chats.command(RECORDING, 5)
     (record,) = await chats.redis.keys("pg:c:*")
     assert await chats.redis.pttl(record) == -1
 

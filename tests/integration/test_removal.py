@@ -139,7 +139,9 @@ class Scene:
         self.key = ChatKey(tenant.instance.id, CHAT)
 
     async def promise(self) -> Grant:
-        grant = await self.indicators.promise(self.key, State.TYPING, 60_000, owner="o", ticket=None, trace="")
+        grant = await self.indicators.promise(
+            self.key, State.TYPING, 60_000, owner="o", ticket=None, trace="", pace=OK.pace
+        )
         assert isinstance(grant, Grant)
         return grant
 

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.presence import service
 from gateway.presence.model import State
 from gateway.presence.ports import Grant
 from gateway.presence.retries import Retries
-from gateway.presence.service import Presence
+from gateway.presence.service import Presence, Shown
 from model.world import Node
 
 
@@ -104,6 +105,14 @@ async def _forget(self: Presence, grant: Grant, duration_ms: int) -> None:
     return None
 
 
+def _without_end(self: Presence, state: State, duration_s: int) -> Any:
+    return service._Wanted(state, duration_s * 1000)
+
+
+async def _message_forgotten(self: Presence, *_: Any) -> Shown:
+    return Shown("nothing")
+
+
 def _never_again(self: Retries, step: Any) -> None:
     return None
 
@@ -142,7 +151,7 @@ MUTANTS = (
         "a ticket outlives no record",
         lua("promise", " or now_us - ticket > TOMBSTONE * 1000", ""),
         kind="commands stopped",
-        first_seed=685,
+        first_seed=689,
     ),
     Mutant(
         "echo after an unknown outcome",
@@ -199,6 +208,22 @@ MUTANTS = (
         kind="lost replies",
         first_seed=30,
     ),
+    Mutant("what has no end ends by itself", code("_wanted", _without_end), kind="calm"),
+    Mutant("a message ends what shows", code("message_sent", _message_forgotten), kind="messages"),
+    Mutant(
+        "a message that came while redis was away ends it afterwards",
+        code("_end_later", _message_forgotten),
+        kind="a message while redis is away",
+    ),
+    Mutant(
+        "a message's pause that failed is gone on with",
+        lua("settle", "  if why == 'message' then", "  if false then"),
+        kind="messages",
+    ),
+    Mutant(
+        "a repeat calls nobody only for a refresh", lua("promise", "now - rec.sent < refresh", "true"), kind="repeats"
+    ),
+    Mutant("a repeat after a failed refresh is told", lua("promise", "rec.unsure == 0", "true"), kind="repeats"),
     Mutant("a wake-up insists", retries("insist", _insist_once), kind="single redis restarted at a claim"),
     Mutant(
         "adoption of a dead owner's promise",
@@ -228,13 +253,13 @@ MUTANTS = (
         "settle of a lost record",
         lua("settle", "rec.ticket < tonumber(ARGV[12])", "false"),
         kind="single redis failover",
-        first_seed=150,
+        first_seed=81,
     ),
     Mutant(
         "a pause that was lost is said again where its chat was shown again meanwhile",
         lua("settle", "if not was_lost or rec.state == '' then", "if true then"),
         kind="single redis failover",
-        first_seed=200,
+        first_seed=644,
     ),
     Mutant(
         "refreshes",

@@ -27,6 +27,9 @@ LIFE_S = 5.5
 
 LEASE_S = 5.5
 
+REFRESH_S = 4.1
+"""From one telling to the next, and what it took on its way."""
+
 STOPPED_S = 0.3
 """Between the code's last look at its clock and the socket: longer only where the process was stopped."""
 
@@ -96,7 +99,7 @@ def _left_over(world: "World") -> Iterable[str]:
 
 def _not_calm(world: "World") -> Iterable[str]:
     for command in world.commands:
-        if command.result not in {"shown", "overtaken"}:
+        if command.result not in {"shown", "overtaken", "nothing"}:
             yield f"{command} answered {command.result!r} although nothing was wrong"
         elif command.done_at is None or command.done_at - command.sent_at > 1.5:
             yield f"{command} was not answered within 1.5 s"
@@ -125,8 +128,12 @@ class _Story:
         for command in self.commands:
             if command.result == "shown" and command.seconds:
                 yield from self._on_time(command)
-                if self.kind == "calm":
+                if self.kind == "calm" and not command.is_natural:
                     yield from self._never_dark(command)
+            if command.is_message:
+                yield from self._ends_with(command)
+            if command.is_repeat:
+                yield from self._shows_already(command)
 
     def alive(self, at: float) -> "list[Command]":
         """The commands that may still have their effect at an instant."""
@@ -261,6 +268,29 @@ class _Story:
         else:
             self.lateness.append(max(0.0, first - ends))
 
+    def _shows_already(self, repeat: "Command") -> Iterable[str]:
+        """Who calls nobody relies on what was told before: the same, with success, less than a refresh ago."""
+        assert repeat.granted_at is not None
+        if self.world.faults.clock:
+            return  # how long ago that was is what the clocks say
+        told = [t for t in self.tellings if t.sent_at <= repeat.granted_at]
+        last = max(told, key=lambda t: (t.sent_at, t.n), default=None)
+        if last is not None and (self._is_forgotten(last) or last.sent_at - last.asked_at > STOPPED_S):
+            return
+        age_s = repeat.granted_at - last.sent_at if last else 0.0
+        if last is None or last.state is not repeat.state or last.outcome is not Outcome.OK or age_s > REFRESH_S:
+            yield f"{repeat} called nobody, {age_s:.3f} s after {last and (last.state, last.outcome)}"
+
+    def _ends_with(self, message: "Command") -> Iterable[str]:
+        """Once a message was sent, nothing that was asked for before it shows for longer than a pause may take."""
+        if message.done_at is None or message.died_at is not None or self._is_gone(message):
+            return
+        deadline = self._deadline(message.done_at)
+        later = [c for c in self.commands if c is not message and (c.over_at is None or c.over_at > message.sent_at)]
+        died = any(node == message.node and message.sent_at <= at <= deadline for node, at in self.world.deaths)
+        if not later and not died and self._shows_at(deadline):
+            yield f"{message} was sent at {message.sent_at:.3f}, and the chat still shows at {deadline:.3f}"
+
     def _shows_at(self, at: float) -> bool:
         applied = [telling.state for since, _, telling in self.applied if since <= at]
         return bool(applied) and applied[-1] is not State.PAUSED
@@ -335,7 +365,11 @@ class _Story:
             return
         assert command.answered_at is not None
         ends = command.answered_at + command.seconds
-        shows = [at for at, _, t in self.applied if command.sent_at <= at <= ends and t.state is command.state]
+        since = (
+            max((at for at, _, _ in self.applied if at <= command.sent_at), default=0.0) if command.is_repeat else 0.0
+        )
+        since = since or command.sent_at
+        shows = [at for at, _, t in self.applied if since <= at <= ends and t.state is command.state]
         for since, to in zip(shows, [*shows[1:], ends], strict=True):
             if to - since > LIFE_S:
                 yield f"dark: {command} from {since + LIFE_S:.3f} to {to:.3f}"

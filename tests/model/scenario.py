@@ -4,13 +4,14 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from gateway.presence.model import Chat, State
 from gateway.presence.ports import ChatKey
 from model import oracle
 from model.keyspace import Keyspace
 from model.loop import run as run_virtually
-from model.world import Faults, Node, World
+from model.world import NATURAL_S, Faults, Node, World
 
 CHATS = (
     ChatKey("i1", Chat("5511900000001@s.whatsapp.net")),
@@ -36,6 +37,7 @@ class Order:
     chat: ChatKey
     state: State
     seconds: int
+    is_message: bool = False
 
 
 @dataclass
@@ -72,9 +74,11 @@ class Report:
 def scenario_of(seed: int, kind: str | None = None) -> Scenario:
     """Draw a scenario: a tenth calm, three tenths with one fault out of the table, the rest with several at once."""
     dice = random.Random(seed)
-    drawn = dice.random()
+    drawn, drawn_freely = dice.random(), kind is None
     kind = kind or ("calm" if drawn < 0.1 else "single" if drawn < 0.4 else "storm")
     orders = _orders(dice, calm=kind == "calm")
+    if drawn_freely or kind in {"messages", "repeats"}:
+        orders = _talk(random.Random(seed + 1), orders)
     if kind == "calm":
         faults: Faults | tuple[str, Faults] = Faults()
     elif kind.startswith("single"):
@@ -83,6 +87,9 @@ def scenario_of(seed: int, kind: str | None = None) -> Scenario:
         faults = _storm(dice)
     else:
         orders = [replace(order, chat=CHATS[0]) for order in orders]
+        if kind == "a message while redis is away":
+            sent = Order(dice.uniform(3.2, 4.2), CHATS[0], State.PAUSED, 0, is_message=True)
+            orders = [Order(1.0, CHATS[0], State.TYPING, 60), sent]
         faults = _focus(dice, kind)
     if isinstance(faults, tuple):
         kind, faults = f"single {faults[0]}", faults[1]
@@ -90,7 +97,9 @@ def scenario_of(seed: int, kind: str | None = None) -> Scenario:
     windows += [to for _, to in faults.workers_down] + [at + abs(step_s) for at, step_s in faults.clock]
     windows += [faults.until + faults.stall_s[1]] if faults.stall_command else []
     last = max(
-        [order.at + order.seconds for order in orders] + windows + [faults.until if faults.until < _NEVER_S else 0.0]
+        [order.at + max(order.seconds, NATURAL_S) for order in orders]
+        + windows
+        + [faults.until if faults.until < _NEVER_S else 0.0]
     )
     return Scenario(seed, kind, orders, faults, last + _TAIL_S)
 
@@ -107,6 +116,24 @@ def _orders(dice: random.Random, *, calm: bool) -> list[Order]:
         seconds = 0 if state is State.PAUSED else dice.choice((*_SECONDS, 60) if calm else _SECONDS)
         orders.append(Order(at, chat, state, seconds))
     return sorted(orders, key=lambda order: order.at)
+
+
+def _talk(dice: random.Random, orders: list[Order]) -> list[Order]:
+    """Let messages arrive, and agents repeat themselves, as real callers do."""
+    talk: list[Order] = []
+    for order in orders:
+        talk.append(order)
+        if order.state is State.PAUSED:
+            talk[-1] = replace(order, is_message=dice.random() < 0.5)
+            continue
+        spacing_s = dice.choice((0.5, 2.0, 3.9))
+        talk += [replace(order, at=order.at + (number + 1) * spacing_s) for number in range(dice.choice((0, 0, 1, 3)))]
+        if dice.random() < 0.4:
+            sent = Order(talk[-1].at + dice.uniform(0.0, 4.0), order.chat, State.PAUSED, 0, is_message=True)
+            talk.append(sent)
+            if dice.random() < 0.3:
+                talk.append(replace(order, at=sent.at + dice.uniform(0.0, 0.05)))
+    return sorted(talk, key=lambda order: order.at)
 
 
 def _storm(dice: random.Random) -> Faults:
@@ -150,11 +177,27 @@ def _focus(dice: random.Random, kind: str) -> Faults:
             faults.upstream = [(at, at + 1.0, "rejects", "i1") for at in (dice.uniform(0, _BUSY_S) for _ in range(8))]
         case "lost replies":
             faults.lost_reply, faults.silent = 0.15, 0.3
+        case "messages" | "repeats" | "a message while redis is away":
+            _disturb_talk(dice, kind, faults)
         case "queue":
             faults.queue_loss, faults.duplicate_job = 0.5, 0.6
         case _:
             raise AssertionError(kind)
     return faults
+
+
+def _disturb_talk(dice: random.Random, kind: str, faults: Faults) -> None:
+    """What goes wrong while messages arrive and callers repeat themselves."""
+    if kind == "a message while redis is away":
+        faults.store.append((3.0, 3.0 + dice.uniform(1.5, 6), "down"))
+        return
+    if kind == "messages":
+        faults.lost_reply, faults.kill_gateway = 0.05, 0.01
+        since = dice.uniform(0, _BUSY_S)
+        faults.store.append((since, since + dice.uniform(0.5, 6), "down"))
+    else:
+        faults.kill_worker = 0.03
+    faults.upstream = [(at, at + 1.5, "rejects", "i1") for at in (dice.uniform(0, _BUSY_S) for _ in range(4))]
 
 
 def _upstream_window(dice: random.Random) -> tuple[float, float, str, str]:
@@ -202,7 +245,8 @@ def play(scenario: Scenario, keyspace: Keyspace, mutate: Mutate | None = None) -
 async def _play(scenario: Scenario, keyspace: Keyspace, mutate: Mutate | None) -> Report:
     world = World(keyspace, scenario.seed, scenario.faults, mutate)
     for order in scenario.orders:
-        world.loop.call_at(order.at, world.client, order.chat, order.state, order.seconds)
+        command = partial(world.client, order.chat, order.state, order.seconds, is_message=order.is_message)
+        world.loop.call_at(order.at, command)
     await asyncio.sleep(scenario.ends_at)
     objections, lateness = oracle.judge(world, scenario.kind, scenario.ends_at)
     return Report(scenario, objections, world.trace, lateness)

@@ -24,6 +24,7 @@ EPOCH_MS = 1_800_000_000_000
 UPSTREAM_TIMEOUT_S = 4.5
 LEASE_S = 5.5
 ECHO_S = 10.0
+NATURAL_S = 10
 REDIS_TIMEOUT_S = 2.0
 IN_PROGRESS_MS = 21_000
 POLL_S = 0.02
@@ -53,6 +54,9 @@ class Command:
     result: str = ""  # 'shown', 'overtaken', an error's name, or '' where its process died
     died_at: float | None = None
     disturbed: bool = False
+    is_natural: bool = False  # no end was asked for
+    is_message: bool = False  # a message was sent: it ends what shows
+    is_repeat: bool = False  # it called nobody, since the chat shows it already
     is_bare: bool = False  # told without a promise, because Redis did not answer
 
     def __str__(self) -> str:
@@ -217,9 +221,8 @@ class Link:
             raise RedisConnectionError("its process died after it had run this")
         await asyncio.sleep(REDIS_TIMEOUT_S if silent else dice.uniform(0.0002, 0.001))
         await node.edge("redis after")
-        doing = CURRENT.get()
-        if lost and isinstance(doing, Command) and doing.granted_at is None:
-            doing.ran_at = None  # its place was lost with the reply: it arrives anew
+        if lost:
+            _arrives_anew(CURRENT.get())
         if lost or (world.now - asked_at > REDIS_TIMEOUT_S and dice.random() < 0.5):
             raise RedisTimeoutError("silent") if silent or not lost else RedisConnectionError("reset")
         return reply
@@ -342,6 +345,7 @@ class World:
             Promises(node.indicators, monotonic=node.monotonic, sleep=node.sleep),
             upstream_timeout_s=UPSTREAM_TIMEOUT_S,
             give_up_s=600,
+            natural_end_s=NATURAL_S,
             monotonic=node.monotonic,
             sleep=node.sleep,
             jitter=lambda: self.dice.uniform(0.8, 1.2),
@@ -398,12 +402,14 @@ class World:
 
     # Clients
 
-    def client(self, chat: ChatKey, state: State, seconds: int) -> None:
+    def client(self, chat: ChatKey, state: State, seconds: int, *, is_message: bool = False) -> None:
         up = [n for n in self.nodes.values() if n.role == "gateway" and not n.dead and n.stalled_until <= self.now]
         if not up:
             return
         node = self.dice.choice(up)
-        command = Command(len(self.commands), chat, state, seconds, self.now, node.name)
+        command = Command(len(self.commands), chat, state, seconds, self.now, node.name, is_message=is_message)
+        if not seconds and state is not State.PAUSED:
+            command.is_natural, command.seconds = True, NATURAL_S
         self.commands.append(command)
         self.say(f"{node.name}: {command}")
         CURRENT.set(command)
@@ -413,15 +419,18 @@ class World:
     async def _obey(self, node: Node, command: Command) -> None:
         await node.edge("command arrives")
         instance = self.instances[command.chat.instance_id]
+        seconds = 0 if command.is_natural else command.seconds
         try:
-            shown = await node.presence.show(instance, command.chat.chat, command.state, command.seconds)
-            result: str = shown.outcome
+            if command.is_message:
+                result: str = (await node.presence.message_sent(instance, command.chat.chat)).outcome
+            else:
+                result = (await node.presence.show(instance, command.chat.chat, command.state, seconds)).outcome
         except GatewayError as error:
             result = type(error).__name__
             if isinstance(error, StoreUnavailable) and command.state is State.PAUSED:
                 result = await self._pause_unpromised(node, instance, command)
         await node.edge("answer")
-        command.result, command.done_at = result, self.now
+        command.result, command.done_at = "shown" if command.is_repeat and result == "repeated" else result, self.now
         self.say(f"{node.name}: answered {command.n}: {result}")
 
     async def _pause_unpromised(self, node: Node, instance: Instance, command: Command) -> str:
@@ -451,6 +460,9 @@ class World:
                 doing.ran_at = self.now
             if doing.granted_at is None and doing.done_at is None and isinstance(reply, list) and reply[0] == b"go":
                 doing.granted_at = self.now
+            if doing.done_at is None and isinstance(reply, list) and reply[0] == b"repeated":
+                doing.is_repeat, doing.outcome = True, Outcome.OK
+                doing.granted_at = doing.answered_at = self.now
         elif doing is not None and doing.job == LOOK:
             doing.began_at = self.now
         self.watch_queue()
@@ -614,6 +626,15 @@ class World:
         self.loop.call_at(self.now + self.dice.uniform(0.5, 4), self._lose_a_job)
 
 
+def _arrives_anew(doing: Command | Wake | None) -> None:
+    """Its place among the chat's commands was lost with the reply, unless it had its lease."""
+    if isinstance(doing, Command) and (doing.granted_at is None or doing.is_repeat):
+        doing.ran_at = None
+        if doing.is_repeat:
+            doing.granted_at = doing.answered_at = doing.outcome = None
+            doing.is_repeat = False
+
+
 @dataclass
 class Register:
     """`ports.Directory`: every instance exists; asking may fail as Redis does."""
@@ -634,6 +655,9 @@ class Phone:
 
     def pace(self, target: Target) -> Pace:
         return PACE
+
+    async def rest(self, target: Target, *, timeout_s: float) -> Outcome:
+        return Outcome.UNSUPPORTED
 
     async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
         world, node, dice = self.world, self.node, self.world.dice

@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api import bodies
-from gateway.presence.errors import BadRequest
+from gateway.presence.errors import BadRequest, InvalidBody
 from gateway.presence.model import Chat, State
 
 NUMBER = "5511999999999"
 
 
 def read(**fields: Any) -> bodies.PresenceCommand:
-    return bodies.presence(json.dumps({"number": NUMBER, "state": "typing"} | fields).encode())
+    return bodies.presence(json.dumps({"number": NUMBER, "state": "typing"} | fields).encode(), 600)
 
 
 def message_of(body: bytes) -> str:
     with pytest.raises(BadRequest) as refused:
-        bodies.presence(body)
+        bodies.presence(body, 600)
     return refused.value.message
 
 
@@ -106,13 +106,13 @@ def test_each_field_has_its_own_message(body: bytes, message: str) -> None:
 
 def test_unknown_fields_are_ignored_and_the_last_of_a_duplicate_counts() -> None:
     body = b'{"number": "1", "number": "5511999999999", "state": "typing", "extra": {"a": [1]}}'
-    assert bodies.presence(body).chat.jid == "5511999999999@s.whatsapp.net"
+    assert bodies.presence(body, 600).chat.jid == "5511999999999@s.whatsapp.net"
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_but_the_documented_400(body: bytes) -> None:
     try:
-        bodies.presence(body)
+        bodies.presence(body, 600)
     except BadRequest as error:
         assert error.message
 
@@ -123,8 +123,32 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
 @given(st.dictionaries(st.sampled_from(["number", "state", "duration", "x"]), JSON))
 def test_no_json_raises_anything_but_the_documented_400(fields: dict[str, Any]) -> None:
     try:
-        command = bodies.presence(json.dumps(fields).encode())
+        command = bodies.presence(json.dumps(fields).encode(), 600)
     except BadRequest as error:
         assert error.message
     else:
         assert 0 <= command.duration_s <= 60
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"hold": True, "duration": 300}, 300),
+        ({"hold": True, "duration": 10_000}, 600),
+        ({"hold": True}, 600),
+        ({"hold": False, "duration": 300}, 60),
+        ({"hold": None, "duration": 300}, 60),
+        ({"hold": True, "state": "pause", "duration": 300}, 0),
+    ],
+)
+def test_what_is_held_lasts_longer_and_until_its_message_where_nothing_is_said(
+    fields: dict[str, object], seconds: int
+) -> None:
+    command = read(**fields)
+    assert (command.duration_s, command.hold) == (seconds, bool(fields["hold"]) and seconds > 0)
+
+
+@pytest.mark.parametrize("hold", ["true", 1, [], {}])
+def test_hold_is_yes_or_no(hold: object) -> None:
+    with pytest.raises(InvalidBody):
+        read(hold=hold)

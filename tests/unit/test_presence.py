@@ -16,7 +16,20 @@ from gateway.presence.errors import (
     UpstreamUnavailable,
 )
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
-from gateway.presence.ports import Busy, ChatKey, Claim, Early, Grant, Overtaken, Pace, Report, Settled
+from gateway.presence.ports import (
+    Busy,
+    ChatKey,
+    Claim,
+    Early,
+    Grant,
+    NothingShows,
+    Overtaken,
+    Pace,
+    Repeated,
+    Report,
+    Settled,
+    Why,
+)
 from gateway.presence.service import Presence, Shown, Woken
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
@@ -29,7 +42,7 @@ class World:
     """Scripted collaborators that write down the order in which they were asked."""
 
     outcome: Outcome = Outcome.OK
-    promises: list[Busy | Overtaken | Exception] = field(default_factory=list)
+    promises: list[Busy | Overtaken | Repeated | NothingShows | Exception] = field(default_factory=list)
     claims: list[Claim | Early | None] = field(default_factory=list)
     settle_failures: int = 0
     wake_failures: int = 0
@@ -44,9 +57,18 @@ class World:
     slept: list[float] = field(default_factory=list)
 
     async def promise(
-        self, key: ChatKey, op: State, duration_ms: int, *, owner: str, ticket: str | None, trace: str
-    ) -> Grant | Busy | Overtaken:
-        self.events.append(f"promise {op} {duration_ms} ticket={ticket}")
+        self,
+        key: ChatKey,
+        op: State,
+        duration_ms: int,
+        *,
+        owner: str,
+        ticket: str | None,
+        trace: str,
+        pace: Pace,
+        why: Why = "",
+    ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
+        self.events.append(f"promise {op} {duration_ms} ticket={ticket}{why and f' for {why}'}")
         self.owners.append(owner)
         if self.promises:
             answer = self.promises.pop(0)
@@ -57,7 +79,7 @@ class World:
         self.now_s += self.stalls_s
         return grant
 
-    async def settle_command(self, grant: Grant, report: Report, duration_ms: int) -> Settled:
+    async def settle_command(self, grant: Grant, report: Report, duration_ms: int, why: Why = "") -> Settled:
         if self.settle_failures:
             self.settle_failures -= 1
             raise StoreUnavailable
@@ -96,6 +118,9 @@ class World:
     def pace(self, target: Target) -> Pace:
         return Pace(4.0, 5.0, one_at_a_time=self.one_at_a_time)
 
+    async def rest(self, target: Target, *, timeout_s: float) -> Outcome:
+        return Outcome.UNSUPPORTED
+
     async def instance(self, instance_id: str, version: str) -> Instance | None:
         return INSTANCE if self.instance_exists else None
 
@@ -118,7 +143,7 @@ class World:
 
 def claim_of(op: State, *, tries: int = 0, overdue_ms: int = 3, is_echo: bool = False) -> Claim:
     grant = Grant(KEY, "me", op, 5.5)
-    return Claim(grant, overdue_ms=overdue_ms, tries=tries, is_echo=is_echo, trace="", instance_version="1")
+    return Claim(grant, overdue_ms=overdue_ms, tries=tries, is_echo=is_echo, trace="", why="", instance_version="1")
 
 
 async def wake(world: World) -> Woken:
@@ -253,7 +278,7 @@ async def test_an_acted_command_stands_while_redis_is_away_and_is_settled_when_i
 
 async def test_a_due_pause_is_told_and_its_lateness_returned() -> None:
     world = World(claims=[claim_of(State.PAUSED)])
-    assert await wake(world) == Woken("paused", "due", Outcome.OK, late_ms=7)
+    assert await wake(world) == Woken("paused", "due", Outcome.OK, late_ms=7, ended="time")
     assert world.events == ["claim 9", "tell paused within 4.5", "settle ok retry=300"]
 
 

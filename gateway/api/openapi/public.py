@@ -30,6 +30,9 @@ UPSTREAM = fields(
     {
         "session": nullable(text("What it calls the session; else the instance's name.")),
         "credential": nullable(text("Its key; kept encrypted and never shown.")),
+        "quiet_after_s": nullable(
+            {"type": "number", "description": "Seconds after the last indicator until the account is made unavailable."}
+        ),
     },
 )
 TOLD_UPSTREAM = fields({"kind": STRING, "url": nullable(STRING), "session": STRING})
@@ -61,8 +64,9 @@ _PRESENCE = path(
                 {"number": text("Phone digits or a JID."), "state": text("typing, recording, pause or paused.")},
                 {
                     "duration": nullable(
-                        {**INTEGER, "description": "Seconds until the automatic pause, 60 at the most."}
-                    )
+                        {**INTEGER, "description": "Seconds until the automatic pause, 60 at the most; 600 with hold."}
+                    ),
+                    "hold": nullable({"type": "boolean", "description": "Held until the message is sent."}),
                 },
             ),
             refusals=(403, 404, 501, 502, 504),

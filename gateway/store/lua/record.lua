@@ -10,6 +10,8 @@
 --   tries   pauses that failed so far
 --   owner   who may call the upstream now     lease   until when     op   what they are telling it
 --   ends    only while a command is under way: when its own pause would be due
+--   why     what the coming pause is for, where that is not its time: natural (no end was asked for), message
+--   unsure  1 where the last call failed, or nobody knows
 --   trace   the traceparent of the command that made the promise
 local KEY, OWED, QUEUE = KEYS[1], KEYS[2], KEYS[3]
 local JOB_TTL = 86400000 -- arq drops a job whose blob has gone; a day outlives any downtime we promise for
@@ -18,8 +20,10 @@ local LINGER = 30000     -- an indicator without an end: the phone drops it long
 
 local LATE = 'pg:late' -- records whose pause has failed, by its own time; the owed set knows only the next try
 
-local FIELDS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends',
-  'state', 'owner', 'op', 'trace'}
+local FIELDS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends', 'unsure',
+  'state', 'owner', 'op', 'trace', 'why'}
+local QUIET = 'pg:quiet' -- instances whose account is to be unavailable soon, by when
+local quiet = 0          -- so long after the instance's last indicator; a script that ends one says so
 
 -- As text. Arguments of `redis.call` need not be: it writes whole numbers in full, unlike Lua's own `..`.
 local function whole(n) return string.format('%.0f', n) end
@@ -32,7 +36,8 @@ local function fields(stored)
   return {gen = tonumber(stored[1] or 0), ticket = tonumber(stored[2] or 0), since = tonumber(stored[3] or 0),
     ['until'] = tonumber(stored[4] or 0), sent = tonumber(stored[5] or 0), doubt = tonumber(stored[6] or 0),
     tries = tonumber(stored[7] or 0), lease = tonumber(stored[8] or 0), ends = tonumber(stored[9] or 0),
-    state = stored[10] or '', owner = stored[11] or '', op = stored[12] or '', trace = stored[13] or '', was = false}
+    unsure = tonumber(stored[10] or 0), state = stored[11] or '', owner = stored[12] or '', op = stored[13] or '',
+    trace = stored[14] or '', why = stored[15] or '', was = false}
 end
 
 local function load()
@@ -118,15 +123,22 @@ local function rest(rec, now_us, ttl)
   redis.call('PEXPIRE', KEY, ttl)
 end
 
+-- The account need not be online for this chat any more. Whoever takes it up looks whether another shows by then.
+local function rest_account(rec, now_us)
+  if quiet == 0 or (rec.was.state == '' and rec.was['until'] == 0) then return end
+  redis.call('ZADD', QUIET, math.floor(now_us / 1000) + quiet, string.match(KEY, '^pg:c:([^:]+)'))
+end
+
 -- Nothing shows and nothing is owed, except an echo while something sent earlier may still take effect.
 local function close(rec, now_us)
-  rec.state, rec['until'], rec.since, rec.tries = '', 0, 0, 0
+  rec.state, rec['until'], rec.since, rec.tries, rec.why, rec.unsure = '', 0, 0, 0, '', 0
   if rec.doubt > now_us / 1000 then
     rec['until'] = rec.doubt
     arm(rec, rec['until'], now_us)
     save(rec)
   else
     rec.doubt, rec.trace = 0, ''
+    rest_account(rec, now_us)
     rest(rec, now_us, TOMBSTONE)
   end
 end

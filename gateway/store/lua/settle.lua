@@ -4,13 +4,15 @@
 -- ARGV clock (us or ''), owner, op, result (ok|failed|unknown), duration (-1 for a wake-up),
 --      answered (how long ago), told (how long ago; -1: the telling before this one is still under way),
 --      refresh, life, echo, retry (until the next pause; -1 gives up), a command's ticket (0 for a wake-up),
---      when a command was answered at the latest (0: a wake-up)
+--      when a command was answered at the latest (0: a wake-up), why it ends (see promise), quiet (likewise)
 -- Returns {'settled'|'lost', ms that a delivered pause was late or -1}
 local now_us = clock(ARGV[1])
 local now, owner, op, result = math.floor(now_us / 1000), ARGV[2], ARGV[3], ARGV[4]
 local duration, answered = tonumber(ARGV[5]), now - tonumber(ARGV[6])
 local told, refresh, life = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local echo, retry = tonumber(ARGV[10]), tonumber(ARGV[11])
+local why = ARGV[14]
+quiet = tonumber(ARGV[15])
 local rec = load()
 
 -- We were stopped for longer than our lease, and our call reached the upstream among newer ones.
@@ -32,7 +34,7 @@ end
 
 local function shown()
   if rec.state ~= op or (rec['until'] > 0 and rec['until'] <= now) then rec.since = answered end
-  rec.state, rec.tries = op, 0
+  rec.state, rec.tries, rec.why, rec.unsure = op, 0, why, 0
   -- The answer's age is too young where this request was held up on its way here (a process or a Redis that was
   -- stopped). Counted from the promise it is too late where that was. The answer came before either, within the lease.
   rec['until'] = duration > 0 and math.min(answered, tonumber(ARGV[13])) + duration or 0
@@ -54,12 +56,17 @@ local function command(was_lost)
     return schedule(rec, now_us, refresh, life)
   end
   if result == 'ok' then return shown() end
+  rec.unsure = 1
   if result == 'unknown' then
     -- Nobody knows whether it shows: pause at once, and once more when nothing late can come any more.
     if op ~= 'paused' then
       rec.state, rec.since, rec.doubt = op, now, math.max(rec.doubt, now + echo)
     end
     rec['until'], rec.sent = now, now
+  end
+  if why == 'message' then
+    -- The message has come: nobody is told that this failed, so a wake-up goes on with it.
+    rec['until'], rec.why = now, why
   end
   -- Rejected: the older indicator still shows and still owes its pause.
   schedule(rec, now_us, refresh, life)
@@ -69,6 +76,7 @@ local function wake_up()
   if op ~= 'paused' then
     if result == 'unknown' then rec.doubt = math.max(rec.doubt, now + echo) end
     rec.sent = result == 'ok' and now - told or now
+    rec.unsure = result == 'ok' and 0 or 1
     schedule(rec, now_us, refresh, life)
     return -1
   end

@@ -2,7 +2,7 @@
 -- Claim what is due, many wake-ups in one step; Redis' own clock says what that is.
 -- KEYS '', owed, queue
 -- ARGV clock (us or ''), owner, most, lease, echo
--- Returns a flat list of instance, chat, op, state, ms overdue, tries, trace, instance version
+-- Returns a flat list of instance, chat, op, state, ms overdue, tries, trace, why, instance version
 local now, owner, most = math.floor(clock(ARGV[1]) / 1000), ARGV[2], tonumber(ARGV[3])
 local lease, echo = tonumber(ARGV[4]), tonumber(ARGV[5])
 local asked, taken, versions = 'pg:t:' .. owner, {}, {}
@@ -27,7 +27,7 @@ local function look_at(id, again)
     redis.call('ZADD', QUEUE, what, id)
   else
     local instance, jid = string.match(chat, '^([^:]+):(.+)$')
-    for _, value in ipairs({instance, jid, what, rec.state, overdue, rec.tries, rec.trace, version(instance)}) do
+    for _, value in ipairs({instance, jid, what, rec.state, overdue, rec.tries, rec.trace, rec.why, version(instance)}) do
       taken[#taken + 1] = value
     end
     most = most - 1

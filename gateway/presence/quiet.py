@@ -1,0 +1,41 @@
+"""The phone keeps ringing: an account that nothing is shown for any more is made unavailable, once.
+
+Showing an indicator can make an account count as online, and its owner's phone stops notifying (contract section 6).
+"""
+
+from gateway.presence.model import Outcome
+from gateway.presence.ports import Directory, RestingAccounts, Upstreams
+
+
+class Quiet:
+    """Tells upstreams that accounts are unavailable."""
+
+    def __init__(
+        self, resting: RestingAccounts, upstreams: Upstreams, directory: Directory, *, upstream_timeout_s: float
+    ) -> None:
+        """Wait so long for an upstream."""
+        self._resting = resting
+        self._upstreams = upstreams
+        self._directory = directory
+        self._upstream_timeout_s = upstream_timeout_s
+
+    async def rest_due(self) -> int:
+        """Make unavailable whose time has come; returns how many were. Whoever dies here leaves them to the next.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        done = 0
+        for instance_id, version in await self._resting.due():
+            outcome = await self._rest(instance_id, version)
+            # What cannot be told at all is not told again.
+            is_over = outcome in {None, Outcome.OK, Outcome.UNSUPPORTED, Outcome.NOT_CONNECTED}
+            await self._resting.rested(instance_id, done=is_over)
+            done += outcome is Outcome.OK
+        return done
+
+    async def _rest(self, instance_id: str, version: str) -> Outcome | None:
+        instance = await self._directory.instance(instance_id, version)
+        if instance is None:
+            return None
+        return await self._upstreams.rest(instance.target, timeout_s=self._upstream_timeout_s)

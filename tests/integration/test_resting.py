@@ -1,0 +1,107 @@
+"""Accounts that are made unavailable after their last indicator, on the real scripts."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from redis.asyncio import Redis
+from world import VirtualClock
+
+from gateway.fast.pipeline import Pipeline
+from gateway.presence.model import Chat, State
+from gateway.presence.ports import Busy, ChatKey, Grant, Pace, Report
+from gateway.store.indicators import RedisIndicators
+from gateway.store.redis import command
+from gateway.store.resting import RedisRestingAccounts
+
+QUIET = Pace(4.0, 5.5, quiet_s=25.0)
+ONE, TWO = (ChatKey("i1", Chat(f"551199999999{n}@s.whatsapp.net")) for n in (1, 2))
+
+Send = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+def indicators(pipeline: Pipeline, clock: VirtualClock) -> RedisIndicators:
+    return RedisIndicators(
+        pipeline, lease_s=5.5, echo_s=10, patience_s=2, monotonic=clock.monotonic, clock_us=clock.redis_us
+    )
+
+
+@pytest.fixture
+async def resting(redis: Redis, clock: VirtualClock) -> RedisRestingAccounts:
+    await command(redis, "HSET", "pg:instance:i1", "version", "v1")
+    return RedisRestingAccounts(redis, lease_s=5.5, clock_us=clock.redis_us)
+
+
+@pytest.fixture
+def send(indicators: RedisIndicators) -> Send:
+    async def send(state: State, seconds: int = 0, *, key: ChatKey = ONE, pace: Pace = QUIET) -> None:
+        grant = await indicators.promise(key, state, seconds * 1000, owner="o", ticket=None, trace="", pace=pace)
+        assert isinstance(grant, Grant)
+        await indicators.settle_command(grant, Report("ok", pace, 0, 0), seconds * 1000)
+
+    return send
+
+
+async def test_an_account_rests_so_long_after_its_last_indicator_and_once(
+    resting: RedisRestingAccounts, send: Send, clock: VirtualClock
+) -> None:
+    await send(State.TYPING, 60)
+    clock.tick(3000)
+    await send(State.PAUSED)
+    clock.tick(24_999)
+    assert await resting.due() == []
+    clock.tick(1)
+    assert await resting.due() == [("i1", "v1")]
+    assert await resting.due() == []  # it is being told now
+    await resting.rested("i1", done=True)
+    clock.tick(60_000)
+    assert await resting.due() == []
+
+
+async def test_not_while_another_chat_shows_and_then_after_that_one(
+    resting: RedisRestingAccounts, send: Send, clock: VirtualClock
+) -> None:
+    await send(State.TYPING, 60)
+    await send(State.TYPING, 60, key=TWO)
+    await send(State.PAUSED)
+    clock.tick(25_000)
+    assert await resting.due() == []
+    await send(State.PAUSED, key=TWO)
+    clock.tick(25_000)
+    assert await resting.due() == [("i1", "v1")]
+
+
+async def test_what_could_not_be_told_is_due_again_when_its_lease_has_ended(
+    resting: RedisRestingAccounts, send: Send, clock: VirtualClock
+) -> None:
+    await send(State.TYPING, 5)
+    await send(State.PAUSED)
+    clock.tick(25_000)
+    assert await resting.due()
+    await resting.rested("i1", done=False)
+    clock.tick(5500)
+    assert await resting.due() == [("i1", "v1")]
+
+
+async def test_an_indicator_waits_while_its_account_is_being_told(
+    resting: RedisRestingAccounts, indicators: RedisIndicators, send: Send, clock: VirtualClock
+) -> None:
+    await send(State.TYPING, 5)
+    await send(State.PAUSED)
+    clock.tick(25_000)
+    assert await resting.due()
+    asked = {"owner": "n", "ticket": None, "trace": "", "pace": QUIET}
+    assert isinstance(await indicators.promise(TWO, State.TYPING, 5000, **asked), Busy)  # type: ignore[arg-type]
+    await resting.rested("i1", done=True)
+    assert isinstance(await indicators.promise(TWO, State.TYPING, 5000, **asked), Grant)  # type: ignore[arg-type]
+
+
+async def test_where_it_is_off_nobody_is_told_and_a_bare_pause_tells_nobody_either(
+    resting: RedisRestingAccounts, send: Send, clock: VirtualClock, redis: Redis
+) -> None:
+    await send(State.TYPING, 5, pace=Pace(4.0, 5.5))
+    await send(State.PAUSED, pace=Pace(4.0, 5.5))
+    await send(State.PAUSED, key=TWO)
+    clock.tick(60_000)
+    assert await resting.due() == []
+    assert await redis.keys("pg:quiet*") == []
