@@ -18,6 +18,8 @@ MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 OURS = ("gateway", "worker")
+MOST_CORES = 64
+"""Of a machine that anybody would run `serve --processes` on, one gateway for each."""
 
 
 def manifests(kind: str | None = None) -> Iterator[dict[str, Any]]:
@@ -103,6 +105,24 @@ def test_the_autoscaler_of_workers_looks_at_lateness_too() -> None:
 def test_every_setting_that_a_file_names_exists(file: Path) -> None:
     named = set(re.findall(r"PRESENCE_[A-Z]+__[A-Z_]+", file.read_text()))
     assert named - names_of_settings() == set()
+
+
+def test_every_file_names_the_port_that_a_worker_takes_by_itself() -> None:
+    port = settings.Settings().worker.port
+    (of_pod,) = (pod for name, pod in pods() if name == "presence-worker")
+    assert of_pod["metadata"]["annotations"]["prometheus.io/port"] == str(port)
+    assert [open_["containerPort"] for open_ in of_pod["spec"]["containers"][0]["ports"]] == [port]
+    (policy,) = (found for found in manifests("NetworkPolicy") if found["metadata"]["name"] == "presence-gateway")
+    assert port in [open_["port"] for rule in policy["spec"]["ingress"] for open_ in rule["ports"]]
+    assert re.search(rf"^EXPOSE .*\b{port}\b", DOCKERFILE, re.MULTILINE)
+    assert f"127.0.0.1:{port}/readyz" in COMPOSE["services"]["worker"]["healthcheck"]["test"][-1]
+    scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+    assert [job["dns_sd_configs"][0]["port"] for job in scraped if job["job_name"] == "presence-worker"] == [port]
+
+
+def test_workers_begin_where_no_gateway_of_the_same_machine_gets_to() -> None:
+    defaults = settings.Settings()
+    assert defaults.worker.port - defaults.admin.port > MOST_CORES
 
 
 def test_compose_declares_whatever_its_services_use_and_mounts_only_what_is_there() -> None:
