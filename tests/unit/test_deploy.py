@@ -2,37 +2,20 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from deployed import COMPOSE, DEPLOY, MANIFESTS, manifests, pods
+from rig import ROOT
 
 from gateway import settings
 
-ROOT = Path(__file__).resolve().parents[2]
-DEPLOY = ROOT / "deploy"
-MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
-COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 OURS = ("gateway", "worker")
 MOST_CORES = 64
 """Of a machine that anybody would run `serve --processes` on, one gateway for each."""
-
-
-def manifests(kind: str | None = None) -> Iterator[dict[str, Any]]:
-    for file in MANIFESTS:
-        for manifest in yaml.safe_load_all(file.read_text()):
-            if kind in {None, manifest["kind"]}:
-                yield manifest
-
-
-def pods() -> Iterator[tuple[str, dict[str, Any]]]:
-    for kind in ("Deployment", "StatefulSet"):
-        for manifest in manifests(kind):
-            yield manifest["metadata"]["name"], manifest["spec"]["template"]
 
 
 def names_of_settings() -> set[str]:
@@ -71,6 +54,29 @@ def test_every_selector_finds_its_pods_and_every_autoscaler_its_deployment() -> 
         assert sum(selector.items() <= of_pod.items() for of_pod in labels) == 1, selector
     deployments = {manifest["metadata"]["name"] for manifest in manifests("Deployment")}
     assert {scaler["spec"]["scaleTargetRef"]["name"] for scaler in manifests("HorizontalPodAutoscaler")} == deployments
+
+
+def test_every_secret_that_a_pod_reads_is_in_the_example() -> None:
+    given = {(secret["metadata"]["name"], key) for secret in manifests("Secret") for key in secret["stringData"]}
+    read = set()
+    for _, pod in pods():
+        for container in pod["spec"]["containers"]:
+            of_env = [variable["valueFrom"]["secretKeyRef"] for variable in container["env"] if "valueFrom" in variable]
+            read |= {(found["name"], found["key"]) for found in of_env}
+        for volume in pod["spec"].get("volumes", ()):
+            read |= {(volume["secret"]["secretName"], item["key"]) for item in volume["secret"]["items"]}
+    assert read == given
+
+
+def test_as_many_proxies_are_believed_as_are_shipped() -> None:
+    """Where none stands, whoever calls would choose the address that guessing is counted under."""
+    name = "PRESENCE_HTTP__TRUSTED_PROXIES"
+    (shared,) = manifests("ConfigMap")
+    assert shared["data"][name] == "0"
+    assert list(manifests("Ingress")) == []
+    assert COMPOSE["services"]["gateway"]["environment"][name] == "1"
+    assert "X-Forwarded-For" in (DEPLOY / "nginx/compose.conf").read_text()
+    assert f"Set {name}=1" in (DEPLOY / "nginx/presence.conf").read_text()
 
 
 def test_every_port_of_a_probe_exists_and_every_end_leaves_time_to_drain() -> None:
