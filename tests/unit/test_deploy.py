@@ -151,6 +151,34 @@ def test_compose_opens_nothing_to_other_machines() -> None:
             assert port.startswith("127.0.0.1:"), name
 
 
+def on_network(name: str) -> set[str]:
+    return {service for service, found in COMPOSE["services"].items() if name in found["networks"]}
+
+
+def test_compose_lets_only_gateways_and_workers_reach_valkey_which_has_no_password() -> None:
+    (network,) = COMPOSE["services"]["valkey"]["networks"]
+    assert COMPOSE["networks"][network] == {"internal": True}
+    assert on_network(network) == {"valkey", *OURS}
+
+
+def test_compose_lets_nobody_but_prometheus_reach_the_workers_and_the_dashboard_reach_nothing_else() -> None:
+    assert on_network("watch") == {"prometheus", *OURS}
+    assert on_network("board") == {"prometheus", "grafana"}
+    assert COMPOSE["services"]["grafana"]["networks"] == ["board"]
+    assert on_network("front") == {"proxy", "gateway"}
+
+
+def test_compose_lets_nobody_sign_in_to_grafana() -> None:
+    """The image's own default is the password admin of an admin, by a form and by HTTP's basic authentication."""
+    told = COMPOSE["services"]["grafana"]["environment"]
+    assert told["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert told["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert told["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert (told["GF_AUTH_ANONYMOUS_ENABLED"], told["GF_AUTH_ANONYMOUS_ORG_ROLE"]) == ("true", "Viewer")
+    (provider,) = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/presence.yml").read_text())["providers"]
+    assert provider["allowUiUpdates"] is False
+
+
 def test_compose_runs_ours_read_only_and_without_rights() -> None:
     for name in OURS:
         service = COMPOSE["services"][name]
