@@ -33,6 +33,13 @@ def rewritten(name: str, changes: Mapping[str, str]) -> str:
     return text
 
 
+def make_certificate(folder: Path) -> None:
+    """Make a key and a certificate that nobody trusts, under the names that presence.conf has for them."""
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost")
+    where = ("-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem")
+    subprocess.run([*new, *where], check=True, capture_output=True, timeout=60)
+
+
 @contextmanager
 def running_nginx(binary: str, folder: Path, conf: str) -> Iterator[Path]:
     """Run it inside the block, with logs around it as careless as a distribution's; yields the folder of the logs."""

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from nginx import binaries, rewritten, running_nginx, wait_until_open
+from nginx import binaries, make_certificate, rewritten, running_nginx, wait_until_open
 from rig import LOOPBACK
 
 from gateway.commands.dev.ports import choose
@@ -57,12 +56,6 @@ class Front:
             "listen 8080": f"listen {LOOPBACK}:{self.before}",
             "/dev/stdout": f"{folder}/logs/presence.log",
         }
-
-
-def make_certificate(folder: Path) -> None:
-    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost")
-    where = ("-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem")
-    subprocess.run([*new, *where], check=True, capture_output=True, timeout=60)
 
 
 def insecure() -> ssl.SSLContext:
