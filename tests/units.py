@@ -15,6 +15,8 @@ from pathlib import Path
 
 from rig import ROOT
 
+from gateway.process import keyfile
+
 _UNITS = ROOT / "deploy/systemd"
 _BIN = "/opt/presence/bin/"
 _ETC = "/etc/presence/"
@@ -24,6 +26,29 @@ _LOOK_EVERY_S = 0.1
 def own_address() -> str:
     """Return a loopback address that nobody else is likely to use, so that documented ports are free there."""
     return "127." + ".".join(str(random.randrange(2, 250)) for _ in range(3))
+
+
+def documented() -> list[str]:
+    """The units that docs/operations.md tells an operator to enable."""
+    (command,) = re.findall(r"`systemctl enable --now ([^`]+)`", (ROOT / "docs/operations.md").read_text())
+    return str(command).split()
+
+
+def documented_ports() -> dict[str, list[int]]:
+    """The operator's ports of that set, by role, as the page tells whoever writes a Prometheus' configuration."""
+    (line,) = re.findall(r"^Scrape all of that set: (.+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    found = re.findall(r"(gateway|worker)s on ([\d, and`]+)", line)
+    return {role: [int(port) for port in re.findall(r"\d+", ports)] for role, ports in found}
+
+
+def etc_presence(folder: Path, redis_url: str, address: str) -> Path:
+    """What the page tells an operator to put into /etc/presence, on an address of this test's."""
+    folder.mkdir()
+    (folder / "gateway.toml").write_text((ROOT / "config/gateway.toml").read_text())
+    keyfile.ensure(folder / "secrets.toml")
+    hosts = "".join(f"PRESENCE_{section}__HOST={address}\n" for section in ("HTTP", "ADMIN", "WORKER"))
+    (folder / "environment").write_text(f"PRESENCE_REDIS__URL={redis_url}\n{hosts}")
+    return folder
 
 
 @dataclass(frozen=True)

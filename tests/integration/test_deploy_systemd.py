@@ -5,37 +5,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import requests
-from rig import ROOT
-from units import Started, Unit, own_address
+from units import Started, Unit, documented, documented_ports, etc_presence, own_address
 
-from gateway.process import keyfile
 from gateway.process.embedded import start_valkey
 
 START_S = 60.0
 """Of two cores that do other work too."""
-
-
-def documented() -> list[str]:
-    """The units that docs/operations.md tells an operator to enable."""
-    (command,) = re.findall(r"`systemctl enable --now ([^`]+)`", (ROOT / "docs/operations.md").read_text())
-    return str(command).split()
-
-
-def documented_ports() -> dict[str, list[int]]:
-    """The operator's ports of that set, by role, as the page tells whoever writes a Prometheus' configuration."""
-    (line,) = re.findall(r"^Scrape all of that set: (.+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
-    found = re.findall(r"(gateway|worker)s on ([\d, and`]+)", line)
-    return {role: [int(port) for port in re.findall(r"\d+", ports)] for role, ports in found}
-
-
-def etc_presence(folder: Path, redis_url: str, address: str) -> Path:
-    """What the page tells an operator to put into /etc/presence, on an address of this test's."""
-    folder.mkdir()
-    (folder / "gateway.toml").write_text((ROOT / "config/gateway.toml").read_text())
-    keyfile.ensure(folder / "secrets.toml")
-    hosts = "".join(f"PRESENCE_{section}__HOST={address}\n" for section in ("HTTP", "ADMIN", "WORKER"))
-    (folder / "environment").write_text(f"PRESENCE_REDIS__URL={redis_url}\n{hosts}")
-    return folder
 
 
 def role_of(address: str, port: int) -> str:
