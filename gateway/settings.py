@@ -110,7 +110,7 @@ class Worker(Struct, frozen=True):
     """The back door."""
 
     host: str = "127.0.0.1"
-    port: Port = 9091
+    port: Port = 9191
     max_jobs: Positive = 256
     poll_s: Seconds = 0.02
     drain_timeout_s: Seconds = 10.0

@@ -27,7 +27,7 @@ app = typer.Typer(
         "presence-gateway dev",
         "presence-gateway account create acme",
         "presence-gateway instance create acme sales",
-        "presence-gateway send sales 5511999999999 typing --duration 5 --token pgi_...",
+        "PRESENCE_TOKEN=pgi_... presence-gateway send sales 5511999999999 typing --duration 5",
     ),
 )
 
@@ -65,7 +65,7 @@ app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway restore 
 app.command(
     rich_help_panel=_TRY,
     epilog=examples(
-        "presence-gateway send sales 5511999999999 typing --duration 5 --token pgi_...",
+        "PRESENCE_TOKEN=pgi_... presence-gateway send sales 5511999999999 typing --duration 5",
         "PRESENCE_TOKEN=pga_... presence-gateway send sales 5511999999999 pause --json",
     ),
 )(send.send)

@@ -104,7 +104,9 @@ def _accepted(examination: Examination) -> Finding:
     if examination.status is None:
         return Finding("credential accepted", "unknown", "not asked")
     if examination.outcome is Outcome.UNAUTHORIZED:
-        return Finding("credential accepted", "bad", "it was refused: give the right one with --upstream-credential")
+        return Finding(
+            "credential accepted", "bad", "it was refused: give the right one in PRESENCE_UPSTREAM_CREDENTIAL"
+        )
     return Finding("credential accepted", "ok", "it was not refused")
 
 

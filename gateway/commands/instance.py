@@ -53,8 +53,9 @@ def _own_token(token: str | None) -> str | None:
 @app.command(
     epilog=examples(
         "presence-gateway instance create acme sales",
-        "presence-gateway instance create acme sales --upstream-kind waha --upstream-url http://waha.internal:3000",
-        "PRESENCE_UPSTREAM_CREDENTIAL=... keeps the credential out of the shell's history and the process list.",
+        "PRESENCE_UPSTREAM_CREDENTIAL='...' presence-gateway instance create acme sales --upstream-kind waha "
+        "--upstream-url http://waha.internal:3000",
+        "The environment keeps the credential, and PRESENCE_INSTANCE_TOKEN a token, out of the process list.",
     )
 )
 def create(
@@ -71,7 +72,12 @@ def create(
         str, typer.Option(envvar="PRESENCE_UPSTREAM_CREDENTIAL", help="The upstream's key; encrypted at rest.")
     ] = "",
     token: Annotated[
-        str | None, typer.Option(callback=_own_token, help="The instance's token, instead of a generated one.")
+        str | None,
+        typer.Option(
+            envvar="PRESENCE_INSTANCE_TOKEN",
+            callback=_own_token,
+            help="The instance's token, instead of a generated one.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -108,11 +108,14 @@ def test_an_instance_is_made_on_its_upstream_and_its_credential_is_never_shown(o
     assert made["token"].encode() not in stored
 
 
-def test_the_credential_can_come_from_the_environment(operate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_credential_and_the_token_can_come_from_the_environment(
+    operate: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     operate("account", "create", "acme")
     monkeypatch.setenv("PRESENCE_UPSTREAM_CREDENTIAL", "s3cret")
+    monkeypatch.setenv("PRESENCE_INSTANCE_TOKEN", "mine-and-long-enough")
     upstream = ["--upstream-kind", "waha", "--upstream-url", "http://waha:3000"]
-    assert operate("instance", "create", "acme", "sales", *upstream).code == 0
+    assert operate("instance", "create", "acme", "sales", *upstream, "--json").json["token"] == "mine-and-long-enough"
 
 
 def test_an_instance_can_have_a_token_of_the_operators_choice(operate: Run) -> None:

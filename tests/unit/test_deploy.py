@@ -2,35 +2,20 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from deployed import COMPOSE, DEPLOY, MANIFESTS, manifests, pods
+from rig import ROOT
 
 from gateway import settings
 
-ROOT = Path(__file__).resolve().parents[2]
-DEPLOY = ROOT / "deploy"
-MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
-COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 OURS = ("gateway", "worker")
-
-
-def manifests(kind: str | None = None) -> Iterator[dict[str, Any]]:
-    for file in MANIFESTS:
-        for manifest in yaml.safe_load_all(file.read_text()):
-            if kind in {None, manifest["kind"]}:
-                yield manifest
-
-
-def pods() -> Iterator[tuple[str, dict[str, Any]]]:
-    for kind in ("Deployment", "StatefulSet"):
-        for manifest in manifests(kind):
-            yield manifest["metadata"]["name"], manifest["spec"]["template"]
+MOST_CORES = 64
+"""Of a machine that anybody would run `serve --processes` on, one gateway for each."""
 
 
 def names_of_settings() -> set[str]:
@@ -71,6 +56,29 @@ def test_every_selector_finds_its_pods_and_every_autoscaler_its_deployment() -> 
     assert {scaler["spec"]["scaleTargetRef"]["name"] for scaler in manifests("HorizontalPodAutoscaler")} == deployments
 
 
+def test_every_secret_that_a_pod_reads_is_in_the_example() -> None:
+    given = {(secret["metadata"]["name"], key) for secret in manifests("Secret") for key in secret["stringData"]}
+    read = set()
+    for _, pod in pods():
+        for container in pod["spec"]["containers"]:
+            of_env = [variable["valueFrom"]["secretKeyRef"] for variable in container["env"] if "valueFrom" in variable]
+            read |= {(found["name"], found["key"]) for found in of_env}
+        for volume in pod["spec"].get("volumes", ()):
+            read |= {(volume["secret"]["secretName"], item["key"]) for item in volume["secret"]["items"]}
+    assert read == given
+
+
+def test_as_many_proxies_are_believed_as_are_shipped() -> None:
+    """Where none stands, whoever calls would choose the address that guessing is counted under."""
+    name = "PRESENCE_HTTP__TRUSTED_PROXIES"
+    (shared,) = manifests("ConfigMap")
+    assert shared["data"][name] == "0"
+    assert list(manifests("Ingress")) == []
+    assert COMPOSE["services"]["gateway"]["environment"][name] == "1"
+    assert "X-Forwarded-For" in (DEPLOY / "nginx/compose.conf").read_text()
+    assert f"Set {name}=1" in (DEPLOY / "nginx/presence.conf").read_text()
+
+
 def test_every_port_of_a_probe_exists_and_every_end_leaves_time_to_drain() -> None:
     grace = {name: pod["spec"].get("terminationGracePeriodSeconds", 0) for name, pod in pods()}
     defaults = settings.Settings()
@@ -105,6 +113,24 @@ def test_every_setting_that_a_file_names_exists(file: Path) -> None:
     assert named - names_of_settings() == set()
 
 
+def test_every_file_names_the_port_that_a_worker_takes_by_itself() -> None:
+    port = settings.Settings().worker.port
+    (of_pod,) = (pod for name, pod in pods() if name == "presence-worker")
+    assert of_pod["metadata"]["annotations"]["prometheus.io/port"] == str(port)
+    assert [open_["containerPort"] for open_ in of_pod["spec"]["containers"][0]["ports"]] == [port]
+    (policy,) = (found for found in manifests("NetworkPolicy") if found["metadata"]["name"] == "presence-gateway")
+    assert port in [open_["port"] for rule in policy["spec"]["ingress"] for open_ in rule["ports"]]
+    assert re.search(rf"^EXPOSE .*\b{port}\b", DOCKERFILE, re.MULTILINE)
+    assert f"127.0.0.1:{port}/readyz" in COMPOSE["services"]["worker"]["healthcheck"]["test"][-1]
+    scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+    assert [job["dns_sd_configs"][0]["port"] for job in scraped if job["job_name"] == "presence-worker"] == [port]
+
+
+def test_workers_begin_where_no_gateway_of_the_same_machine_gets_to() -> None:
+    defaults = settings.Settings()
+    assert defaults.worker.port - defaults.admin.port > MOST_CORES
+
+
 def test_compose_declares_whatever_its_services_use_and_mounts_only_what_is_there() -> None:
     services = COMPOSE["services"]
     for name, service in services.items():
@@ -123,6 +149,34 @@ def test_compose_opens_nothing_to_other_machines() -> None:
     for name, service in COMPOSE["services"].items():
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), name
+
+
+def on_network(name: str) -> set[str]:
+    return {service for service, found in COMPOSE["services"].items() if name in found["networks"]}
+
+
+def test_compose_lets_only_gateways_and_workers_reach_valkey_which_has_no_password() -> None:
+    (network,) = COMPOSE["services"]["valkey"]["networks"]
+    assert COMPOSE["networks"][network] == {"internal": True}
+    assert on_network(network) == {"valkey", *OURS}
+
+
+def test_compose_lets_nobody_but_prometheus_reach_the_workers_and_the_dashboard_reach_nothing_else() -> None:
+    assert on_network("watch") == {"prometheus", *OURS}
+    assert on_network("board") == {"prometheus", "grafana"}
+    assert COMPOSE["services"]["grafana"]["networks"] == ["board"]
+    assert on_network("front") == {"proxy", "gateway"}
+
+
+def test_compose_lets_nobody_sign_in_to_grafana() -> None:
+    """The image's own default is the password admin of an admin, by a form and by HTTP's basic authentication."""
+    told = COMPOSE["services"]["grafana"]["environment"]
+    assert told["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert told["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert told["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert (told["GF_AUTH_ANONYMOUS_ENABLED"], told["GF_AUTH_ANONYMOUS_ORG_ROLE"]) == ("true", "Viewer")
+    (provider,) = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/presence.yml").read_text())["providers"]
+    assert provider["allowUiUpdates"] is False
 
 
 def test_compose_runs_ours_read_only_and_without_rights() -> None:
