@@ -1,7 +1,10 @@
 """WAHA: success has no body, and a session that is not working is told only after up to 15 s."""
 
+from typing import Any
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats, is_content, is_web_content
 
 _CONNECTION = {
     "working": Connection.CONNECTED,
@@ -52,3 +55,15 @@ class Waha(Adapter):
     def connection(self, reply: Reply) -> Connection:
         """Read `status`."""
         return _CONNECTION.get(str(reply.at("status")).lower(), Connection.UNKNOWN)
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `message.any`; only its id names the chat alike for every engine: `true_<chat>_<message>`."""
+        message = at(event, "payload")
+        if at(event, "event") != "message.any" or at(message, "fromme") is not True:
+            return ()
+        raw = at(message, "_data")
+        written = is_content(at(raw, "message")) if at(raw, "message") else is_web_content(raw)
+        if not written or at(message, "ackname") == "ERROR":
+            return ()
+        chat = str(at(message, "id")).split("_")[1:2]
+        return chats(*chat, at(raw, "key", "remotejidalt"), at(raw, "info", "recipientalt"))
