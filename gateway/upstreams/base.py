@@ -116,6 +116,10 @@ class Adapter(ABC):
         """Build the call that marks the account available, where `capabilities.available_first` says so."""
         return None
 
+    def unavailable(self, target: Target) -> Call | None:  # noqa: ARG002
+        """Build the call that marks the account unavailable, so that its phone rings; None where it has none."""
+        return None
+
     def probe(self, target: Target) -> Call | None:  # noqa: ARG002
         """Build the call that asks whether the session is connected, or None where the upstream cannot tell."""
         return None

@@ -47,6 +47,14 @@ class Evolution(Adapter):
             {"apikey": target.credential},
         )
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the whole account (whatsapp.baileys.service.ts, setPresence)."""
+        return Call(
+            f"/instance/setPresence/{target.session_path}",
+            {"presence": "unavailable"},
+            {"apikey": target.credential},
+        )
+
     def probe(self, target: Target) -> Call:
         """Ask for the instance's socket."""
         return Call(

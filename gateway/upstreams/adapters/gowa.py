@@ -36,6 +36,10 @@ class Gowa(Adapter):
         """Mark the account available, as its own Chatwoot bridge does (commit a5d485e)."""
         return Call("/send/presence", {"type": "available"}, _headers(target))
 
+    def unavailable(self, target: Target) -> Call:
+        """Undo `available`."""
+        return Call("/send/presence", {"type": "unavailable"}, _headers(target))
+
     def probe(self, target: Target) -> Call:
         """Ask for the device's socket and login."""
         return Call("/app/status", None, _headers(target), "GET")

@@ -31,6 +31,10 @@ class Uazapi(Adapter):
         delay = {} if state is State.PAUSED else {"delay": _SECOND_NET_MS}
         return Call("/message/presence", body | delay, {"token": target.credential})
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the account (uazapi-openapi-spec.yaml, /instance/presence)."""
+        return Call("/instance/presence", {"presence": "unavailable"}, {"token": target.credential})
+
     def probe(self, target: Target) -> Call:
         """Ask for the instance."""
         return Call("/instance/status", None, {"token": target.credential}, "GET")

@@ -48,6 +48,10 @@ class Waha(Adapter):
         """Take 201 with an empty body: that is its success (seen live, 2026.1)."""
         return super().is_success(reply) if reply.body.strip() else reply.status == 201  # noqa: PLR2004
 
+    def unavailable(self, target: Target) -> Call:
+        """Say `offline`, which takes no chat."""
+        return Call(f"/api/{target.session_path}/presence", {"presence": "offline"}, {"X-Api-Key": target.credential})
+
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
         return Call(f"/api/sessions/{target.session_path}", None, {"X-Api-Key": target.credential}, "GET")

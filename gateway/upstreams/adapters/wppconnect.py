@@ -36,6 +36,14 @@ class WppConnect(Adapter):
             {"Authorization": f"Bearer {target.credential}"},
         )
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the account (sessionController.ts, setOnlinePresence)."""
+        return Call(
+            f"/api/{target.session_path}/set-online-presence",
+            {"isOnline": False},
+            {"Authorization": f"Bearer {target.credential}"},
+        )
+
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
         return Call(

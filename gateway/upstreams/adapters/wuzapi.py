@@ -31,6 +31,10 @@ class Wuzapi(Adapter):
             {"token": target.credential},
         )
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the account (handlers.go, SendPresence)."""
+        return Call("/user/presence", {"type": "unavailable"}, {"token": target.credential})
+
     def probe(self, target: Target) -> Call:
         """Ask for the session's socket and login."""
         return Call("/session/status", None, {"token": target.credential}, "GET")

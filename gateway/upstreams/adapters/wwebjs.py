@@ -41,6 +41,10 @@ class WwebJs(Adapter):
             {"x-api-key": target.credential},
         )
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the account (clientController.js)."""
+        return Call(f"/client/sendPresenceUnavailable/{target.session_path}", None, {"x-api-key": target.credential})
+
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
         return Call(f"/session/status/{target.session_path}", None, {"x-api-key": target.credential}, "GET")
