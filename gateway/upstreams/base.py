@@ -11,9 +11,8 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
 
-import msgspec
-
 from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.upstreams.reading import at, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +41,11 @@ class Reply:
     @cached_property
     def json(self) -> Any:
         """The body as JSON with every key lower-cased, or None where it is not JSON."""
-        try:
-            return _lower_keys(msgspec.json.decode(self.body))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
+        return decode(self.body)
 
     def at(self, *path: str | int) -> Any:
         """The value at `path` (lower-case keys, list indexes) in the JSON body, or None."""
-        value = self.json
-        for step in path:
-            match value:
-                case dict():
-                    value = value.get(step)
-                case list() if isinstance(step, int) and step < len(value):
-                    value = value[step]
-                case _:
-                    return None
-        return value
-
-
-def _lower_keys(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key).lower(): _lower_keys(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_lower_keys(item) for item in value]
-    return value
+        return at(self.json, *path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +117,7 @@ class Adapter(ABC):
         return None
 
     def unavailable(self, target: Target) -> Call | None:  # noqa: ARG002
-        """Build the call that marks the account unavailable, or None where there is none."""
+        """Build the call that marks the account unavailable, so that its phone rings; None where it has none."""
         return None
 
     def probe(self, target: Target) -> Call | None:  # noqa: ARG002
@@ -148,6 +127,15 @@ class Adapter(ABC):
     def connection(self, reply: Reply) -> Connection:  # noqa: ARG002
         """Read the answer to `probe`."""
         return Connection.UNKNOWN
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:  # noqa: ARG002
+        """The chat to which an event of this upstream's webhook says that a message of ours was sent; else nothing.
+
+        Both its phone number and its LID, where the event names both: an indicator was shown under either. The event
+        is any JSON, with its keys lower-cased (`reading.decode`). A message is what puts a bubble into the chat: a
+        reaction, a revocation, a receipt or a message that failed names no chat.
+        """
+        return ()
 
     def outcome(self, reply: Reply) -> Outcome:
         """Read the answer to `presence`; an upstream says the same few things, so that each is read once."""

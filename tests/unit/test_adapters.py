@@ -419,6 +419,28 @@ def test_a_redirect_a_proxys_error_and_a_timeout_behind_a_proxy_are_told_apart(k
     assert read == [Outcome.REJECTED, Outcome.REJECTED, Outcome.UNKNOWN]
 
 
+UNAVAILABLE: Mapping[str, tuple[str, dict[str, Any] | None]] = {
+    "evolution": ("/instance/setPresence/sales", {"presence": "unavailable"}),
+    "waha": ("/api/sales/presence", {"presence": "offline"}),
+    "wuzapi": ("/user/presence", {"type": "unavailable"}),
+    "gowa": ("/send/presence", {"type": "unavailable"}),
+    "wppconnect": ("/api/sales/set-online-presence", {"isOnline": False}),
+    "wwebjs": ("/client/sendPresenceUnavailable/sales", None),
+    "uazapi": ("/instance/presence", {"presence": "unavailable"}),
+}
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+def test_marking_the_account_unavailable_is_exactly_this_request_where_the_upstream_has_one(kind: str) -> None:
+    call = ADAPTERS[kind].unavailable(target(kind))
+    assert call == (Call(*UNAVAILABLE[kind], HEADERS[kind], "POST") if kind in UNAVAILABLE else None)
+
+
+def test_what_must_be_made_available_first_can_be_made_unavailable_again() -> None:
+    first = [adapter for adapter in ADAPTERS.values() if adapter.capabilities.available_first]
+    assert all(adapter.unavailable(target(adapter.kind)) for adapter in first)
+
+
 PROBES: Mapping[str, str] = {
     "sandbox": "/instances/sales",
     "ryzeapi": "/api/instance/list?instanceName=sales",

@@ -1,7 +1,10 @@
 """Evolution API v2: the call blocks for its own `delay` and has sent its own `paused` when it answers."""
 
+from typing import Any
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats, is_content
 
 _PRESENCE = {State.TYPING: "composing", State.RECORDING: "recording", State.PAUSED: "paused"}
 _CONNECTION = {
@@ -44,6 +47,14 @@ class Evolution(Adapter):
             {"apikey": target.credential},
         )
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the whole account (whatsapp.baileys.service.ts, setPresence)."""
+        return Call(
+            f"/instance/setPresence/{target.session_path}",
+            {"presence": "unavailable"},
+            {"apikey": target.credential},
+        )
+
     def probe(self, target: Target) -> Call:
         """Ask for the instance's socket."""
         return Call(
@@ -57,3 +68,12 @@ class Evolution(Adapter):
         if reply.at("instance", "instancename") and reply.at("instance", "state") is None:
             return Connection.DISCONNECTED
         return _CONNECTION.get(str(reply.at("instance", "state")).lower(), Connection.UNKNOWN)
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `send.message` (its API) and `messages.upsert` (the phone): Baileys' key, message and status."""
+        data = at(event, "data")
+        if at(event, "event") not in ("send.message", "messages.upsert") or at(data, "key", "fromme") is not True:
+            return ()
+        if at(data, "status") == "ERROR" or not is_content(at(data, "message")):
+            return ()
+        return chats(at(data, "key", "remotejid"), at(data, "key", "remotejidalt"))

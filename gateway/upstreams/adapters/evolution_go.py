@@ -1,7 +1,10 @@
 """evolution-go (whatsmeow behind HTTP): the instance's token is both its name and its key."""
 
+from typing import Any
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats, is_content
 
 
 class EvolutionGo(Adapter):
@@ -47,3 +50,12 @@ class EvolutionGo(Adapter):
             case (200, False, _) | (400, _, _):
                 return Connection.DISCONNECTED
         return Connection.UNKNOWN
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `SendMessage` (its API) and `Message` (the phone): whatsmeow's own `Info` and `Message`."""
+        info = at(event, "data", "info")
+        if at(event, "event") not in ("SendMessage", "Message") or at(info, "isfromme") is not True:
+            return ()
+        if at(info, "edit") or not is_content(at(event, "data", "message")):
+            return ()
+        return chats(at(info, "chat"), at(info, "recipientalt"))

@@ -1,9 +1,11 @@
 """GOWA, go-whatsapp-web-multidevice: no recording, and nothing shows until the account was set `available`."""
 
 from base64 import b64encode
+from typing import Any
 
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats
 
 
 class Gowa(Adapter):
@@ -34,6 +36,10 @@ class Gowa(Adapter):
         """Mark the account available, as its own Chatwoot bridge does (commit a5d485e)."""
         return Call("/send/presence", {"type": "available"}, _headers(target))
 
+    def unavailable(self, target: Target) -> Call:
+        """Undo `available`."""
+        return Call("/send/presence", {"type": "unavailable"}, _headers(target))
+
     def probe(self, target: Target) -> Call:
         """Ask for the device's socket and login."""
         return Call("/app/status", None, _headers(target), "GET")
@@ -50,6 +56,12 @@ class Gowa(Adapter):
             case False, _:
                 return Connection.DISCONNECTED
         return Connection.UNKNOWN
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `message`; reactions, edits and revocations are events of other names (event_message.go)."""
+        if at(event, "event") != "message" or at(event, "payload", "is_from_me") is not True:
+            return ()
+        return chats(at(event, "payload", "chat_id"), at(event, "payload", "chat_lid"))
 
 
 def _headers(target: Target) -> dict[str, str]:

@@ -1,7 +1,10 @@
 """QuePasa: shows once and starts a timer of its own; the bot's token is both its name and its key."""
 
+from typing import Any
+
 from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats, lid
 
 _TYPE = {State.TYPING: "text", State.RECORDING: "audio", State.PAUSED: "paused"}
 _SECOND_NET_MS = (MAX_DURATION_S + 5) * 1000
@@ -24,6 +27,10 @@ _CONNECTION = {
     "failed": Connection.DISCONNECTED,
 }
 """Only a `Ready` server takes a presence (api_handlers+ChatPresenceController.go)."""
+
+_CONTENT = frozenset(
+    {"audio", "contact", "document", "image", "location", "poll", "sticker", "text", "video", "view_once"}
+)
 
 
 class QuePasa(Adapter):
@@ -55,3 +62,11 @@ class QuePasa(Adapter):
     def connection(self, reply: Reply) -> Connection:
         """Read `state`; the HTTP status is 200 always (api_handlers+HealthController.go)."""
         return _CONNECTION.get(str(reply.at("state")).lower(), Connection.UNKNOWN)
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read its one shape: what happened is in `type`, a receipt and a call too (whatsapp_message_type.go)."""
+        if at(event, "fromme") is not True or str(at(event, "type")) not in _CONTENT:
+            return ()
+        if at(event, "inreaction") or at(event, "edited") or at(event, "fromhistory") or at(event, "status") == "error":
+            return ()
+        return chats(at(event, "chat", "id"), lid(at(event, "chat", "lid")), at(event, "chat", "phone"))

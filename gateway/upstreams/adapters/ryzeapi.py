@@ -1,7 +1,13 @@
 """RyzeAPI, the hosted API whose contract this gateway keeps; also how two gateways are chained."""
 
+from typing import Any
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats, lid
+
+_NO_CONTENT = ("message_revoke", "reaction")
+"""Message types that put no bubble into the chat; where one was edited, `edit` is filled (event catalog)."""
 
 
 class RyzeApi(Adapter):
@@ -36,3 +42,18 @@ class RyzeApi(Adapter):
         if self.outcome(reply) is Outcome.NOT_CONNECTED:
             return Connection.DISCONNECTED
         return Connection(str(reply.at("instances", 0, "connection", "state")).lower())
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `message.exchange`, whose `direction` is `outgoing` from whatever device it came."""
+        data = at(event, "data")
+        if at(event, "event") != "message.exchange" or _field(data, "direction") != "outgoing":
+            return ()
+        if _field(data, "edit") or _field(data, "reaction") or _field(data, "type") in _NO_CONTENT:
+            return ()
+        chat = _field(data, "chat")
+        return chats(at(chat, "jid"), lid(at(chat, "lid")))
+
+
+def _field(data: Any, name: str) -> Any:
+    """The catalog nests everything in `data.message`; servers put half of it beside that, as clients report."""
+    return at(data, "message", name) or at(data, name)

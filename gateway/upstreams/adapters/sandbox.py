@@ -1,7 +1,10 @@
 """The sandbox's adapter: our own upstream, a phone in the browser (its server lives in `gateway.sandbox`)."""
 
+from typing import Any
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats
 
 
 class Sandbox(Adapter):
@@ -25,3 +28,9 @@ class Sandbox(Adapter):
     def connection(self, reply: Reply) -> Connection:
         """Read `state`."""
         return Connection(reply.at("state"))
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read our own shape: `{"event": "message", "from_me": true, "chat": "<jid>"}`."""
+        if at(event, "event") != "message" or at(event, "from_me") is not True:
+            return ()
+        return chats(at(event, "chat"))

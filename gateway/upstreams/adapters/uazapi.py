@@ -1,11 +1,16 @@
 """uazapiGO: shows in the background and re-sends by itself until its own timer, or our pause, ends it."""
 
+from typing import Any
+
 from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.reading import NO_CONTENT, at, chats
 
 _PRESENCE = {State.TYPING: "composing", State.RECORDING: "recording", State.PAUSED: "paused"}
 _SECOND_NET_MS = (MAX_DURATION_S + 5) * 1000
 """Its own timer, only in case we never come back: longer than any promise of ours, so that it never ends one early."""
+
+_NOT_SENT = ("failed", "deleted")
 
 
 class Uazapi(Adapter):
@@ -26,6 +31,10 @@ class Uazapi(Adapter):
         delay = {} if state is State.PAUSED else {"delay": _SECOND_NET_MS}
         return Call("/message/presence", body | delay, {"token": target.credential})
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the account (uazapi-openapi-spec.yaml, /instance/presence)."""
+        return Call("/instance/presence", {"presence": "unavailable"}, {"token": target.credential})
+
     def probe(self, target: Target) -> Call:
         """Ask for the instance."""
         return Call("/instance/status", None, {"token": target.credential}, "GET")
@@ -33,3 +42,19 @@ class Uazapi(Adapter):
     def connection(self, reply: Reply) -> Connection:
         """Read `instance.status`, whose words are ours (uazapi-openapi-spec.yaml, /instance/status)."""
         return Connection(str(reply.at("instance", "status")).lower())
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `messages`: its message stands in `message` (as clients read it) or beside `EventType`."""
+        message = at(event, "message") or event
+        if at(event, "eventtype") != "messages" or at(message, "fromme") is not True:
+            return ()
+        if at(message, "reaction") or at(message, "edited") or str(at(message, "status")).lower() in _NOT_SENT:
+            return ()
+        if str(at(message, "messagetype")).lower() in NO_CONTENT:
+            return ()
+        return chats(
+            at(message, "chatid"),
+            at(message, "chatlid"),
+            at(event, "chat", "wa_chatid"),
+            at(event, "chat", "wa_chatlid"),
+        )

@@ -1,7 +1,10 @@
 """WAHA: success has no body, and a session that is not working is told only after up to 15 s."""
 
+from typing import Any
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats, is_content, is_web_content
 
 _CONNECTION = {
     "working": Connection.CONNECTED,
@@ -45,6 +48,10 @@ class Waha(Adapter):
         """Take 201 with an empty body: that is its success (seen live, 2026.1)."""
         return super().is_success(reply) if reply.body.strip() else reply.status == 201  # noqa: PLR2004
 
+    def unavailable(self, target: Target) -> Call:
+        """Say `offline`, which takes no chat."""
+        return Call(f"/api/{target.session_path}/presence", {"presence": "offline"}, {"X-Api-Key": target.credential})
+
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
         return Call(f"/api/sessions/{target.session_path}", None, {"X-Api-Key": target.credential}, "GET")
@@ -52,3 +59,15 @@ class Waha(Adapter):
     def connection(self, reply: Reply) -> Connection:
         """Read `status`."""
         return _CONNECTION.get(str(reply.at("status")).lower(), Connection.UNKNOWN)
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `message.any`; only its id names the chat alike for every engine: `true_<chat>_<message>`."""
+        message = at(event, "payload")
+        if at(event, "event") != "message.any" or at(message, "fromme") is not True:
+            return ()
+        raw = at(message, "_data")
+        written = is_content(at(raw, "message")) if at(raw, "message") else is_web_content(raw)
+        if not written or at(message, "ackname") == "ERROR":
+            return ()
+        chat = str(at(message, "id")).split("_")[1:2]
+        return chats(*chat, at(raw, "key", "remotejidalt"), at(raw, "info", "recipientalt"))

@@ -1,7 +1,10 @@
 """WPPConnect-server: a path for each indicator, a chat as bare id and flags, and "not connected" is a 404."""
 
+from typing import Any
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats, is_web_content
 
 _CONNECTION = {True: Connection.CONNECTED, False: Connection.DISCONNECTED}
 
@@ -33,6 +36,14 @@ class WppConnect(Adapter):
             {"Authorization": f"Bearer {target.credential}"},
         )
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the account (sessionController.ts, setOnlinePresence)."""
+        return Call(
+            f"/api/{target.session_path}/set-online-presence",
+            {"isOnline": False},
+            {"Authorization": f"Bearer {target.credential}"},
+        )
+
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
         return Call(
@@ -46,3 +57,9 @@ class WppConnect(Adapter):
         """Read `status`, a bool: the HTTP status is 200 always (seen live, 2.10.4)."""
         status = reply.at("status")
         return _CONNECTION[status] if isinstance(status, bool) else Connection.UNKNOWN
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `onselfmessage`: a message of WhatsApp Web, flat beside `event`, its `chatId` text or an object."""
+        if at(event, "event") != "onselfmessage" or not is_web_content(event):
+            return ()
+        return chats(at(event, "to"), at(event, "chatid"), at(event, "chatid", "_serialized"))

@@ -1,7 +1,10 @@
 """wuzapi (whatsmeow behind HTTP): the user's token is both its name and its key, and "no session" is a 500."""
 
+from typing import Any
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats, is_content
 
 
 class Wuzapi(Adapter):
@@ -28,6 +31,10 @@ class Wuzapi(Adapter):
             {"token": target.credential},
         )
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the account (handlers.go, SendPresence)."""
+        return Call("/user/presence", {"type": "unavailable"}, {"token": target.credential})
+
     def probe(self, target: Target) -> Call:
         """Ask for the session's socket and login."""
         return Call("/session/status", None, {"token": target.credential}, "GET")
@@ -44,3 +51,12 @@ class Wuzapi(Adapter):
             case False, _:
                 return Connection.DISCONNECTED
         return Connection.UNKNOWN
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `Message`: whatsmeow's event, which comes only of messages that another device of the number sent."""
+        info = at(event, "event", "info")
+        if at(event, "type") != "Message" or at(info, "isfromme") is not True:
+            return ()
+        if at(info, "edit") or not is_content(at(event, "event", "message")):
+            return ()
+        return chats(at(info, "chat"), at(info, "recipientalt"))

@@ -1,7 +1,10 @@
 """wwebjs-api and its ancestor chrishubert/whatsapp-api: three paths, and one 404 whose text alone says what failed."""
 
+from typing import Any
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.reading import at, chats, is_web_content
 
 _PATH = {State.TYPING: "sendStateTyping", State.RECORDING: "sendStateRecording", State.PAUSED: "clearState"}
 _CONNECTION = {
@@ -38,6 +41,10 @@ class WwebJs(Adapter):
             {"x-api-key": target.credential},
         )
 
+    def unavailable(self, target: Target) -> Call:
+        """Mark the account (clientController.js)."""
+        return Call(f"/client/sendPresenceUnavailable/{target.session_path}", None, {"x-api-key": target.credential})
+
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
         return Call(f"/session/status/{target.session_path}", None, {"x-api-key": target.credential}, "GET")
@@ -45,3 +52,10 @@ class WwebJs(Adapter):
     def connection(self, reply: Reply) -> Connection:
         """Read `message`: the HTTP status is 200 even for an unknown session (seen live)."""
         return _CONNECTION.get(str(reply.at("message")).lower(), Connection.UNKNOWN)
+
+    def sent_to(self, event: Any) -> tuple[Chat, ...]:
+        """Read `message_create`, which comes of every message, whoever sent it; `to` is the chat of one of ours."""
+        message = at(event, "data", "message")
+        if at(event, "datatype") != "message_create" or at(message, "fromme") is not True:
+            return ()
+        return chats(at(message, "id", "remote"), at(message, "to")) if is_web_content(message) else ()
