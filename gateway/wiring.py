@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from gateway.fast.pipeline import Pipeline
+from gateway.presence.calls import Calls
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Target
 from gateway.presence.quiet import Quiet
 from gateway.presence.replay import Promises
 from gateway.presence.service import Presence
+from gateway.presence.wakeups import WakeUps
 from gateway.settings import Settings, SettingsError, Tracing
 from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
@@ -46,6 +48,7 @@ class House:
     roster: Roster
     upstreams: UpstreamClient
     presence: Presence
+    wakeups: WakeUps
     quiet: Quiet
     promises: Promises
     hasher: TokenHasher
@@ -139,15 +142,9 @@ def _build(
         failures_per_minute=settings.limits.failures_per_minute,
     )
     promises = Promises(indicators)
-    presence = Presence(
-        indicators,
-        upstreams,
-        directory,
-        promises,
-        upstream_timeout_s=settings.upstream.timeout_s,
-        give_up_s=settings.presence.give_up_s,
-        natural_end_s=settings.presence.natural_end_s,
-    )
+    calls = Calls(upstreams, timeout_s=settings.upstream.timeout_s)
+    presence = Presence(indicators, calls, promises, natural_end_s=settings.presence.natural_end_s)
+    wakeups = WakeUps(indicators, calls, directory, give_up_s=settings.presence.give_up_s)
     resting = RedisRestingAccounts(redis, lease_s=settings.lease_s)
     quiet = Quiet(resting, upstreams, directory, upstream_timeout_s=settings.upstream.timeout_s)
     return House(
@@ -160,6 +157,7 @@ def _build(
         Roster(redis),
         upstreams,
         presence,
+        wakeups,
         quiet,
         promises,
         hasher,

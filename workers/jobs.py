@@ -7,7 +7,7 @@ import structlog
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.ports import ChatKey, Claim
-from gateway.presence.service import Presence, Woken
+from gateway.presence.wakeups import WakeUps, Woken
 from gateway.store.indicators import parse_key
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label
@@ -19,23 +19,23 @@ _log = structlog.get_logger()
 
 async def wake(ctx: dict[str, Any], instance_id: str, jid: str, generation: str) -> None:
     """Do what is due on a chat, as arq's own worker starts it: one job at a time."""
-    await _contain(_wake(ctx["presence"], parse_key(instance_id, jid), generation), instance_id, jid)
+    await _contain(_wake(ctx["wakeups"], parse_key(instance_id, jid), generation), instance_id, jid)
 
 
-async def perform(presence: Presence, claim: Claim) -> None:
+async def perform(wakeups: WakeUps, claim: Claim) -> None:
     """Do what was claimed for a chat."""
     key = claim.grant.key
-    await _contain(_perform(presence, claim), key.instance_id, key.chat.jid)
+    await _contain(_perform(wakeups, claim), key.instance_id, key.chat.jid)
 
 
-async def _wake(presence: Presence, key: ChatKey, generation: str) -> Woken:
-    claim = await presence.claim(key, generation)
-    return Woken("nothing") if claim is None else await _perform(presence, claim)
+async def _wake(wakeups: WakeUps, key: ChatKey, generation: str) -> Woken:
+    claim = await wakeups.claim(key, generation)
+    return Woken("nothing") if claim is None else await _perform(wakeups, claim)
 
 
-async def _perform(presence: Presence, claim: Claim) -> Woken:
+async def _perform(wakeups: WakeUps, claim: Claim) -> Woken:
     with trace.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
-        return await presence.perform(claim)
+        return await wakeups.perform(claim)
 
 
 async def _contain(work: Awaitable[Woken], instance_id: str, jid: str) -> None:

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.ports import Claim
-from gateway.presence.service import Presence
+from gateway.presence.wakeups import WakeUps
 from gateway.process import garbage, notify
 from gateway.process.server import listening
 from gateway.settings import Settings
@@ -50,7 +50,7 @@ class PresenceWorker(Worker):
     room for; the lease in the chat's record, which the script takes, stands for arq's mark that a job was started.
     """
 
-    presence: Presence
+    wakeups: WakeUps
     stop: asyncio.Event
     last_poll_s = 0.0
     _misses = 0
@@ -72,7 +72,7 @@ class PresenceWorker(Worker):
     async def _take_what_is_due(self) -> None:
         """Claim until nothing more is due or no place is free; a claim's lease runs, so that each is begun at once."""
         while most := min(self.max_jobs - len(self.tasks), _AT_ONCE):
-            claims = await self.presence.take(most)
+            claims = await self.wakeups.take(most)
             for claim in claims:
                 self._begin(claim)
             if len(claims) < most or self.stop.is_set():
@@ -81,7 +81,7 @@ class PresenceWorker(Worker):
     def _begin(self, claim: Claim) -> None:
         self.job_counter += 1
         name = str(self.job_counter)
-        task = self.tasks[name] = self.loop.create_task(perform(self.presence, claim))
+        task = self.tasks[name] = self.loop.create_task(perform(self.wakeups, claim))
 
         def ended(_: object) -> None:
             del self.tasks[name]
@@ -120,7 +120,7 @@ def create_worker(settings: Settings, house: House, stop: asyncio.Event) -> Pres
         job_deserializer=json.loads,
         handle_signals=False,
     )
-    worker.presence, worker.stop = house.presence, stop
+    worker.wakeups, worker.stop = house.wakeups, stop
     return worker
 
 

@@ -35,9 +35,9 @@ async def wake_now(house: House, redis: AsyncRedis) -> None:
     generation = await command(redis, "HGET", key, "gen")
     from gateway.presence.ports import ChatKey
 
-    claim = await house.presence.claim(ChatKey(key.split(":")[2], CHAT), generation.decode())
+    claim = await house.wakeups.claim(ChatKey(key.split(":")[2], CHAT), generation.decode())
     assert claim is not None
-    await house.presence.perform(claim)
+    await house.wakeups.perform(claim)
 
 
 async def test_what_is_promised_is_owed_until_it_is_paused(house: House, tenant: Tenant) -> None:

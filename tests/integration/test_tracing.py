@@ -51,7 +51,7 @@ async def run_the_wake_up(house: House, redis: Redis) -> None:
     ((job_id, _),) = await redis.zrange(keys.QUEUE, 0, -1, withscores=True)
     blob = await redis.get(b"arq:job:" + job_id)
     assert blob is not None
-    await wake({"presence": house.presence}, *json.loads(blob)["a"])
+    await wake({"wakeups": house.wakeups}, *json.loads(blob)["a"])
 
 
 async def test_the_log_lines_of_the_request_and_of_its_pause_name_the_callers_trace(

@@ -117,7 +117,7 @@ async def test_arqs_own_worker_runs_our_jobs(house: House, tenant: Tenant, phone
         functions=[func(wake, name="wake")],
         redis_pool=ArqRedis(redis.connection_pool),
         queue_name=keys.QUEUE,
-        ctx={"presence": house.presence},
+        ctx={"wakeups": house.wakeups},
         job_serializer=lambda job: json.dumps(job).encode(),
         job_deserializer=json.loads,
         keep_result=0,
@@ -136,7 +136,7 @@ async def test_what_a_dead_worker_claimed_comes_back_when_its_lease_ends_without
 ) -> None:
     await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     await asyncio.sleep(1.05)
-    assert len(await house.presence.take(10)) == 1  # and nobody performs it
+    assert len(await house.wakeups.take(10)) == 1  # and nobody performs it
     claimed = time.time()
     async with working(house, sweeps=False):
         await until(lambda: State.PAUSED in phone.states(), within_s=8)

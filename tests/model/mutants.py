@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gateway.presence import service
+from gateway.presence.calls import Calls
 from gateway.presence.model import State
 from gateway.presence.ports import Grant
 from gateway.presence.retries import Retries
@@ -65,13 +67,23 @@ def code(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
     return remove
 
 
+def calls(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
+    """Replace a method of what calls the upstreams."""
+
+    def remove(node: Node) -> None:
+        assert hasattr(node.calls, name)
+        setattr(node.calls, name, partial(replacement, node.calls))
+
+    return remove
+
+
 def retries(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
     """Replace a method of what takes steps again."""
 
     def remove(node: Node) -> None:
-        kept = node.presence._retries
-        assert hasattr(kept, name)
-        setattr(kept, name, lambda *args: replacement(kept, *args))
+        for kept in (node.presence._retries, node.wakeups._retries):
+            assert hasattr(kept, name)
+            setattr(kept, name, partial(replacement, kept))
 
     return remove
 
@@ -86,18 +98,18 @@ async def _insist_once(self: Retries, step: Callable[[], Awaitable[Any]]) -> Any
     return await step()
 
 
-async def _tell_without_a_look_at_the_clock(self: Presence, instance: Any, grant: Grant) -> Any:
-    return await Presence._tell(self, instance, Grant(grant.key, grant.owner, grant.op, grant.deadline_s + 1e6))
+async def _tell_without_a_look_at_the_clock(self: Calls, instance: Any, grant: Grant) -> Any:
+    return await Calls.tell(self, instance, Grant(grant.key, grant.owner, grant.op, grant.deadline_s + 1e6))
 
 
-async def _settle_command_once(self: Presence, grant: Grant, told: Any, duration_ms: int) -> Any:
-    return await self._indicators.settle_command(grant, told.report(self._monotonic()), duration_ms)
+async def _settle_command_once(self: Presence, grant: Grant, told: Any, wanted: Any) -> Any:
+    return await self._indicators.settle_command(grant, told.report(self._monotonic()), wanted.lasts_ms, wanted.why)
 
 
 async def _show_before_promising(
     self: Presence, instance: Any, chat: Any, state: State, seconds: int, **kw: Any
 ) -> Any:
-    await self._upstreams.tell(instance.target, chat, state, timeout_s=4.5)
+    await self._calls.tell_bare(instance, chat, state)
     return await Presence.show(self, instance, chat, state, seconds, **kw)
 
 
@@ -129,7 +141,7 @@ def _no_sweeper(node: Node) -> None:
 
 
 def _no_retry(node: Node) -> None:
-    node.presence._retry_ms = lambda *_: None  # type: ignore[method-assign]
+    node.wakeups._retry_ms = lambda *_: None  # type: ignore[method-assign]
 
 
 MUTANTS = (
@@ -199,7 +211,7 @@ MUTANTS = (
         lua("take", "local before = redis.call('GET', asked)", "local before = nil"),
         kind="single redis restarted at a claim",
     ),
-    Mutant("pre-send check", code("_tell", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=288),
+    Mutant("pre-send check", calls("tell", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=288),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
     Mutant("settle retry", retries("until_done", _never_again), kind="single redis restarted", first_seed=150),
     Mutant(

@@ -11,11 +11,13 @@ from typing import Any, Literal
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from gateway.presence.calls import Calls
 from gateway.presence.errors import GatewayError, StoreUnavailable
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
 from gateway.presence.ports import ChatKey, Pace
 from gateway.presence.replay import Promises
-from gateway.presence.service import Presence, Woken
+from gateway.presence.service import Presence
+from gateway.presence.wakeups import WakeUps, Woken
 from gateway.store.indicators import RedisIndicators, parse_key
 from gateway.store.redis import Script
 from model.keyspace import QUEUE, Keyspace
@@ -133,7 +135,8 @@ class Node:
         self.looks_at: float | None = None  # when this worker looks at the queue next
         self.is_looking = False
         self.indicators = world.make_indicators(self)
-        self.presence = world.make_presence(self)
+        self.calls = Calls(Phone(world, self), timeout_s=UPSTREAM_TIMEOUT_S, monotonic=self.monotonic)
+        self.presence, self.wakeups = world.make_presence(self)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = self.world.loop.create_task(work)
@@ -337,26 +340,31 @@ class World:
             clock_us=self.redis_us,
         )
 
-    def make_presence(self, node: Node) -> Presence:
-        presence = Presence(
+    def make_presence(self, node: Node) -> tuple[Presence, WakeUps]:
+        promises = Promises(node.indicators, monotonic=node.monotonic, sleep=node.sleep)
+        node.presence = Presence(
             node.indicators,
-            Phone(self, node),
-            Register(self, node),
-            Promises(node.indicators, monotonic=node.monotonic, sleep=node.sleep),
-            upstream_timeout_s=UPSTREAM_TIMEOUT_S,
-            give_up_s=600,
+            node.calls,
+            promises,
             natural_end_s=NATURAL_S,
+            monotonic=node.monotonic,
+            sleep=node.sleep,
+        )
+        node.wakeups = WakeUps(
+            node.indicators,
+            node.calls,
+            Register(self, node),
+            give_up_s=600,
             monotonic=node.monotonic,
             sleep=node.sleep,
             jitter=lambda: self.dice.uniform(0.8, 1.2),
         )
-        node.presence = presence
         if self.mutate is not None:
             self.mutate(node)
         for script in (part for part in vars(node.indicators).values() if isinstance(part, Script)):
             # Known before it is asked for: the first of a thousand scenarios must go like the last.
             self.keyspace.know(script._source)
-        return node.presence
+        return node.presence, node.wakeups
 
     def boot(self, role: Role, name: str) -> None:
         if name in self.nodes and not self.nodes[name].dead:
@@ -530,13 +538,13 @@ class World:
         assert isinstance(look, Wake)
         while True:
             try:
-                claims = await node.presence.take(AT_ONCE)
+                claims = await node.wakeups.take(AT_ONCE)
             except StoreUnavailable:
                 await node.sleep(AGAIN_S)
                 continue
             for claim in claims:
                 CURRENT.set(Wake(claim.grant.key.chat.user, look.began_at))
-                node.start(self._perform(node, node.presence.perform(claim)))
+                node.start(self._perform(node, node.wakeups.perform(claim)))
                 CURRENT.set(look)
             if len(claims) < AT_ONCE:
                 break
@@ -578,8 +586,8 @@ class World:
 
     @staticmethod
     async def _claim_and_perform(node: Node, key: ChatKey, generation: str) -> Woken:
-        claim = await node.presence.claim(key, generation)
-        return Woken("nothing") if claim is None else await node.presence.perform(claim)
+        claim = await node.wakeups.claim(key, generation)
+        return Woken("nothing") if claim is None else await node.wakeups.perform(claim)
 
     async def _run_job(self, node: Node, job: str) -> None:
         await node.edge("job starts")

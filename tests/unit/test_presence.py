@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gateway.presence.calls import Calls
 from gateway.presence.errors import (
     GatewayError,
     InstanceNotConnected,
@@ -30,7 +31,8 @@ from gateway.presence.ports import (
     Settled,
     Why,
 )
-from gateway.presence.service import Presence, Shown, Woken
+from gateway.presence.service import Presence, Shown
+from gateway.presence.wakeups import WakeUps, Woken
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
 INSTANCE = Instance("i1", "a1", "demo", Target("sandbox", "http://phone", "demo"))
@@ -128,12 +130,17 @@ class World:
         self.slept.append(seconds)
         self.now_s += seconds
 
+    def calls(self) -> Calls:
+        return Calls(self, timeout_s=4.5, monotonic=lambda: self.now_s)
+
     def presence(self) -> Presence:
-        return Presence(
+        return Presence(self, self.calls(), monotonic=lambda: self.now_s, sleep=self.sleep)
+
+    def wakeups(self) -> WakeUps:
+        return WakeUps(
             self,
+            self.calls(),
             self,
-            self,
-            upstream_timeout_s=4.5,
             give_up_s=600,
             monotonic=lambda: self.now_s,
             sleep=self.sleep,
@@ -148,9 +155,9 @@ def claim_of(op: State, *, tries: int = 0, overdue_ms: int = 3, is_echo: bool = 
 
 async def wake(world: World) -> Woken:
     """Claim the one wake-up that there is, and perform it."""
-    presence = world.presence()
-    claim = await presence.claim(KEY, "9")
-    return Woken("nothing") if claim is None else await presence.perform(claim)
+    wakeups = world.wakeups()
+    claim = await wakeups.claim(KEY, "9")
+    return Woken("nothing") if claim is None else await wakeups.perform(claim)
 
 
 async def test_the_promise_is_made_before_the_upstream_is_told_and_settled_after() -> None:
@@ -344,9 +351,9 @@ async def test_an_upstream_that_blocks_never_gets_a_second_call_before_the_first
 
 async def test_a_look_whose_reply_was_lost_is_repeated_under_its_name_and_the_next_has_another() -> None:
     world = World(claims=[claim_of(State.PAUSED)], wake_failures=1)
-    presence = world.presence()
+    wakeups = world.wakeups()
     with pytest.raises(StoreUnavailable):
-        await presence.take(10)
-    assert [await presence.take(10) for _ in range(2)] == [world.claims, world.claims]
+        await wakeups.take(10)
+    assert [await wakeups.take(10) for _ in range(2)] == [world.claims, world.claims]
     lost, again, next_one = world.owners
     assert lost == again != next_one
