@@ -11,6 +11,7 @@ from gateway.fast.pipeline import Pipeline
 from gateway.presence.errors import AccountNotFound, InstanceNotFound, InvalidToken
 from gateway.presence.model import Chat, State, Target
 from gateway.presence.ports import ChatKey, Claim, Grant, Pace, Report
+from gateway.presence.service import Presence
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import command
@@ -252,7 +253,8 @@ async def test_the_last_use_is_written_once_a_minute(
 async def test_the_index_of_an_instances_chats_forgets_what_lingers(
     house: House, tenant: Tenant, redis: AsyncRedis, phone: Phone
 ) -> None:
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 0)
+    left_to_the_phone = Presence(house.indicators, house.presence._calls, natural_end_s=0)
+    await left_to_the_phone.show(tenant.instance, CHAT, State.TYPING, 0)
     index = keys.chats(tenant.instance.id)
     assert 0 < await redis.pttl(index) <= 30_000
     await house.presence.show(tenant.instance, Chat("5511888888888@s.whatsapp.net"), State.TYPING, 30)
