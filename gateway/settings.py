@@ -5,6 +5,7 @@ A setting `[limits] per_minute` is overridden by `PRESENCE_LIMITS__PER_MINUTE`. 
 
 import base64
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ ENV_PREFIX = "PRESENCE_"
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
 _FERNET_KEY_BYTES = 32
+_ADMIN_KEY = re.compile(r"[\x21-\x7e]{16,}")
+"""One that a header can carry, and that nobody guesses."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0)]
@@ -57,6 +60,7 @@ class Admin(Struct, frozen=True):
 
     host: str = "127.0.0.1"
     port: Port = 9090
+    trusted_proxies: Count = 0
 
 
 class Redis(Struct, frozen=True):
@@ -294,6 +298,8 @@ def _cross_check(settings: Settings) -> list[str]:
         problems.append(f"[redis] url: begin it with {', '.join(_REDIS_SCHEMES)}")
     if not all(_is_fernet_key(key) for key in settings.secrets.encryption_keys.split(",") if key):
         problems.append("[secrets] encryption_keys: each is 32 bytes in URL-safe base64; `keys generate` makes one")
+    if settings.secrets.admin_key and not _ADMIN_KEY.fullmatch(settings.secrets.admin_key):
+        problems.append("[secrets] admin_key: at least 16 printable ASCII characters; `keys generate` makes one")
     return problems
 
 

@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.ports import Claim
@@ -88,6 +88,11 @@ class PresenceWorker(Worker):
             self.jobs_complete += 1
 
         task.add_done_callback(ended)
+
+    async def record_health(self) -> None:
+        """Write what arq's own `--check` reads; a Redis that is full may refuse that, and pauses go on."""
+        with contextlib.suppress(OutOfMemoryError):
+            await super().record_health()
 
     async def _missed(self, error: Exception) -> None:
         """Redis was away: what is under way goes on, and the next look comes soon."""

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway.api.context import CONTEXT
 from gateway.api.known_callers import KnownCallers
+from gateway.api.sender import address_of, token_of
 from gateway.presence.errors import (
     GatewayError,
     InstanceNotFound,
@@ -31,8 +32,6 @@ from gateway.tenants.directory import RedisDirectory
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 """An instance's name (contract section 5)."""
-
-_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
 
 class Caller(NamedTuple):
@@ -163,27 +162,11 @@ class Gate:
         return instance
 
     def address(self, request: web.Request) -> str:
-        """Return the client's address; what a client writes into `X-Forwarded-For` itself is not believed."""
-        peer = request.remote or ""
-        if not self._trusted_proxies:
-            return peer
-        hops = [hop.strip() for hop in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")]
-        chain = [hop for hop in hops if hop] + [peer]
-        return chain[max(0, len(chain) - 1 - self._trusted_proxies)][:64]
+        """Return the address on which this client's failures are counted."""
+        return address_of(request, trusted_proxies=self._trusted_proxies)
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def token_of(request: web.Request) -> str | None:
-    """Return the caller's token from the first of the three places that holds one (contract section 2)."""
-    header = request.headers.get("token")
-    if header:
-        return header
-    bearer = _BEARER.fullmatch(request.headers.get("Authorization", ""))
-    if bearer:
-        return bearer[1]
-    return request.query.get("token") or None
 
 
 def _name(request: web.Request) -> str:
@@ -215,4 +198,4 @@ class _Failures:
             raise Guessing(retry_after_s=60)
 
 
-__all__ = ["NAME", "Caller", "Gate", "Guessing", "Handler", "token_of"]
+__all__ = ["NAME", "Caller", "Gate", "Guessing", "Handler"]

@@ -1,6 +1,5 @@
 """Around every request: its id, the errors' envelope, the limit's headers, one log line, the metrics."""
 
-import re
 import time
 
 import structlog
@@ -8,14 +7,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.api.context import CONTEXT, RequestContext
-from gateway.presence import ids
+from gateway.api.sender import request_id_of, traceparent_of
 from gateway.presence.errors import GatewayError
 from gateway.process import envelope
 from gateway.telemetry import trace
 from gateway.telemetry.metrics import AUTH, HTTP_DURATION, HTTP_REQUESTS, RATE_LIMIT_DECISIONS
 
-# Nobody's token or phone number: the id is logged.
-_SANE_ID = re.compile(r"(?!.*pg[ai]_)(?![0-9]{7,15}\Z)[A-Za-z0-9._:-]{1,128}")
 _MESSAGE_OF_STATUS = {
     404: "Not found",
     405: "Method not allowed",
@@ -30,10 +27,9 @@ _log = structlog.get_logger()
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every request in the envelope, and leave one line and a few counts behind."""
     began = time.perf_counter()
-    given = request.headers.get("X-Request-Id", "")
-    notes = request[CONTEXT] = RequestContext(given if _SANE_ID.fullmatch(given) else ids.fresh())
+    notes = request[CONTEXT] = RequestContext(request_id_of(request))
     method, route = _method(request), _route(request)
-    with trace.arrived(request.headers.get(trace.HEADER, ""), f"{method} {route}", "server") as span:
+    with trace.arrived(traceparent_of(request), f"{method} {route}", "server") as span:
         response = await _answer(request, handler, notes)
         span.note("http.response.status_code", response.status)
     if span.trace is not None:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from gateway import VERSION
 from gateway.presence.errors import StoreUnavailable
 from gateway.store import keys
-from gateway.store.redis import command
+from gateway.store.redis import Script, command
 
 _EVERY_S = 5.0
 _FORGOTTEN_S = 16.0
@@ -39,6 +39,7 @@ class Roster:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._enlist = Script(redis, "store/enlist")
 
     async def present(self) -> list[Member]:
         """Return who said lately that they run, gateways first.
@@ -68,5 +69,5 @@ class Roster:
     async def _say(self, member: bytes) -> None:
         while True:
             with suppress(StoreUnavailable):
-                await command(self._redis, "ZADD", keys.PROCESSES, time.time() + _FORGOTTEN_S, member)
+                await self._enlist((keys.PROCESSES,), (time.time() + _FORGOTTEN_S, member))
             await asyncio.sleep(_EVERY_S)

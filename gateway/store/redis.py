@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -121,10 +121,14 @@ class Script:
     """One Lua script, sent by its hash."""
 
     def __init__(self, redis: Executor, name: str) -> None:
-        """Load `folder/name`, a file in the `lua/` of that folder, behind the files that its first line needs."""
+        """Load `folder/name`, a file in the `lua/` of that folder, behind the files that its first line needs.
+
+        A script that only settles what is owed, or frees room, begins with `#!lua flags=allow-oom`: a Redis above its
+        `maxmemory` refuses new promises, and must not hold back a pause.
+        """
         self._redis = redis
         self._name = f"redis {name.rpartition('/')[2]}"
-        self._source = "\n".join(_parts(name))
+        self._source = _source(name)
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
@@ -142,15 +146,38 @@ class Script:
             raise _unavailable() from error
 
 
-def _parts(name: str, seen: set[str] | None = None) -> Iterator[str]:
-    """Yield a script's files, each once and behind those it needs; its first line names them."""
-    seen = set() if seen is None else seen
+def _source(name: str) -> str:
+    """Put a script together: the flags that Redis reads from its first line, then every file that it needs."""
+    return "".join([_read(name).shebang, *_parts(name, set())])
+
+
+def _parts(name: str, seen: set[str]) -> Iterator[str]:
+    """Yield a script's files, each once and behind those it needs."""
+    file = _read(name)
+    for needed in file.needs:
+        if needed not in seen:
+            yield from _parts(needed, seen)
+    seen.add(name)
+    yield file.text
+
+
+class _File(NamedTuple):
+    shebang: str
+    needs: tuple[str, ...]
+    text: str
+
+
+def _read(name: str) -> _File:
+    """Read one file; its first line, behind a shebang where it has one, names what it needs."""
     folder, _, stem = name.rpartition("/")
     text = (_SCRIPTS / folder / "lua" / f"{stem}.lua").read_text(encoding="utf-8")
-    first, _, _ = text.partition("\n")
-    for needed in first.removeprefix(_NEEDS).split(", ") if first.startswith(_NEEDS) else ():
-        other = needed if "/" in needed else f"{folder}/{needed}"
-        if other not in seen:
-            yield from _parts(other, seen)
-    seen.add(name)
-    yield text
+    shebang, text = _cut(text) if text.startswith("#!") else ("", text)
+    first, _ = _cut(text)
+    needs = first.removeprefix(_NEEDS).rstrip().split(", ") if first.startswith(_NEEDS) else ()
+    return _File(shebang, tuple(needed if "/" in needed else f"{folder}/{needed}" for needed in needs), text)
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """Return the first line, with its end, and the rest."""
+    line, end, rest = text.partition("\n")
+    return line + end, rest

@@ -65,7 +65,8 @@ _FOR_MACHINES: list[Processor] = [_as_line]
 _FOR_PEOPLE: list[Processor] = [
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.dev.ConsoleRenderer(),
+    # The renderer's own choice prints the locals of every frame: tokens, credentials, numbers.
+    structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
 ]
 
 

@@ -1,5 +1,7 @@
 """Wrong keys of the operator's port, counted for each client address over the last minute."""
 
+from collections.abc import Callable
+
 from redis.asyncio import Redis
 
 from gateway.store import keys
@@ -8,20 +10,12 @@ from gateway.tenants.admission import Guessing
 
 
 class RedisGuesses:
-    """An address that guessed too often is not listened to, right or wrong, until its minute is over."""
+    """An address that guessed too often gets the same answer to every further guess, until its minute is over."""
 
-    def __init__(self, redis: Redis, *, per_minute: int) -> None:
+    def __init__(self, redis: Redis, *, per_minute: int, clock_us: Callable[[], int] | None = None) -> None:
         self._guess = Script(redis, "tenants/guess")
         self._per_minute = per_minute
-
-    async def check(self, address: str) -> None:
-        """Refuse an address that guessed too often.
-
-        Raises:
-            Guessing: it did.
-            StoreUnavailable: Redis did not answer.
-        """
-        await self._ask(address, "")
+        self._clock_us = clock_us
 
     async def count(self, address: str) -> None:
         """Count a wrong key.
@@ -30,8 +24,6 @@ class RedisGuesses:
             Guessing: it was one too many.
             StoreUnavailable: Redis did not answer.
         """
-        await self._ask(address, "1")
-
-    async def _ask(self, address: str, counts: str) -> None:
-        if int(await self._guess((keys.failures("admin:" + address),), ("", self._per_minute, counts))):
+        now = "" if self._clock_us is None else self._clock_us()
+        if int(await self._guess((keys.failures("admin:" + address),), (now, self._per_minute))):
             raise Guessing(retry_after_s=60)

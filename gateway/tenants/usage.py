@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -26,8 +26,9 @@ class Usage:
 class RedisUsage:
     """Looks at the sliding logs that admission keeps."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, clock_us: Callable[[], int] | None = None) -> None:
         self._usage = Script(redis, "tenants/usage")
+        self._clock_us = clock_us
 
     async def of(self, tokens: Sequence[TokenFacts]) -> list[Usage]:
         """Return each token's minute.
@@ -37,7 +38,8 @@ class RedisUsage:
         """
         if not tokens:
             return []
-        flat = await self._usage([keys.window(token.hash, "global") for token in tokens], ("",))
+        now = "" if self._clock_us is None else self._clock_us()
+        flat = await self._usage([keys.window(token.hash, "global") for token in tokens], (now,))
         return [
             Usage(token.id, int(used), _reset_s(int(oldest)))
             for token, used, oldest in zip(tokens, flat[::2], flat[1::2], strict=True)

@@ -82,7 +82,8 @@ async def _send(pool: "Pool", target: Target, call: Call, timeout_s: float) -> R
         return Outcome.NOT_ALLOWED if refused else Outcome.UNAVAILABLE
     except HttpProcessingError:
         return Outcome.GARBLED
-    except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
+    except (aiohttp.ClientError, OSError, UnicodeError):  # TimeoutError is an OSError
+        # A UnicodeError is a resolver's, for what cannot be a name (`http://a..b`).
         return Outcome.UNAVAILABLE if connection is None else Outcome.UNKNOWN
 
 

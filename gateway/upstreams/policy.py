@@ -6,6 +6,7 @@ name may resolve to another address by then.
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,13 +22,24 @@ from gateway.presence.model import Target
 
 _RESOLVE_S = 3.0
 
+_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Forms in which an IPv6 address carries an IPv4 one to a gateway that we do not control: NAT64, 6to4, Teredo,
-# IPv4-compatible; and site-local, which Python calls global.
+# IPv4-compatible; the relays of 6to4; and site-local and an example's network, which some Pythons call global.
 _CARRIERS = [
     ipaddress.ip_network(block)
-    for block in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "fec0::/10")
+    for block in (
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "2002::/16",
+        "2001::/32",
+        "::/96",
+        "192.88.99.0/24",
+        "fec0::/10",
+        "3fff::/20",
+    )
 ]
 
 
@@ -41,11 +53,10 @@ def is_public(address: str) -> bool:
         ip: _Address = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return is_public(str(ip.ipv4_mapped))
-        if any(ip in block for block in _CARRIERS):
-            return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return is_public(str(ip.ipv4_mapped))
+    if any(ip in block for block in _CARRIERS):
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
@@ -136,14 +147,22 @@ def _parse(url: str) -> URL | None:
     """Read a tenant's URL; None where it is anything but a scheme, a host, a port and a path."""
     try:
         parsed = URL(url)
-        port = parsed.port
-    except ValueError:
+        port, is_host = parsed.port, _is_host(parsed, in_brackets="[" in url)
+    except ValueError:  # a UnicodeError, where a name cannot be one, is one too
         return None
     odd = parsed.user, parsed.password, parsed.raw_query_string, parsed.raw_fragment
-    if parsed.scheme not in {"http", "https"} or not parsed.host or not port or any(odd):
+    if parsed.scheme not in {"http", "https"} or not is_host or not port or any(odd):
         return None
     # `?`, `#` and `@` with nothing behind them, backslashes and blanks: readers of URLs disagree about these.
     return None if any(sign in url for sign in "?#@\\ \t\r\n") else parsed
+
+
+def _is_host(url: URL, *, in_brackets: bool) -> bool:
+    """Whether it names an address, or what could be a name: a resolver raises for anything else."""
+    host = url.host or ""
+    if literal_of(host) is not None:
+        return in_brackets == (":" in host)
+    return not in_brackets and bool(_NAME.fullmatch(url.raw_host or ""))
 
 
 def _origin(url: URL) -> tuple[str, str, int]:

@@ -492,7 +492,7 @@ def number() -> str:
     return new_number()
 
 
-# One token, eight processes, two gateways: this takes a minute of waiting, so it begins with the first test of all.
+# One token, eight processes, three gateways: this takes a minute of waiting, so it begins with the first test of all.
 
 CALLERS = 8
 VOLLEY = 25  # requests of each caller at once: twice the limit together
@@ -527,8 +527,22 @@ for n in range(volley):
 
 
 @pytest.fixture(scope="session")
-def second_url(installation: Installation) -> Iterator[str]:
-    """A second gateway process on the same Redis."""
+def other_urls(installation: Installation) -> Iterator[list[str]]:
+    """A second and a third gateway process on the same Redis."""
+    with contextlib.ExitStack() as stack:
+        gateways = [stack.enter_context(another_gateway(installation)) for _ in range(2)]
+        for url, process in gateways:
+            deadline = time.monotonic() + START_WITHIN_S
+            while not answers_health(url):
+                assert process.poll() is None, installation.log[-3000:]
+                assert time.monotonic() < deadline, installation.log[-3000:]
+                time.sleep(POLL_S)
+        yield [url for url, _ in gateways]
+
+
+@contextlib.contextmanager
+def another_gateway(installation: Installation) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Start one more gateway, which need not serve yet."""
     with socket.socket() as free, socket.socket() as free_too:
         for one in (free, free_too):
             one.bind(("127.0.0.1", 0))
@@ -541,14 +555,8 @@ def second_url(installation: Installation) -> Iterator[str]:
             stdout=log,
             stderr=log,
         )
-    url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + START_WITHIN_S
-        while not answers_health(url):
-            assert process.poll() is None, installation.log[-3000:]
-            assert time.monotonic() < deadline, installation.log[-3000:]
-            time.sleep(POLL_S)
-        yield url
+        yield f"http://127.0.0.1:{port}", process
     finally:
         process.terminate()
         assert process.wait(STOP_WITHIN_S) == 0
@@ -562,12 +570,12 @@ def answers_health(url: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def callers(installation: Installation, second_url: str) -> Iterator[list["subprocess.Popen[bytes]"]]:
+def callers(installation: Installation, other_urls: list[str]) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """Eight processes that fire at one token at once, wait for its Reset, and fire again."""
     tenant = installation.create_tenant(per_minute=None)
     body = json.dumps({"number": new_number(), "state": "pause"})
     path = f"/api/chat/presence/{tenant.instance}"
-    order = [[installation.url, second_url], path, tenant.account_token, body, time.time() + 2, VOLLEY]
+    order = [[installation.url, *other_urls], path, tenant.account_token, body, time.time() + 2, VOLLEY]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", CALLER, json.dumps(order)], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""One token, eight processes, two gateways: never more than 100 in any minute, and a door that opens when it says."""
+"""One token, eight processes, three gateways: never more than 100 in any minute, and a door that opens when it says."""
 
 import json
 import subprocess
@@ -58,7 +58,7 @@ def test_no_span_of_60_seconds_holds_more_than_100_admitted_requests(tries: list
 
 
 def test_remaining_counts_down_to_nought_once_for_each(first_volley: list[Try]) -> None:
-    """3. The headers of concurrent answers, over both gateways, are one count."""
+    """3. The headers of concurrent answers, over all gateways, are one count."""
     told = [one.remaining for one in first_volley if one.status == 200]
 
     assert sorted(told) == list(range(LIMIT))

@@ -1,5 +1,6 @@
 """A house on the real Valkey, and a phone that writes down what it was told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,8 @@ from world import Phone, Tenant
 from gateway.presence.model import Target
 from gateway.settings import Redis, Settings
 from gateway.wiring import House, open_house
+from workers.sweep import sweep_for_ever
+from workers.worker import create_worker, work
 
 
 @asynccontextmanager
@@ -51,3 +54,24 @@ async def tenant(house: House, phone: Phone) -> Tenant:
     account = await house.directory.create_account("acme")
     created = await house.directory.create_instance(account.id, "demo", upstream=Target("sandbox", phone.url, "demo"))
     return Tenant(account.token, created.token, await house.directory.find_instance(account.id, "demo"))
+
+
+@asynccontextmanager
+async def working(house: House, *, sweeps: bool = True) -> AsyncIterator[None]:
+    """Run a worker, and the sweeper beside it, inside the block."""
+    stop = asyncio.Event()
+
+    async def keep_working() -> None:
+        while not stop.is_set():
+            await work(create_worker(house.settings, house, stop), drain_s=2)
+
+    tasks = [asyncio.create_task(keep_working())]
+    if sweeps:
+        tasks.append(asyncio.create_task(sweep_for_ever(house.indicators)))
+    try:
+        yield
+    finally:
+        stop.set()
+        await tasks[0]
+        for task in tasks[1:]:
+            task.cancel()

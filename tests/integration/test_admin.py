@@ -1,9 +1,11 @@
 """The operator's API under `/admin/`, in process: for the operator, and for an account what is that account's."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -15,7 +17,7 @@ from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State, Target
-from gateway.settings import Redis, Secrets, Settings
+from gateway.settings import Admin, Http, Redis, Secrets, Settings
 from gateway.store.redis import command
 from gateway.wiring import House, open_house
 
@@ -229,22 +231,65 @@ async def test_without_a_configured_key_nobody_is_the_operator(
             assert answer.status == 403
 
 
-async def test_an_address_that_guesses_is_not_listened_to_any_more(
+async def test_an_address_that_guesses_is_refused_and_locks_nobody_out(
     redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
     async with open_house(settings(redis_url)) as house:
+        account = await house.directory.create_account("acme")
         client = await aiohttp_client(mounted(house, guesses_per_minute=3))
-        answers = [(await client.get("/admin/session", headers={"token": f"k{n}"})).status for n in range(4)]
-        assert answers == [401, 401, 401, 429]
-        assert (await client.get("/admin/session", headers={"token": KEY})).status == 429
+
+        async def session(key: str) -> int:
+            return (await client.get("/admin/session", headers={"token": key})).status
+
+        assert [await session(f"k{n}") for n in range(4)] == [401, 401, 401, 429]
+        assert [await session(key) for key in (KEY, account.token, "k5", KEY)] == [200, 200, 429, 200]
 
 
-async def test_without_redis_nobody_gets_in(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_header_chooses_the_address_under_which_wrong_keys_are_counted(
+    redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
+) -> None:
+    """The public port stands behind a proxy here, the operator's does not."""
+    behind_a_proxy = msgspec.structs.replace(settings(redis_url), http=Http(trusted_proxies=1))
+    async with open_house(behind_a_proxy) as house:
+        client = await aiohttp_client(mounted(house, guesses_per_minute=3))
+        answers = [
+            (await client.get("/admin/session", headers={"token": f"k{n}", "X-Forwarded-For": f"6.6.6.{n}"})).status
+            for n in range(5)
+        ]
+    assert answers == [401, 401, 401, 429, 429]
+
+
+async def test_behind_a_proxy_of_its_own_each_address_behind_it_is_counted(
+    redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
+) -> None:
+    behind_a_proxy = msgspec.structs.replace(settings(redis_url), admin=Admin(trusted_proxies=1))
+    async with open_house(behind_a_proxy) as house:
+        client = await aiohttp_client(mounted(house, guesses_per_minute=1))
+        answers = [
+            (await client.get("/admin/session", headers={"token": "wrong", "X-Forwarded-For": address})).status
+            for address in ("6.6.6.1", "6.6.6.2", "6.6.6.1")
+        ]
+    assert answers == [401, 401, 429]
+
+
+@pytest.mark.parametrize("header", [b"token: ", b"Authorization: Bearer "])
+@pytest.mark.parametrize("key", [b"\xff\xfe", b"schl\xfcssel", "cl\u00e9".encode(), b"\xed\xa0\x80", b"a\tb"])
+async def test_a_key_of_any_bytes_is_a_wrong_key(office: Office, header: bytes, key: bytes) -> None:
+    reader, writer = await asyncio.open_connection(office.admin.host, office.admin.port)
+    writer.write(b"GET /admin/session HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + key + b"\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert (b"Missing operator key" in answer) == (header + key == b"Authorization: Bearer a\tb")
+
+
+async def test_without_redis_only_the_operator_gets_in(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*args: Any) -> Any:
         raise StoreUnavailable
 
-    monkeypatch.setattr("gateway.tenants.failed_keys.RedisGuesses._ask", away)
-    assert (await office.ask("GET", "session"))[0] == 503
+    monkeypatch.setattr("gateway.tenants.failed_keys.RedisGuesses.count", away)
+    assert (await office.ask("GET", "session", key="wrong"))[0] == 503
+    assert (await office.ask("GET", "session"))[0] == 200
 
 
 async def test_what_shows_and_is_owed_is_told_with_names(office: Office, phone: Phone) -> None:

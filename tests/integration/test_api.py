@@ -98,29 +98,6 @@ async def test_a_moved_instance_is_seen_with_the_next_request(
     assert (await client.post(PATH, json=TYPING, headers=headers)).status == 200
 
 
-@pytest.mark.parametrize(
-    ("forwarded", "trusted", "address"),
-    [
-        ("6.6.6.6", 0, "127.0.0.1"),
-        ("6.6.6.6, 10.1.1.1", 1, "10.1.1.1"),
-        ("6.6.6.6, 10.1.1.1", 2, "6.6.6.6"),
-        ("", 1, "127.0.0.1"),
-    ],
-)
-def test_only_what_trusted_proxies_wrote_names_the_client(forwarded: str, trusted: int, address: str) -> None:
-    from unittest.mock import Mock
-
-    from aiohttp.test_utils import make_mocked_request
-
-    from gateway.api.guards import Gate
-
-    transport = Mock()
-    transport.get_extra_info.return_value = ("127.0.0.1", 1)
-    request = make_mocked_request("POST", PATH, headers={"X-Forwarded-For": forwarded}, transport=transport)
-    gate = Gate(Mock(), Mock(), Mock(), trusted_proxies=trusted)
-    assert gate.address(request) == address
-
-
 async def test_more_commands_than_this_process_can_finish_are_refused_at_once(
     house: House, tenant: Tenant, phone: Phone, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:

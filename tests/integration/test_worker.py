@@ -1,15 +1,14 @@
 """The real arq worker on a real Valkey: it reads what the scripts wrote, and outlives what befalls Redis."""
 
 import asyncio
-import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 from arq.connections import ArqRedis
 from arq.jobs import Job, deserialize_job_raw
 from arq.worker import Worker, func
+from integration.conftest import working
 from redis.asyncio import Redis
 from world import Phone, Tenant, until
 
@@ -20,30 +19,9 @@ from gateway.store import keys
 from gateway.store.redis import command
 from gateway.wiring import House, open_house
 from workers.jobs import wake
-from workers.sweep import sweep_for_ever
 from workers.worker import create_worker, work
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
-
-
-@contextlib.asynccontextmanager
-async def working(house: House, *, sweeps: bool = True) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-
-    async def keep_working() -> None:
-        while not stop.is_set():
-            await work(create_worker(house.settings, house, stop), drain_s=2)
-
-    tasks = [asyncio.create_task(keep_working())]
-    if sweeps:
-        tasks.append(asyncio.create_task(sweep_for_ever(house.indicators)))
-    try:
-        yield
-    finally:
-        stop.set()
-        await tasks[0]
-        for task in tasks[1:]:
-            task.cancel()
 
 
 async def test_arq_reads_the_job_that_the_script_wrote(house: House, tenant: Tenant, redis: Redis) -> None:

@@ -80,6 +80,62 @@ def tenants(url: str) -> Target:
         "8.8.8.8",
         "http://",
         "",
+        "http://\u2460\u2461\u2466.\u24ea.\u24ea.\u2460",
+        "http://127\u30020\u30020\u30021",
+        "http://127\uff0e0\uff0e0\uff0e1",
+        "http://0x7f000001.",
+        "http://0xA9FEA9FE",
+        "http://2852039166",
+        "http://169.254.43518",
+        "http://0300.0250.1.1",
+        "http://4294967295",
+        "http://127.255.255.254",
+        "http://172.31.255.255",
+        "http://100.127.255.255",
+        "http://192.0.2.1",
+        "http://198.51.100.1",
+        "http://203.0.113.1",
+        "http://192.88.99.1",
+        "http://[::ffff:10.0.0.1]",
+        "http://[::ffff:169.254.169.254]",
+        "http://[::ffff:0:127.0.0.1]",
+        "http://[::8.8.8.8]",
+        "http://[100::1]",
+        "http://[2001:db8::1]",
+        "http://[2001:10::1]",
+        "http://[3fff::1]",
+        "http://[5f00::1]",
+        "http://[fd00:ec2::254]",
+        "http://[fe80::a9fe:a9fe]",
+        "http://[8.8.8.8]",
+        "http://[v1.x]",
+        "http://[::1",
+        "http://[::1]%20",
+        "http://::1",
+        "http://127.0.0.1%00.example",
+        "http://%31%32%37.0.0.1",
+        "http://8.8.8.8%2f@127.0.0.1",
+        "http://8.8.8.8;@127.0.0.1",
+        "http://8.8.8.8,127.0.0.1",
+        "http://127.0.0.1#@8.8.8.8",
+        "http://8.8.8.8:80:90",
+        "http://8.8.8.8:-1",
+        "http://8.8.8.8\r\nHost: 127.0.0.1",
+        "http:/8.8.8.8",
+        "http:///8.8.8.8",
+        "http:8.8.8.8",
+        "http+unix://%2frun%2fdocker.sock",
+        "ws://8.8.8.8",
+        "javascript:alert(1)",
+        "http://xn--.example",
+        "http://xn--a.example",
+        "http://a..b",
+        "http://.",
+        "http://*.example",
+        "http://a\x00b",
+        "http://" + "a" * 64 + ".example",
+        "http://" + "a." * 127 + "example",
+        "http://\udcff.example",
     ],
 )
 def test_no_disguise_gets_through(url: str) -> None:
@@ -175,6 +231,29 @@ async def test_a_name_that_was_public_when_given_is_refused_when_it_leads_inside
         assert isinstance(trusted, Reply)
     assert told == ["/x"]
     await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1"),
+        *("::1", "fd00::1", "fe80::1%eth0", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1"),
+    ],
+)
+async def test_no_name_leads_inside(address: str) -> None:
+    with pytest.raises(AddressRefused):
+        await PublicResolver(Names([address])).resolve("inside.example")
+
+
+@pytest.mark.parametrize("url", ["http://a..b", "http://.", "http://" + "a" * 64 + ".example"])
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_what_cannot_be_a_name_is_nobody_reached(url: str, trusted: bool) -> None:
+    """The operator's own are not checked when they are given."""
+    connector, guarded = aiohttp.TCPConnector(), aiohttp.TCPConnector(resolver=PublicResolver())
+    async with connector, guarded:
+        pools = Pools(Pool(connector), Pool(guarded), OPEN)
+        outcome = await send(pools, Target("waha", url, "s", trusted=trusted), Call("/x", {}), 2.0)
+    assert outcome is (Outcome.UNAVAILABLE if trusted else Outcome.NOT_ALLOWED)
 
 
 async def test_a_redirect_is_never_followed() -> None:

@@ -106,6 +106,7 @@ def test_every_error_is_reported_at_once(file: Path) -> None:
         "PRESENCE_LOG__LEVEL": "loud",
         "PRESENCE_REDIS__URL": "localhost:6379",
         "PRESENCE_SECRETS__ENCRYPTION_KEYS": "short",
+        "PRESENCE_SECRETS__ADMIN_KEY": "short too",
     }
 
     problems = "\n".join(problems_of(text, file, environ))
@@ -121,9 +122,17 @@ def test_every_error_is_reported_at_once(file: Path) -> None:
         "[upstream] url: needed",
         "[redis] url: begin it with redis://",
         "[secrets] encryption_keys",
+        "[secrets] admin_key",
     ):
         assert wrong in problems
-    assert len(problems.splitlines()) == 10
+    assert len(problems.splitlines()) == 11
+
+
+@pytest.mark.parametrize("key", ["x" * 15, "a key with blanks in it", "ein-schlüssel-mit-umlaut"])
+def test_an_operators_key_that_can_be_guessed_or_not_be_sent_is_refused(key: str, file: Path) -> None:
+    assert problems_of("", file, {"PRESENCE_SECRETS__ADMIN_KEY": key}) == [
+        "[secrets] admin_key: at least 16 printable ASCII characters; `keys generate` makes one"
+    ]
 
 
 def test_a_setting_where_a_section_belongs_is_an_error(file: Path) -> None:
@@ -156,11 +165,11 @@ def test_a_secrets_file_fills_in_what_is_open(file: Path, tmp_path: Path) -> Non
     keyfile.ensure(keys)
     text = f'[secrets]\nfile = "{keys}"\npepper = ""'
 
-    loaded = load(text, file, {"PRESENCE_SECRETS__ADMIN_KEY": "mine"})
+    loaded = load(text, file, {"PRESENCE_SECRETS__ADMIN_KEY": "a-key-of-my-own-making"})
 
     assert len(loaded.secrets.pepper) >= 43
     assert loaded.secrets.encryption_keys
-    assert loaded.secrets.admin_key == "mine"
+    assert loaded.secrets.admin_key == "a-key-of-my-own-making"
 
 
 def test_a_secrets_file_that_is_missing_is_an_error(file: Path) -> None:

@@ -19,8 +19,8 @@ _GUESSES_PER_MINUTE = 30
 
 def create_admin(house: House, *, guesses_per_minute: int = _GUESSES_PER_MINUTE) -> web.Application:
     """Build what is mounted at `/admin`. Every route but the reference is guarded by the gate."""
-    http = house.settings.http
-    clients = Gate(house.hasher, house.admission, house.directory, trusted_proxies=http.trusted_proxies)
+    trusted_proxies = house.settings.admin.trusted_proxies
+    clients = Gate(house.hasher, house.admission, house.directory, trusted_proxies=trusted_proxies)
     gate = AdminGate(house, clients, RedisGuesses(house.redis, per_minute=guesses_per_minute))
     accounts, tokens = AccountRoutes(house), TokenRoutes(house)
     instances, overview = InstanceRoutes(house), OverviewRoutes(house)

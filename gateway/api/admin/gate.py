@@ -13,6 +13,7 @@ from aiohttp import web
 
 from gateway.api.context import CONTEXT
 from gateway.api.guards import Gate
+from gateway.api.sender import key_of
 from gateway.presence.errors import (
     AccountNotFound,
     AdminOff,
@@ -31,7 +32,6 @@ from gateway.tenants.failed_keys import RedisGuesses
 from gateway.tenants.views import AccountFacts, TokenFacts
 from gateway.wiring import House
 
-_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 _ID = re.compile(r"[ait][0-9a-f]{12}")
 
 
@@ -138,18 +138,18 @@ class AdminGate:
     async def _visitor(self, request: web.Request) -> Visitor:
         if self._key_hash is None:
             raise AdminOff
-        given = _given(request)
+        given = key_of(request)
         if given is None:
             raise MissingKey
-        address = self._gate.address(request)
-        await self._guesses.check(address)
-        # Hashes of one length: the comparison's time tells neither the key nor how long it is.
+        # Whoever holds the right key or token is let in however many wrong ones came from their address: nobody can
+        # lock them out, and who guesses 256 bits gains nothing by it. Hashes of one length: the comparison's time
+        # tells neither the key nor how long it is.
         given_hash = self._house.hasher(given)
         if hmac.compare_digest(given_hash, self._key_hash):
             return Visitor()
         principal = await self._principal(request, given, given_hash)
         if principal is None:
-            await self._guesses.count(address)
+            await self._guesses.count(self._gate.address(request))
             raise InvalidKey
         request[CONTEXT].account = principal.account_id
         return Visitor(principal.account_id)
@@ -173,12 +173,6 @@ class AdminGate:
         request[CONTEXT].quota = admission.quota
         if admission.is_limited:
             raise RateLimited(retry_after_s=60)
-
-
-def _given(request: web.Request) -> str | None:
-    """Return the key or token of the headers; never of the URL, which ends up in histories and logs."""
-    bearer = _BEARER.fullmatch(request.headers.get("Authorization", ""))
-    return request.headers.get("token") or (bearer[1] if bearer else None)
 
 
 def _id(request: web.Request, name: str) -> str | None:

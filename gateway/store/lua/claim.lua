@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: claiming
 -- A single wake-up asks what to tell the upstream now, and takes the lease for it.
 -- KEYS record, owed, queue, instance

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: record
 -- Make every pause that an instance owes due now. A chat whose upstream is being called is left for the next look.
 -- KEYS '', owed, queue

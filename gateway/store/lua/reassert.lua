@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: record
 -- A gateway says again what it was granted and Redis may have lost: after a failover, or a restart without a log.
 -- KEYS record, owed, queue

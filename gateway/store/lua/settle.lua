@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: record
 -- Record what became of an upstream call, give the lease back, and arm what comes next.
 -- KEYS record, owed, queue

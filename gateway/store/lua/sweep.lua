@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: record
 -- Arm again every record that is overdue although nobody works on it: it heals whatever way a queue lost its job.
 -- KEYS '', owed, queue

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: claiming
 -- Claim what is due, many wake-ups in one step; Redis' own clock says what that is.
 -- KEYS '', owed, queue

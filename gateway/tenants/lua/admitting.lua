@@ -1,24 +1,5 @@
--- needs: store/clock
+-- needs: sliding_log
 -- Admission, shared by admit and enter. Times in milliseconds.
-local SPAN = 60000
-
--- Drop what has left the span. `<`, not `<=`: stamps are cut to whole milliseconds, and no 60 s may ever hold more.
-local function trim(key, now)
-  local oldest = redis.call('LINDEX', key, 0)
-  while oldest and tonumber(oldest) < now - SPAN do
-    redis.call('LPOP', key)
-    oldest = redis.call('LINDEX', key, 0)
-  end
-  return redis.call('LLEN', key), tonumber(oldest or now)
-end
-
-local function push(key, now)
-  redis.call('RPUSH', key, string.format('%.0f', now))
-  redis.call('PEXPIRE', key, SPAN + 1000)
-end
-
--- When a slot has left the span.
-local function frees(oldest) return oldest + SPAN + 1 end
 
 -- The id of the audit log's last line: while it is the same, nobody has revoked, raised or suspended anything.
 local function latest_change()

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: leaving
 -- The last step of a deletion: what leaves and owes nothing any more is gone, credential and all.
 -- ARGV clock (us or ''), how long a request that was admitted before may still make a promise (ms)

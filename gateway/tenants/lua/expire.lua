@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: token
 -- Clear away tokens whose grace time is over; admission refuses them already.
 -- ARGV clock (us or ''), most tokens

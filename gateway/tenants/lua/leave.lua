@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: audit, leaving
 -- Begin the end of an instance: its name is free and its tokens are dead when this returns.
 -- ARGV clock (us or ''), instance id, audit entry

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: audit, token
 -- End one token now.
 -- ARGV token id, audit entry

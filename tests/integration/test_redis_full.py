@@ -1,0 +1,108 @@
+"""A Redis above its `maxmemory` refuses new promises, and withholds nothing that is owed already."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from integration.conftest import working
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
+from world import Phone, Tenant, until
+
+from gateway.api.app import create_app
+from gateway.presence.errors import InvalidToken, StoreUnavailable
+from gateway.presence.model import Chat, State
+from gateway.wiring import House
+from workers.worker import create_worker
+
+Client = TestClient[web.Request, web.Application]
+
+SHORT, HELD, NEW = (Chat(f"551199999999{n}@s.whatsapp.net") for n in range(3))
+
+
+@contextlib.asynccontextmanager
+async def full(redis: Redis) -> AsyncIterator[None]:
+    """One byte is allowed, and more is used."""
+    await redis.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        await redis.config_set("maxmemory", 0)
+
+
+def told_of(phone: Phone, chat: Chat) -> list[tuple[float, State]]:
+    return [(at, state) for at, state, jid in phone.told if jid == chat.jid]
+
+
+async def test_what_was_promised_before_is_refreshed_and_paused_on_time(
+    house: House, tenant: Tenant, phone: Phone, redis: Redis
+) -> None:
+    await house.presence.show(tenant.instance, SHORT, State.TYPING, 1)
+    await house.presence.show(tenant.instance, HELD, State.TYPING, 6)
+    async with full(redis), working(house):
+        await until(lambda: len(told_of(phone, HELD)) == 3, within_s=9)
+
+    (shown, _), (paused, state) = told_of(phone, SHORT)
+    assert state is State.PAUSED
+    assert 1 <= paused - shown < 1.5
+    (shown, _), (_, refreshed), (paused, state) = told_of(phone, HELD)
+    assert (refreshed, state) == (State.TYPING, State.PAUSED)
+    assert 6 <= paused - shown < 6.5
+
+
+async def test_a_pause_that_fails_is_tried_again(house: House, tenant: Tenant, phone: Phone, redis: Redis) -> None:
+    await house.presence.show(tenant.instance, SHORT, State.TYPING, 1)
+    phone.status = 500
+    async with full(redis), working(house):
+        await until(lambda: phone.asked >= 3, within_s=5)
+        phone.status = 200
+        await until(lambda: phone.states()[-1] is State.PAUSED, within_s=5)
+
+
+async def test_a_new_promise_is_refused(
+    house: House, tenant: Tenant, phone: Phone, redis: Redis, aiohttp_client: Callable[..., Awaitable[Client]]
+) -> None:
+    client = await aiohttp_client(create_app(house))
+    body: dict[str, Any] = {"number": NEW.jid, "state": "typing", "duration": 1}
+    async with full(redis):
+        answer = await client.post(
+            "/api/chat/presence/demo", data=json.dumps(body), headers={"token": tenant.account_token}
+        )
+        assert (answer.status, "Retry-After" in answer.headers) == (503, True)
+        with pytest.raises(StoreUnavailable):
+            await house.presence.show(tenant.instance, NEW, State.TYPING, 1)
+    assert phone.told == []
+
+
+async def test_a_deletion_ends_what_shows_and_its_token(
+    house: House, tenant: Tenant, phone: Phone, redis: Redis
+) -> None:
+    await house.presence.show(tenant.instance, SHORT, State.TYPING, 60)
+    async with full(redis), working(house):
+        await house.removal.delete_instance(tenant.instance)
+        await until(lambda: phone.states()[-1] is State.PAUSED, within_s=2)
+    with pytest.raises(InvalidToken):
+        await house.admission.admit(house.hasher(tenant.instance_token))
+
+
+async def test_processes_are_still_listed(house: House, redis: Redis) -> None:
+    async with full(redis), house.roster.listed("worker", "127.0.0.1", 1):
+        for _ in range(500):
+            if listed := await house.roster.present():
+                break
+            await asyncio.sleep(0.01)
+    assert [member.role for member in listed] == ["worker"]
+
+
+async def test_a_worker_that_may_not_write_what_arqs_own_check_reads_goes_on(house: House, redis: Redis) -> None:
+    worker = create_worker(house.settings, house, asyncio.Event())
+    async with full(redis):
+        await worker.record_health()
+        with pytest.raises(OutOfMemoryError):
+            await redis.set("x", "y")
+    await worker.pool.aclose(close_connection_pool=True)
