@@ -1,5 +1,5 @@
 -- needs: store/clock
--- Admission, shared by admit and enter. Times in milliseconds.
+-- Admission. Times in milliseconds.
 local SPAN = 60000
 
 -- Drop what has left the span. `<`, not `<=`: stamps are cut to whole milliseconds, and no 60 s may ever hold more.
@@ -20,11 +20,8 @@ end
 -- When a slot has left the span.
 local function frees(oldest) return oldest + SPAN + 1 end
 
--- The id of the audit log's last line: while it is the same, nobody has revoked, raised or suspended anything.
-local function latest_change()
-  local last = redis.call('XREVRANGE', 'pg:audit', '+', '-', 'COUNT', 1)
-  return last[1] and last[1][1] or ''
-end
+-- While it is the same, nobody has revoked, raised or suspended anything.
+local function latest_change() return redis.call('GET', 'pg:changes') or '' end
 
 -- Nobody's token; guessing them is limited by address.
 local function unknown(failures, allowed, now)
