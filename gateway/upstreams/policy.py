@@ -17,7 +17,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from gateway.presence.errors import UpstreamNotAllowed
-from gateway.presence.model import Target
+from gateway.presence.model import Target, is_base_url
 
 _RESOLVE_S = 3.0
 
@@ -139,11 +139,7 @@ def _parse(url: str) -> URL | None:
         port = parsed.port
     except ValueError:
         return None
-    odd = parsed.user, parsed.password, parsed.raw_query_string, parsed.raw_fragment
-    if parsed.scheme not in {"http", "https"} or not parsed.host or not port or any(odd):
-        return None
-    # `?`, `#` and `@` with nothing behind them, backslashes and blanks: readers of URLs disagree about these.
-    return None if any(sign in url for sign in "?#@\\ \t\r\n") else parsed
+    return parsed if is_base_url(url) and parsed.scheme in {"http", "https"} and parsed.host and port else None
 
 
 def _origin(url: URL) -> tuple[str, str, int]:
