@@ -10,8 +10,10 @@ GatewayError
 ├── Forbidden (403)
 │   ├── InstanceTokenMismatch
 │   ├── QuotaExceeded
+│   ├── TokenQuotaExceeded
 │   ├── OperatorOnly
-│   └── AdminOff
+│   ├── AdminOff
+│   └── EncryptionOff
 ├── RateLimited (429)
 ├── BadRequest (400)
 │   ├── InvalidBody
@@ -35,9 +37,11 @@ GatewayError
 │   ├── AccountNotFound
 │   └── TokenNotFound
 ├── Conflict (409)
+│   └── ChangedMeanwhile
 ├── StateUnsupported (501)
 ├── UpstreamRejected (502)
-│   └── UpstreamCredentialRefused
+│   ├── UpstreamCredentialRefused
+│   └── UpstreamCredentialSealed
 ├── InstanceNotConnected (503)
 ├── UpstreamSilent (504)
 └── Unavailable (503)
@@ -119,6 +123,12 @@ class QuotaExceeded(Forbidden):
     message = "Account instance quota exceeded"
 
 
+class TokenQuotaExceeded(Forbidden):
+    """The account has as many tokens of its own as it may."""
+
+    message = "Account token quota exceeded"
+
+
 class OperatorOnly(Forbidden):
     """An account token where only the operator's key will do."""
 
@@ -129,6 +139,12 @@ class AdminOff(Forbidden):
     """No operator's key is configured, so nobody is the operator."""
 
     message = "The operator's API is off: no operator key is configured"
+
+
+class EncryptionOff(Forbidden):
+    """No encryption key is configured, and a credential is kept encrypted or not at all."""
+
+    message = "Upstream credentials cannot be kept: no encryption key is configured"
 
 
 class RateLimited(GatewayError):
@@ -265,10 +281,16 @@ class TokenNotFound(NotFound):
 
 
 class Conflict(GatewayError):
-    """The name, or the token, is taken."""
+    """The name or the token is taken, or another account uses the session."""
 
     status = 409
     message = "Instance already exists"
+
+
+class ChangedMeanwhile(Conflict):
+    """Somebody else changed the same account all the time."""
+
+    message = "The account was changed at the same moment; try again"
 
 
 class StateUnsupported(GatewayError):
@@ -290,6 +312,10 @@ class UpstreamRejected(GatewayError):
 
 class UpstreamCredentialRefused(UpstreamRejected):
     """The upstream refused the operator's credential; the log line names the instance, the caller learns nothing."""
+
+
+class UpstreamCredentialSealed(UpstreamRejected):
+    """No configured key opens the instance's credential; the log line names the instance, the caller learns nothing."""
 
 
 class InstanceNotConnected(GatewayError):

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from gateway.presence.errors import InvalidNumber
 
@@ -84,12 +84,29 @@ class Chat(NamedTuple):
         return self.server == "g.us"
 
 
+_READ_DIFFERENTLY = frozenset("?#@\\ \t\r\n")
+"""What readers of URLs disagree about; and behind the first three may stand a secret, or what a path is glued to."""
+
+
+def is_base_url(url: str) -> bool:
+    """Whether an upstream's paths may be put behind it: a scheme, a host, perhaps a port and a path, nothing else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and _READ_DIFFERENTLY.isdisjoint(url)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where an instance's session lives: the upstream's kind, origin, session name and credential (in clear).
 
     `trusted` where the operator chose it; a tenant's own is held to the operator's rules at every call.
     `quiet_after_s` is how long after its last indicator the account is made unavailable: 0 never, None as its kind.
+    `sealed` where no key that is configured opens its credential, which is '' then: nobody can call it.
     """
 
     kind: str
@@ -98,6 +115,12 @@ class Target:
     credential: str = ""
     trusted: bool = True
     quiet_after_s: float | None = None
+    sealed: bool = False
+
+    @property
+    def where(self) -> str:
+        """The kind and the address, as an operator may read it."""
+        return f"{self.kind} {self.url}"
 
     @property
     def session_path(self) -> str:
@@ -110,12 +133,18 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One WhatsApp number of an account, and where its session lives."""
+    """One WhatsApp number of an account, and where its session lives; `moves` is how often that was changed."""
 
     id: str
     account_id: str
     name: str
     target: Target
+    moves: int = 0
+
+    @property
+    def chats_id(self) -> str:
+        """Under what its chats' promises are kept: another at each place, so that none is told what another owes."""
+        return f"{self.id}~{self.moves}" if self.moves else self.id
 
 
 class Principal(NamedTuple):
@@ -147,6 +176,7 @@ class Outcome(StrEnum):
     UNAVAILABLE = "unavailable"
     GARBLED = "garbled"
     NOT_ALLOWED = "not_allowed"
+    SEALED = "sealed"
     UNKNOWN = "unknown"
 
     @property

@@ -1,41 +1,56 @@
-"""Changes to what is there: an account's limits, status and upstream; tokens rotated and expired; keys rotated."""
+"""Changes to what is there: an account's limits and status; tokens rotated and expired; keys rotated."""
 
 import json
-import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from redis.asyncio import Redis
 
-from gateway.presence.errors import AccountNotFound, InstanceNotFound, TokenNotFound
-from gateway.presence.model import Instance, Target
+from gateway.presence.errors import AccountNotFound, InstanceNotFound, TokenNotFound, TokenQuotaExceeded
+from gateway.presence.model import Instance
 from gateway.store import keys
 from gateway.store.redis import Script, command
 from gateway.tenants import tokens
 from gateway.tenants.audit import CLI, entry
+from gateway.tenants.cipher import CredentialUnreadable
 from gateway.tenants.directory import Created
-from gateway.tenants.rows import Rows
+from gateway.tenants.rows import Rows, Write
 from gateway.tenants.views import TokenFacts
 
 MAX_GRACE_S = 86_400
 """An old token lives at most a day beside its successor."""
 
+MOST_LIVE_TOKENS = 10
+"""Of one instance: where more are in their grace time, those that were replaced first die first."""
+
 _EXPIRED_AT_ONCE = 200
-_UPSTREAM_FIELDS = ("kind", "url", "session", "credential", "trusted", "quiet")
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What `reseal` did; `unreadable` are the instances and accounts whose credential no listed key opens."""
+
+    count: int
+    unreadable: tuple[str, ...]
 
 
 class RedisTenancy:
     """The operator's pen. Every method is one step with its line in the audit log, safe to repeat."""
 
-    def __init__(self, redis: Redis, rows: Rows, *, clock_us: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, redis: Redis, rows: Rows, *, tokens_per_account: int = 20, clock_us: Callable[[], int] | None = None
+    ) -> None:
         """Take `clock_us` in the place of Redis' own clock in tests that run in virtual time."""
         self._redis = redis
         self._rows = rows
+        self._tokens_per_account = tokens_per_account
         self._clock_us = clock_us
         self._change = Script(redis, "tenants/change")
         self._rotate = Script(redis, "tenants/rotate")
         self._expire = Script(redis, "tenants/expire")
         self._reseal = Script(redis, "tenants/reseal")
+        self._note = Script(redis, "tenants/note")
 
     async def set_status(self, account_id: str, status: Literal["active", "suspended"], *, by: str = CLI) -> None:
         """Suspend an account, or let it work again; every process sees it with its next request.
@@ -56,34 +71,26 @@ class RedisTenancy:
         detail = ", ".join(f"{name} {'default' if value is None else value}" for name, value in fields.items())
         await self._change_account(account_id, fields, entry(by, "account.limits", account_id, account_id, detail))
 
-    async def set_upstream(self, account_id: str, upstream: Target | None, *, by: str = CLI) -> None:
-        """Choose the upstream of those of an account's instances that have none of their own; None: the service's.
-
-        Raises:
-            AccountNotFound: it is gone, or going.
-        """
-        fields: dict[str, str | None] = dict.fromkeys(_UPSTREAM_FIELDS)
-        fields |= self._rows.upstream(upstream)
-        told = entry(by, "account.upstream", account_id, account_id, upstream.url if upstream else "default")
-        await self._change_account(account_id, fields, told, index=keys.instances(account_id))
-
     async def rotate_token(self, old: TokenFacts, *, grace_s: int = 0, by: str = CLI) -> Created:
         """Replace one token of an account; the old one stays valid for the grace time.
 
         Raises:
             TokenNotFound: it is gone, or was replaced already.
+            TokenQuotaExceeded: there is no room for both; without a grace time there always is.
         """
         token = tokens.make("account")
         writes = self._rows.token(token, "account", old.account_id, "", old.name)
         told = entry(by, "token.rotate", old.id, old.account_id, f"grace {grace_s} s")
-        where = (keys.token(self._rows.hash(token)), "", "")
-        verdict = await self._rotate(where, (self._now(), grace_s * 1000, old.id, json.dumps(writes), told))
+        where = (keys.token(self._rows.hash(token)), "", "", keys.account(old.account_id))
+        verdict = await self._rotate(where, self._rotation(grace_s, old.id, writes, told))
         if verdict == b"gone":
             raise TokenNotFound
+        if verdict == b"quota":
+            raise TokenQuotaExceeded
         return Created(self._rows.token_id(token), old.name, token)
 
     async def rotate_instance_token(self, instance: Instance, *, grace_s: int = 0, by: str = CLI) -> Created:
-        """Replace an instance's token; the old one stays valid for the grace time.
+        """Replace an instance's token; the old ones stay valid for the grace time, `MOST_LIVE_TOKENS` in all.
 
         Raises:
             InstanceNotFound: it is gone, or going.
@@ -91,31 +98,36 @@ class RedisTenancy:
         token = tokens.make("instance")
         writes = self._rows.token(token, "instance", instance.account_id, instance.id, instance.name)
         told = entry(by, "instance.token", instance.id, instance.account_id, f"grace {grace_s} s")
-        where = (keys.token(self._rows.hash(token)), keys.instance_tokens(instance.id), keys.instance(instance.id))
-        verdict = await self._rotate(where, (self._now(), grace_s * 1000, "", json.dumps(writes), told))
-        if verdict == b"gone":
+        where = (
+            keys.token(self._rows.hash(token)),
+            keys.instance_tokens(instance.id),
+            keys.instance(instance.id),
+            keys.account(instance.account_id),
+        )
+        if await self._rotate(where, self._rotation(grace_s, "", writes, told)) == b"gone":
             raise InstanceNotFound
         return Created(self._rows.token_id(token), instance.name, token)
+
+    def _rotation(self, grace_s: int, old_id: str, writes: list[Write], told: str) -> tuple[str | int, ...]:
+        limits = (MOST_LIVE_TOKENS, self._tokens_per_account)
+        return (self._now(), grace_s * 1000, old_id, json.dumps(writes), told, *limits)
 
     async def expire_tokens(self) -> int:
         """Clear away tokens whose grace time is over; returns how many."""
         return int(await self._expire((), (self._now(), _EXPIRED_AT_ONCE)))
 
-    async def reseal(self, *, by: str = CLI) -> int:
-        """Encrypt every credential under the newest key, online; what was interrupted goes on where it stood.
-
-        Raises:
-            CredentialUnreadable: no listed key opens one of them.
-        """
-        resealed = 0
-        for pattern in (keys.instance("*"), keys.account("*")):
-            async for key in self._redis.scan_iter(match=pattern, count=500):
-                resealed += await self._reseal_one(key.decode())
+    async def reseal(self, *, by: str = CLI) -> Resealed:
+        """Encrypt every credential under the newest key, online; what was interrupted goes on where it stood."""
+        resealed, unreadable = 0, []
+        for what in (keys.instance, keys.account, keys.former):
+            async for key in self._redis.scan_iter(match=what("*"), count=500):
+                try:
+                    resealed += await self._reseal_one(key.decode())
+                except CredentialUnreadable:
+                    unreadable.append(key.decode().removeprefix(what("")))
         # The change itself was every single one above; this is the line that tells of it.
-        actor, action, *rest = json.loads(entry(by, "keys.rotate", "", "", f"{resealed} credentials"))
-        words = ("actor", actor, "action", action, "subject", rest[0], "account", rest[1], "detail", rest[2])
-        await command(self._redis, "XADD", keys.AUDIT, "MAXLEN", "~", 10_000, "*", *words)
-        return resealed
+        await self._note((), (entry(by, "keys.rotate", "", "", f"{resealed} credentials"),))
+        return Resealed(resealed, tuple(sorted(unreadable)))
 
     async def _reseal_one(self, key: str) -> int:
         if await command(self._redis, "TYPE", key) != b"hash":
@@ -126,13 +138,11 @@ class RedisTenancy:
         anew = self._rows.reseal(sealed.decode())
         return int(await self._reseal((key,), (sealed, anew))) if anew != sealed.decode() else 0
 
-    async def _change_account(
-        self, account_id: str, fields: Mapping[str, str | None], told: str, *, index: str = ""
-    ) -> None:
+    async def _change_account(self, account_id: str, fields: Mapping[str, str | None], told: str) -> None:
         given = [part for name, value in fields.items() if value is not None for part in (name, value)]
         dropped = [name for name, value in fields.items() if value is None]
-        words = (json.dumps(given), json.dumps(dropped), secrets.token_hex(4), told)
-        if await self._change((keys.account(account_id), index), words) == b"gone":
+        words = (json.dumps(given), json.dumps(dropped), told)
+        if await self._change((keys.account(account_id),), words) == b"gone":
             raise AccountNotFound
 
     def _now(self) -> int | str:

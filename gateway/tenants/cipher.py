@@ -2,6 +2,8 @@
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from gateway.presence.errors import EncryptionOff
+
 
 class CredentialUnreadable(Exception):
     """No listed key opens a stored credential: was an encryption key removed too early?"""
@@ -19,16 +21,21 @@ class Cipher:
         self._newest = Fernet(keys[0]) if keys else None
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
 
+    @property
+    def has_key(self) -> bool:
+        """Whether anything can be encrypted."""
+        return self._fernet is not None
+
     def encrypt(self, clear: str) -> str:
         """Encrypt a credential; an empty one stays empty.
 
         Raises:
-            CredentialUnreadable: no key is configured.
+            EncryptionOff: no key is configured.
         """
         if not clear:
             return ""
         if self._fernet is None:
-            raise CredentialUnreadable
+            raise EncryptionOff
         return self._fernet.encrypt(clear.encode()).decode()
 
     def decrypt(self, sealed: str) -> str:

@@ -17,7 +17,7 @@ from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State, Target
-from gateway.settings import Admin, Http, Redis, Secrets, Settings
+from gateway.settings import Admin, Http, Limits, Redis, Secrets, Settings
 from gateway.store.redis import command
 from gateway.wiring import House, open_house
 
@@ -183,6 +183,7 @@ async def test_an_account_sees_and_changes_what_is_its_own_and_nothing_else(offi
         ("DELETE", f"accounts/{mine['account']['id']}"),
         ("POST", f"accounts/{mine['account']['id']}/suspend"),
         ("POST", f"accounts/{mine['account']['id']}/resume"),
+        ("PATCH", f"instances/{instance['instance']['id']}"),
         ("POST", "keys/rotate"),
     ]:
         status, told = await office.ask(method, path, {}, key=key)
@@ -210,7 +211,7 @@ async def test_no_route_opens_without_the_key_or_a_valid_account_token(office: O
         for route in office.admin.app.router.routes()
         if route.resource and not route.resource.canonical.startswith(("/admin/docs", "/admin/openapi"))
     ]
-    assert len(routes) == 19
+    assert len(routes) == 20
     for method, path in routes:
         filled = path.format(account=made["account"]["id"], token="t", instance=instance["instance"]["id"])
         for key in ("", "wrong", instance["secret"], revoked["secret"], made["token"][:-1] + "0"):
@@ -329,6 +330,56 @@ async def test_an_accounts_changes_here_count_against_its_limit(office: Office) 
     assert answers == [201, 201, 429]
 
 
+async def test_an_account_makes_no_more_instances_here_than_at_the_public_door(office: Office) -> None:
+    made = await office.done("POST", "accounts", {"name": "acme", "creation_per_minute": 2})
+    path = f"accounts/{made['account']['id']}/instances"
+    answers = [(await office.ask("POST", path, {"name": f"n{n}"}, key=made["token"]))[0] for n in range(3)]
+    assert answers == [201, 201, 429]
+    public = await office.public.post("/api/instance/new", json={"name": "n4"}, headers={"token": made["token"]})
+    assert public.status == 429
+    assert (await office.ask("POST", path, {"name": "n4"}))[0] == 201
+
+
+async def test_a_tenant_reads_no_address_of_the_operators_in_the_audit_log(office: Office) -> None:
+    made = await office.done("POST", "accounts", {"name": "acme"})
+    upstream = {"kind": "waha", "url": "http://inside.example:3000"}
+    await office.done("PATCH", f"accounts/{made['account']['id']}", {"upstream": upstream})
+    created = await office.done("POST", f"accounts/{made['account']['id']}/instances", {"name": "sales"})
+    moved = Target("waha", "http://inside.example:4000", "s")
+    await office.house.moves.move_instance(created["instance"]["id"], moved, by="operator")
+    for key, details in [
+        (KEY, ["waha http://inside.example:4000", "waha http://inside.example:3000"]),
+        (made["token"], ["waha", "waha"]),
+    ]:
+        told = (await office.done("GET", "audit", key=key))["entries"]
+        assert [one["detail"] for one in told if one["action"] in {"account.upstream", "instance.move"}] == details
+        assert (key == KEY) is ("inside.example" in str(told))
+
+
+async def test_an_accounts_looks_here_count_in_a_minute_of_their_own(
+    redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
+) -> None:
+    async with open_house(msgspec.structs.replace(settings(redis_url), limits=Limits(reading_per_minute=3))) as house:
+        account = await house.directory.create_account("acme", per_minute=2)
+        client = await aiohttp_client(mounted(house))
+        for path in ("session", "accounts", "audit"):
+            answer = await client.get(f"/admin/{path}", headers={"token": account.token})
+            assert (answer.status, answer.headers["X-RateLimit-Limit"]) == (200, "3")
+        assert (await client.get("/admin/usage", headers={"token": account.token})).status == 429
+        path = f"/admin/accounts/{account.id}/tokens"
+        assert (await client.post(path, headers={"token": account.token})).status == 201
+        assert (await client.get("/admin/usage", headers={"token": KEY})).status == 200
+
+
+async def test_an_account_issues_itself_no_more_tokens_than_it_may(office: Office) -> None:
+    made = await office.done("POST", "accounts", {"name": "acme", "tokens_quota": 3})
+    assert (made["account"]["tokens_quota"], made["account"]["account_per_minute"]) == (3, None)
+    path = f"accounts/{made['account']['id']}/tokens"
+    answers = [await office.ask("POST", path, {}, key=made["token"]) for _ in range(3)]
+    assert [status for status, _ in answers] == [201, 201, 403]
+    assert message(answers[-1][1]) == "Account token quota exceeded"
+
+
 async def test_keys_are_rotated_while_everything_serves(
     redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
@@ -339,9 +390,9 @@ async def test_keys_are_rotated_while_everything_serves(
         await before.directory.create_instance(account.id, "shared")
     async with open_house(settings(redis_url, encryption_keys=f"{KEYS[1]},{KEYS[0]}")) as house:
         client = await aiohttp_client(mounted(house))
-        for resealed in (2, 0):
+        for resealed in (3, 0):  # the account's, the instance's own, and the copy of the account's in the other
             answer = await client.post("/admin/keys/rotate", headers={"token": KEY})
-            assert await answer.json() == {"success": True, "resealed": resealed}
+            assert await answer.json() == {"success": True, "resealed": resealed, "unreadable": []}
     async with open_house(settings(redis_url, encryption_keys=KEYS[1])) as after:
         for name in ("own", "shared"):
             found = await after.directory.find_instance(account.id, name)
@@ -378,6 +429,9 @@ async def test_a_changed_default_upstream_is_seen_with_the_next_request(office: 
         {"upstream": {"kind": "nothing", "url": "http://x"}},
         {"upstream": {"kind": "waha"}},
         {"upstream": {"kind": "waha", "url": "ftp://x"}},
+        {"upstream": {"kind": "waha", "url": "http://user:secret@x"}},
+        {"upstream": {"kind": "waha", "url": "http://x?key=secret"}},
+        {"upstream": {"kind": "waha", "url": "http://x#secret"}},
         [],
     ],
 )

@@ -25,7 +25,7 @@ class OverviewRoutes:
     async def indicators(self, request: web.Request, visitor: Visitor) -> web.Response:
         """Answer the newest indicators that show now, how many pauses are owed, and how late the oldest is."""
         accounts = await self._chosen(request, visitor)
-        ids = await self._house.directory.instance_ids(account.id for account in accounts)
+        ids = await self._house.directory.chats_ids(account.id for account in accounts)
         shown = await self._house.showing.of(ids)
         instances = {one: await self._instance(one) for one in {one.instance_id for one in shown}}
         owed, oldest_s = await self._house.showing.owed(None if _is_everything(request, visitor) else ids)
@@ -86,7 +86,8 @@ class OverviewRoutes:
 
     async def rotate_keys(self, request: web.Request, visitor: Visitor) -> web.Response:  # noqa: ARG002
         """Encrypt every credential under the newest key; asked again, it goes on where it was interrupted."""
-        return envelope.success({"resealed": await self._house.tenancy.reseal(by=visitor.actor)})
+        done = await self._house.tenancy.reseal(by=visitor.actor)
+        return envelope.success({"resealed": done.count, "unreadable": list(done.unreadable)})
 
     async def _chosen(self, request: web.Request, visitor: Visitor) -> list[AccountFacts]:
         """Return the account of `?account=`, or all that the visitor may see."""

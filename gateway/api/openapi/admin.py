@@ -22,9 +22,12 @@ from gateway.api.openapi.words import (
 
 _ABOUT = (
     "Tenants, their tokens and their instances, for the operator. An account's token works here too, on what is that "
-    "account's; looking is free then, and every change counts against its limit. Every change is audited."
+    "account's; then looks count in a minute of their own, and changes against its limit. Every change is audited."
 )
-_FIGURES = {name: nullable(INTEGER) for name in ("per_minute", "creation_per_minute", "instances_quota")}
+_FIGURES = {
+    name: nullable(INTEGER)
+    for name in ("per_minute", "creation_per_minute", "account_per_minute", "instances_quota", "tokens_quota")
+}
 _CHANGE = fields({}, {**_FIGURES, "upstream": {"anyOf": [UPSTREAM, {"type": "null"}]}})
 _NEW_ACCOUNT = fields({"name": text(pattern="^[A-Za-z0-9_.-]{1,100}$")}, _CHANGE["properties"])
 _ACCOUNT = fields(
@@ -66,6 +69,7 @@ _USAGE = fields({"id": STRING, "limit": INTEGER, "used": INTEGER, "reset": INTEG
 _ENTRY = fields({"id": STRING, "at": NUMBER, "actor": STRING, "action": STRING, "subject": STRING, "detail": STRING})
 _CONFIRM = fields({"confirm": text("The name of what will be deleted, again.")})
 _GONE = fields({"id": STRING, "status": STRING})
+_RESEALED = success({"resealed": INTEGER, "unreadable": items(text("An instance or account that no key opens."))})
 _ISSUED = success({"token": _TOKEN, "secret": text("The token itself, shown this once.")})
 _ONE_ACCOUNT = success({"account": _ACCOUNT})
 _OF_ACCOUNT = {"account": "Only this account's, by its id."}
@@ -104,7 +108,13 @@ _ACCOUNTS = {
     ),
     "/admin/accounts/{account}": path(
         {
-            "patch": _do("changeAccount", "Change figures or upstream; null resets", _ONE_ACCOUNT, body=_CHANGE),
+            "patch": _do(
+                "changeAccount",
+                "Change figures or upstream; null resets",
+                _ONE_ACCOUNT,
+                body=_CHANGE,
+                refusals=(409,),
+            ),
             "delete": _do("deleteAccount", "Delete an account", success({"account": _GONE}), body=_CONFIRM),
         },
         account="The account's id.",
@@ -160,7 +170,16 @@ _INSTANCES = {
         account="The account's id.",
     ),
     "/admin/instances/{instance}": path(
-        {"delete": _do("deleteInstanceById", "Delete an instance", success({"instance": _GONE}), body=_CONFIRM)},
+        {
+            "patch": _do(
+                "moveInstance",
+                "Give an instance another upstream; what it owes is paused where it was",
+                success({"instance": fields(_INSTANCE)}),
+                body=fields({"upstream": UPSTREAM}),
+                refusals=(409,),
+            ),
+            "delete": _do("deleteInstanceById", "Delete an instance", success({"instance": _GONE}), body=_CONFIRM),
+        },
         instance="The instance's id.",
     ),
     "/admin/instances/{instance}/token": path(
@@ -206,9 +225,7 @@ _OVERVIEW = {
             )
         }
     ),
-    "/admin/keys/rotate": path(
-        {"post": _do("rotateKeys", "Encrypt credentials under the newest key", success({"resealed": INTEGER}))}
-    ),
+    "/admin/keys/rotate": path({"post": _do("rotateKeys", "Encrypt credentials under the newest key", _RESEALED)}),
 }
 
 
