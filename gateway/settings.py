@@ -4,6 +4,7 @@ A setting `[limits] per_minute` is overridden by `PRESENCE_LIMITS__PER_MINUTE`. 
 """
 
 import base64
+import ipaddress
 import os
 import re
 import tomllib
@@ -93,11 +94,17 @@ class Upstream(Struct, frozen=True):
     connections_per_origin: Positive = 256
     allowed: str = ""
     tenants_may_bring: bool = False
+    dns_servers: str = ""
 
     @property
     def allowed_origins(self) -> list[str]:
         """The origins of `allowed`, one by one."""
         return [origin.strip() for origin in self.allowed.split(",") if origin.strip()]
+
+    @property
+    def dns_addresses(self) -> list[str]:
+        """The servers of `dns_servers`, one by one."""
+        return [server.strip() for server in self.dns_servers.split(",") if server.strip()]
 
 
 class Presence(Struct, frozen=True):
@@ -294,6 +301,10 @@ def _cross_check(settings: Settings) -> list[str]:
         problems.append("[upstream] url: needed where [upstream] kind is set")
     if not all(is_origin(origin) for origin in settings.upstream.allowed_origins):
         problems.append("[upstream] allowed: origins such as https://waha.example:3000, separated by commas")
+    if not all(_is_dns_server(server) for server in settings.upstream.dns_addresses):
+        problems.append(
+            "[upstream] dns_servers: addresses such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2], with commas between"
+        )
     if settings.redis.url and not settings.redis.url.startswith(_REDIS_SCHEMES):
         problems.append(f"[redis] url: begin it with {', '.join(_REDIS_SCHEMES)}")
     if not all(_is_fernet_key(key) for key in settings.secrets.encryption_keys.split(",") if key):
@@ -312,6 +323,16 @@ def is_origin(url: str) -> bool:
         return False
     rest = (parts.path.strip("/"), parts.query, parts.fragment, parts.username, parts.password)
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not any(rest)
+
+
+def _is_dns_server(server: str) -> bool:
+    """Whether this is an IP address, in brackets where it is IPv6, and perhaps a port."""
+    try:
+        parts = urlsplit(f"//{server}")
+        ipaddress.ip_address(parts.hostname or "")
+        return parts.netloc == server and parts.username is None and parts.port != 0 and not server.endswith(":")
+    except ValueError:
+        return False
 
 
 def _is_fernet_key(key: str) -> bool:

@@ -32,6 +32,7 @@ from gateway.tenants.usage import RedisUsage
 from gateway.upstreams.client import UpstreamClient, open_client
 from gateway.upstreams.policy import UpstreamPolicy
 from gateway.upstreams.registry import ADAPTERS
+from gateway.upstreams.resolver import open_resolver
 from gateway.upstreams.sessions import Connections
 
 
@@ -91,12 +92,16 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 timeout_s=settings.redis.timeout_s,
             )
         )
+        resolver = await stack.enter_async_context(open_resolver(settings.upstream.dns_addresses))
         policy = UpstreamPolicy(
-            settings.upstream.allowed_origins, tenants_may_bring=settings.upstream.tenants_may_bring
+            settings.upstream.allowed_origins,
+            tenants_may_bring=settings.upstream.tenants_may_bring,
+            resolver=resolver,
         )
         upstreams = await stack.enter_async_context(
             open_client(
                 ADAPTERS,
+                resolver,
                 connections=settings.upstream.connections,
                 connections_per_origin=settings.upstream.connections_per_origin,
                 policy=policy,

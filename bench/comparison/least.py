@@ -22,6 +22,7 @@ from gateway.presence.model import Target
 from gateway.store.redis import open_pipeline
 from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.http import Pools, open_pools, send
+from gateway.upstreams.resolver import open_resolver
 
 SOURCE = (HERE / "lua/command.lua").read_text()
 SHA = hashlib.sha1(SOURCE.encode(), usedforsecurity=False).hexdigest()
@@ -71,7 +72,8 @@ async def _open(app: web.Application) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         pipeline = await stack.enter_async_context(open_pipeline(sys.argv[2], connect_timeout_s=1, timeout_s=5))
         app[REDIS] = pipeline
-        app[POOLS] = await stack.enter_async_context(open_pools(connections=1024, connections_per_origin=256))
+        resolver = await stack.enter_async_context(open_resolver())
+        app[POOLS] = await stack.enter_async_context(open_pools(resolver, connections=1024, connections_per_origin=256))
         app[UPSTREAM] = Target("wuzapi", sys.argv[3], "")
         await pipeline.execute_command("SCRIPT", "LOAD", SOURCE)
         yield

@@ -90,6 +90,7 @@ class Target:
 
     `trusted` where the operator chose it; a tenant's own is held to the operator's rules at every call.
     `quiet_after_s` is how long after its last indicator the account is made unavailable: 0 never, None as its kind.
+    `account_id` is whose instance it serves, for what is shared among accounts; '' where it is nobody's.
     """
 
     kind: str
@@ -98,6 +99,7 @@ class Target:
     credential: str = ""
     trusted: bool = True
     quiet_after_s: float | None = None
+    account_id: str = ""
 
     @property
     def session_path(self) -> str:

@@ -73,7 +73,7 @@ class Rows:
         """
         own = self._read_target(row) or self._read_target(account) or self._default
         session = own.session or row["name"]
-        target = replace(own, session=session)
+        target = replace(own, session=session, account_id=row["account"])
         return Instance(instance_id, row["account"], row["name"], target)
 
     def _read_target(self, row: Row) -> Target | None:

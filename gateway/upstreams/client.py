@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from aiohttp.abc import AbstractResolver
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.presence.ports import Pace
 from gateway.telemetry.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
@@ -221,6 +223,7 @@ def _hold_off_s(retry_after: str) -> float:
 @asynccontextmanager
 async def open_client(
     adapters: Mapping[str, Adapter],
+    resolver: AbstractResolver,
     *,
     connections: int = 1024,
     connections_per_origin: int = 256,
@@ -228,6 +231,6 @@ async def open_client(
 ) -> AsyncIterator[UpstreamClient]:
     """Open the pools of connections, and close them at the end."""
     async with open_pools(
-        connections=connections, connections_per_origin=connections_per_origin, policy=policy
+        resolver, connections=connections, connections_per_origin=connections_per_origin, policy=policy
     ) as pools:
         yield UpstreamClient(adapters, pools)

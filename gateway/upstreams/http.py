@@ -26,6 +26,7 @@ from gateway.presence.model import Outcome, Target
 from gateway.telemetry import trace
 from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy
+from gateway.upstreams.resolver import asking_account
 
 _MOST_BYTES = 64 * 1024
 """No upstream's answer is longer; what is longer is not an answer."""
@@ -54,6 +55,7 @@ async def send(pools: "Pools", target: Target, call: Call, timeout_s: float) -> 
     pool = pools.of(target)
     if pool is None:
         return Outcome.NOT_ALLOWED
+    asking_account.set(target.account_id)
     if not trace.is_kept():
         return await _send(pool, target, call, timeout_s)
     with trace.step(f"{call.method} {target.kind}", **{"http.request.method": call.method}) as span:
@@ -235,17 +237,23 @@ class Pools:
 
 @asynccontextmanager
 async def open_pools(
-    *, connections: int, connections_per_origin: int, policy: UpstreamPolicy | None = None
+    resolver: AbstractResolver, *, connections: int, connections_per_origin: int, policy: UpstreamPolicy | None = None
 ) -> AsyncIterator[Pools]:
     """Open the pools of connections; one origin that hangs can never hold more than its share of them."""
     limits = connections, connections_per_origin
     # A resolver is asked for names only: literals are looked at by the policy, before each call.
-    anywhere, public = _connector(*limits), _connector(*limits, PublicResolver())
+    anywhere, public = _connector(resolver, *limits), _connector(PublicResolver(resolver), *limits)
     async with anywhere, public:
         yield Pools(Pool(anywhere), Pool(public), policy or UpstreamPolicy())
 
 
-def _connector(most: int, most_per_origin: int, resolver: AbstractResolver | None = None) -> aiohttp.TCPConnector:
+def _connector(resolver: AbstractResolver, most: int, most_per_origin: int) -> aiohttp.TCPConnector:
+    # The resolver remembers names. The connector's own memory would give everybody who waits for a name the failure
+    # of the account that asked first.
     return aiohttp.TCPConnector(
-        limit=most, limit_per_host=most_per_origin, keepalive_timeout=_KEEPALIVE_S, resolver=resolver
+        limit=most,
+        limit_per_host=most_per_origin,
+        keepalive_timeout=_KEEPALIVE_S,
+        resolver=resolver,
+        use_dns_cache=False,
     )

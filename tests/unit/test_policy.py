@@ -13,6 +13,7 @@ from gateway.presence.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.http import Pool, Pools, send
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy, is_public, literal_of
+from gateway.upstreams.resolver import NameUnresolved, asking_account
 
 OPEN = UpstreamPolicy(tenants_may_bring=True)
 LISTED = UpstreamPolicy(["https://waha.example:3000", "http://127.0.0.1:8888"])
@@ -190,6 +191,8 @@ class Names(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = self.answers.pop(0)
+        if not found:
+            raise NameUnresolved
         return [
             ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)
             for address in found
@@ -279,15 +282,31 @@ async def test_a_redirect_is_never_followed() -> None:
     ("answers", "is_allowed"),
     [(["8.8.8.8"], True), (["8.8.8.8", "127.0.0.1"], False), (["fd00::1"], False), ([], False)],
 )
-async def test_a_name_is_resolved_when_it_is_given(
-    answers: list[str], is_allowed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def resolver(*_: Any) -> Names:
-        return Names(answers)
-
-    monkeypatch.setattr("gateway.upstreams.policy.ThreadedResolver", resolver)
+async def test_a_name_is_resolved_when_it_is_given(answers: list[str], is_allowed: bool) -> None:
+    policy = UpstreamPolicy(tenants_may_bring=True, resolver=Names(answers))
     if is_allowed:
-        await OPEN.check(tenants("https://waha.example"))
+        await policy.check(tenants("https://waha.example"), "acme")
         return
     with pytest.raises(UpstreamNotAllowed):
-        await OPEN.check(tenants("https://waha.example"))
+        await policy.check(tenants("https://waha.example"), "acme")
+
+
+async def test_a_public_address_needs_no_look_up_when_it_is_given() -> None:
+    await UpstreamPolicy(tenants_may_bring=True, resolver=Names()).check(tenants("https://8.8.8.8"), "acme")
+
+
+async def test_without_a_resolver_no_name_is_public() -> None:
+    with pytest.raises(UpstreamNotAllowed):
+        await OPEN.check(tenants("https://waha.example"), "acme")
+
+
+async def test_a_look_up_for_a_check_counts_against_its_account() -> None:
+    class Asked(Names):
+        async def resolve(self, *args: Any) -> list[ResolveResult]:
+            accounts.append(asking_account.get())
+            return await super().resolve(*args)
+
+    accounts: list[str] = []
+    policy = UpstreamPolicy(tenants_may_bring=True, resolver=Asked(["8.8.8.8"]))
+    await policy.check(tenants("https://waha.example"), "acme")
+    assert accounts == ["acme"]
