@@ -86,11 +86,10 @@ class SharedResolver(AbstractResolver):
         return [ResolveResult(**{**address, "port": port}) for address in answer.addresses]
 
     async def close(self) -> None:
-        """Give up what is under way."""
-        ending = {*self._awaited.values(), *self._under_way}
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        """Give up what is under way: whoever waits for it hears that the name does not resolve."""
+        for look_up in self._under_way:
+            look_up.cancel()
+        await asyncio.gather(*self._under_way, *self._awaited.values(), return_exceptions=True)
         await self._source.close()
 
     def _recall(self, name: _Name) -> _Answer | None:
@@ -131,17 +130,16 @@ class SharedResolver(AbstractResolver):
             places.release()
             raise NameUnresolved(None, "too many names are being looked up")
         else:
-            self._awaited[name] = asyncio.create_task(self._await_answer(name, places))
+            look_up = asyncio.create_task(self._look_up(name, places))
+            self._under_way.add(look_up)
+            look_up.add_done_callback(self._under_way.discard)
+            self._awaited[name] = asyncio.create_task(self._await_answer(name, look_up))
 
-    async def _await_answer(self, name: _Name, places: asyncio.Semaphore) -> _Answer:
-        look_up = asyncio.create_task(self._look_up(name, places))
-        self._under_way.add(look_up)
-        look_up.add_done_callback(self._under_way.discard)
-        try:
-            await asyncio.wait({look_up}, timeout=self._look_up_s)
-            return look_up.result() if look_up.done() else self._remember(name, ())
-        finally:
-            del self._awaited[name]
+    async def _await_answer(self, name: _Name, look_up: asyncio.Task[_Answer]) -> _Answer:
+        await asyncio.wait({look_up}, timeout=self._look_up_s)
+        del self._awaited[name]
+        is_answered = look_up.done() and not look_up.cancelled()
+        return look_up.result() if is_answered else self._remember(name, ())
 
     async def _look_up(self, name: _Name, places: asyncio.Semaphore) -> _Answer:
         """Ask the source, and keep the place for as long as it goes on, which nobody can cut short."""
