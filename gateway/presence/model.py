@@ -36,6 +36,25 @@ STATE_OF_WORD = {"typing": State.TYPING, "recording": State.RECORDING, "pause": 
 """Every word a caller may send, lower-cased."""
 
 
+class ChatKind(StrEnum):
+    """What sort of recipient a chat is; not every upstream reaches all of them."""
+
+    PHONE = "phone"
+    GROUP = "group"
+    LID = "lid"
+    NEWSLETTER = "newsletter"
+    STATUS = "status"
+
+
+_KIND_OF_SERVER = {
+    "s.whatsapp.net": ChatKind.PHONE,
+    "g.us": ChatKind.GROUP,
+    "lid": ChatKind.LID,
+    "newsletter": ChatKind.NEWSLETTER,
+    "broadcast": ChatKind.STATUS,
+}
+
+
 class Chat(NamedTuple):
     """A recipient by its canonical JID, so that two spellings of one chat are one chat."""
 
@@ -74,14 +93,19 @@ class Chat(NamedTuple):
         return self.jid.partition("@")[2]
 
     @property
+    def kind(self) -> ChatKind:
+        """What sort of recipient this is."""
+        return _KIND_OF_SERVER[self.server]
+
+    @property
     def is_phone(self) -> bool:
         """Whether this is a person addressed by phone number."""
-        return self.server == "s.whatsapp.net"
+        return self.kind is ChatKind.PHONE
 
     @property
     def is_group(self) -> bool:
         """Whether this is a group."""
-        return self.server == "g.us"
+        return self.kind is ChatKind.GROUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +169,7 @@ class Outcome(StrEnum):
     NOT_CONNECTED = "not_connected"
     NOT_READY = "not_ready"
     UNKNOWN_NUMBER = "unknown_number"
+    DOUBTED_NUMBER = "doubted_number"
     UNSUPPORTED = "unsupported"
     UNAVAILABLE = "unavailable"
     GARBLED = "garbled"
@@ -159,5 +184,6 @@ class Outcome(StrEnum):
         return "unknown" if self in _MAY_HAVE_ACTED else "failed"
 
 
-# `NOT_READY`: its session is down, and it may still act when that comes up.
-_MAY_HAVE_ACTED = {Outcome.UNKNOWN, Outcome.GARBLED, Outcome.NOT_READY}
+# `NOT_READY`: its session is down, and it may still act when that comes up. `DOUBTED_NUMBER`: it does not know the
+# number, and acts all the same.
+_MAY_HAVE_ACTED = {Outcome.UNKNOWN, Outcome.GARBLED, Outcome.NOT_READY, Outcome.DOUBTED_NUMBER}

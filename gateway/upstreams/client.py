@@ -71,7 +71,7 @@ class UpstreamClient:
         adapter = self._adapters.get(target.kind)
         if adapter is None:
             return Outcome.REJECTED
-        if state is State.RECORDING and not adapter.capabilities.recording:
+        if not _supports(adapter.capabilities, chat, state):
             return Outcome.UNSUPPORTED
         began = time.perf_counter()
         outcome = await self._tell_through_breakers(adapter, target, chat, state, timeout_s)
@@ -206,6 +206,10 @@ class UpstreamClient:
 
 
 _DOWN = {Connection.DISCONNECTED, Connection.LOGGEDOUT, Connection.CONNECTING}
+
+
+def _supports(able: Capabilities, chat: Chat, state: State) -> bool:
+    return able.reaches(chat) and (able.recording or state is not State.RECORDING)
 
 
 def _pace(able: Capabilities) -> Pace:

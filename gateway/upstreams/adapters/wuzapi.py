@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.base import EVERY_CHAT, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats, is_content
 
 
@@ -11,6 +11,8 @@ class Wuzapi(Adapter):
     """`POST /chat/presence` with `token`; an unknown user is a 401, like any wrong token."""
 
     kind = "wuzapi"
+    # whatsmeow is handed any JID as it is (wmiau.go, parseJID).
+    capabilities = Capabilities(chats=EVERY_CHAT)
     rules = (
         Rule(500, Outcome.NOT_CONNECTED, "no session"),
         # whatsmeow fails a chat state only when its socket is down (presence.go).
