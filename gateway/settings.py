@@ -127,6 +127,12 @@ class Worker(Struct, frozen=True):
     drain_timeout_s: Seconds = 10.0
 
 
+class Fast(Struct, frozen=True):
+    """The ways of `gateway/fast`, which lean on libraries' insides; off is the plain way, with the same promises."""
+
+    upstream_http: bool = True
+
+
 class Secrets(Struct, frozen=True):
     """Keys, in clear here and nowhere else; normally from the environment or `file`."""
 
@@ -161,6 +167,7 @@ class Settings(Struct, frozen=True):
     upstream: Upstream = field(default_factory=Upstream)
     presence: Presence = field(default_factory=Presence)
     worker: Worker = field(default_factory=Worker)
+    fast: Fast = field(default_factory=Fast)
     secrets: Secrets = field(default_factory=Secrets)
     log: Log = field(default_factory=Log)
     tracing: Tracing = field(default_factory=Tracing)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from gateway.fast import upstream_http
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.calls import Calls
 from gateway.presence.errors import StoreUnavailable
@@ -30,6 +31,7 @@ from gateway.tenants.removal import RedisRemoval
 from gateway.tenants.tokens import TokenHasher
 from gateway.tenants.usage import RedisUsage
 from gateway.upstreams.client import UpstreamClient, open_client
+from gateway.upstreams.http import open_session
 from gateway.upstreams.policy import UpstreamPolicy
 from gateway.upstreams.registry import ADAPTERS
 from gateway.upstreams.resolver import open_resolver
@@ -105,6 +107,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 connections=settings.upstream.connections,
                 connections_per_origin=settings.upstream.connections_per_origin,
                 policy=policy,
+                open_transport=upstream_http.open_transport if settings.fast.upstream_http else open_session,
             )
         )
         house = _build(settings, redis, pipeline, upstreams, policy)

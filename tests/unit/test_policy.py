@@ -1,19 +1,20 @@
 """Which upstreams tenants may name: every disguise of an inner address is refused, when given and when connected."""
 
 import socket
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from world import TRANSPORTS
 
 from gateway.presence.errors import UpstreamNotAllowed
 from gateway.presence.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
-from gateway.upstreams.http import Pool, Pools, send
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy, is_public, literal_of
-from gateway.upstreams.resolver import NameUnresolved, asking_account
+from gateway.upstreams.pools import Pools, open_pools
+from gateway.upstreams.resolver import NameUnresolved, asking_account, open_resolver
 
 OPEN = UpstreamPolicy(tenants_may_bring=True)
 LISTED = UpstreamPolicy(["https://waha.example:3000", "http://127.0.0.1:8888"])
@@ -201,6 +202,11 @@ class Names(AbstractResolver):
     async def close(self) -> None: ...
 
 
+def opened(way: str, resolver: AbstractResolver) -> AbstractAsyncContextManager[Pools]:
+    transport = TRANSPORTS[way]
+    return open_pools(resolver, connections=4, connections_per_origin=4, policy=OPEN, open_transport=transport)
+
+
 async def test_one_inner_address_among_public_ones_refuses_the_name() -> None:
     resolver = PublicResolver(Names(["8.8.8.8", "10.0.0.1"], ["8.8.8.8"]))
     with pytest.raises(AddressRefused):
@@ -209,7 +215,8 @@ async def test_one_inner_address_among_public_ones_refuses_the_name() -> None:
     await resolver.close()
 
 
-async def test_a_name_that_was_public_when_given_is_refused_when_it_leads_inside_later() -> None:
+@pytest.mark.parametrize("way", TRANSPORTS)
+async def test_a_name_that_was_public_when_given_is_refused_when_it_leads_inside_later(way: str) -> None:
     told: list[str] = []
 
     async def tell(request: web.Request) -> web.Response:
@@ -222,15 +229,12 @@ async def test_a_name_that_was_public_when_given_is_refused_when_it_leads_inside
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
-    connector = aiohttp.TCPConnector(resolver=PublicResolver(Names(["127.0.0.1"])))
-    anywhere = aiohttp.TCPConnector()
-    async with anywhere, connector:
-        pools = Pools(Pool(anywhere), Pool(connector), OPEN)
-        outcome = await send(pools, tenants(f"http://rebind.example:{port}"), Call("/x", {}), 2.0)
+    async with opened(way, Names(["127.0.0.1"])) as pools:
+        outcome = await pools.send(tenants(f"http://rebind.example:{port}"), Call("/x", {}), 2.0)
         assert outcome is Outcome.NOT_ALLOWED
-        outcome = await send(pools, tenants(f"http://127.0.0.1:{port}"), Call("/x", {}), 2.0)
+        outcome = await pools.send(tenants(f"http://127.0.0.1:{port}"), Call("/x", {}), 2.0)
         assert outcome is Outcome.NOT_ALLOWED
-        trusted = await send(pools, Target("waha", f"http://127.0.0.1:{port}", "s"), Call("/x", {}), 2.0)
+        trusted = await pools.send(Target("waha", f"http://127.0.0.1:{port}", "s"), Call("/x", {}), 2.0)
         assert isinstance(trusted, Reply)
     assert told == ["/x"]
     await runner.cleanup()
@@ -250,16 +254,16 @@ async def test_no_name_leads_inside(address: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://a..b", "http://.", "http://" + "a" * 64 + ".example"])
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_what_cannot_be_a_name_is_nobody_reached(url: str, trusted: bool) -> None:
+@pytest.mark.parametrize("way", TRANSPORTS)
+async def test_what_cannot_be_a_name_is_nobody_reached(url: str, trusted: bool, way: str) -> None:
     """The operator's own are not checked when they are given."""
-    connector, guarded = aiohttp.TCPConnector(), aiohttp.TCPConnector(resolver=PublicResolver())
-    async with connector, guarded:
-        pools = Pools(Pool(connector), Pool(guarded), OPEN)
-        outcome = await send(pools, Target("waha", url, "s", trusted=trusted), Call("/x", {}), 2.0)
+    async with open_resolver(["127.0.0.1:9"]) as resolver, opened(way, resolver) as pools:
+        outcome = await pools.send(Target("waha", url, "s", trusted=trusted), Call("/x", {}), 2.0)
     assert outcome is (Outcome.UNAVAILABLE if trusted else Outcome.NOT_ALLOWED)
 
 
-async def test_a_redirect_is_never_followed() -> None:
+@pytest.mark.parametrize("way", TRANSPORTS)
+async def test_a_redirect_is_never_followed(way: str) -> None:
     async def away(request: web.Request) -> web.Response:
         raise web.HTTPTemporaryRedirect("http://127.0.0.1:1/inside")
 
@@ -268,11 +272,9 @@ async def test_a_redirect_is_never_followed() -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    connector = aiohttp.TCPConnector()
-    async with connector:
-        pool = Pool(connector)
+    async with opened(way, Names()) as pools:
         target = Target("waha", f"http://127.0.0.1:{runner.addresses[0][1]}", "s")
-        reply = await send(Pools(pool, pool, OPEN), target, Call("/x", {}), 2.0)
+        reply = await pools.send(target, Call("/x", {}), 2.0)
     assert isinstance(reply, Reply)
     assert reply.status == 307
     await runner.cleanup()
