@@ -88,7 +88,7 @@ class UpstreamClient:
         call = adapter.unavailable(target) if adapter else None
         if adapter is None or call is None:
             return Outcome.UNSUPPORTED
-        reply = await send(self._pools, target, call, timeout_s)
+        reply = await self._pools.send(target, call, timeout_s)
         outcome = reply if isinstance(reply, Outcome) else adapter.outcome(reply)
         UPSTREAM_REQUESTS.labels(target.kind, "unavailable", outcome).inc()
         return outcome

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -286,4 +287,4 @@ async def test_nothing_in_redis_is_a_token_or_a_credential_in_clear(redis: Redis
     dump = b"".join([key + (await redis.dump(key) or b"") for key in await redis.keys("*")])
     for secret in (account.token, instance.token, "the-upstream-credential"):
         assert secret.encode() not in dump
-    assert (await directory.find_instance(account.id, "demo")).target == upstream
+    assert (await directory.find_instance(account.id, "demo")).target == replace(upstream, account_id=account.id)
