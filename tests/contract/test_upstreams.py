@@ -316,7 +316,8 @@ async def test_one_upstream_that_hangs_does_not_slow_another(upstreams: Upstream
     async with FakeWuzapi() as hanging, FakeGowa() as healthy:
         hanging.misbehaviour = hang
         calls = [
-            asyncio.create_task(upstreams.tell(hanging.target(), PERSON, State.TYPING, timeout_s=3)) for _ in range(400)
+            asyncio.create_task(upstreams.tell(hanging.target(), PERSON, State.TYPING, timeout_s=10))
+            for _ in range(400)
         ]
         await eventually(lambda: len(hanging.requests) >= 100)
         took = []
@@ -324,10 +325,13 @@ async def test_one_upstream_that_hangs_does_not_slow_another(upstreams: Upstream
             start = time.monotonic()
             assert await upstreams.tell(healthy.target(), PERSON, State.TYPING, timeout_s=3) is Outcome.OK
             took.append(time.monotonic() - start)
-        assert not any(call.done() for call in calls)
+        # Those that got one of the origin's 256 connections still hold it; the others have given up waiting by now.
+        assert sum(not call.done() for call in calls) >= 256
         assert sorted(took)[98] < 1.0, "a call waited for one that hangs"
-        outcomes = await asyncio.gather(*calls)
-    assert set(outcomes) <= {Outcome.UNKNOWN, Outcome.UNAVAILABLE}
+        for call in calls:
+            call.cancel()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert {one for one in outcomes if isinstance(one, Outcome)} <= {Outcome.UNAVAILABLE}
 
 
 # What only one upstream does.
