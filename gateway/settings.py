@@ -4,10 +4,11 @@ A setting `[limits] per_minute` is overridden by `PRESENCE_LIMITS__PER_MINUTE`. 
 """
 
 import base64
+import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -97,11 +98,17 @@ class Upstream(Struct, frozen=True):
     allowed: str = ""
     tenants_may_bring: bool = False
     sessions: str = "account.instance"
+    dns_servers: str = ""
 
     @property
     def allowed_origins(self) -> list[str]:
         """The origins of `allowed`, one by one."""
         return [origin.strip() for origin in self.allowed.split(",") if origin.strip()]
+
+    @property
+    def dns_addresses(self) -> list[str]:
+        """The servers of `dns_servers`, one by one."""
+        return [server.strip() for server in self.dns_servers.split(",") if server.strip()]
 
 
 class Presence(Struct, frozen=True):
@@ -122,6 +129,12 @@ class Worker(Struct, frozen=True):
     max_jobs: Positive = 256
     poll_s: Seconds = 0.02
     drain_timeout_s: Seconds = 10.0
+
+
+class Fast(Struct, frozen=True):
+    """The ways of `gateway/fast`, which lean on libraries' insides; off is the plain way, with the same promises."""
+
+    upstream_http: bool = True
 
 
 class Secrets(Struct, frozen=True):
@@ -158,6 +171,7 @@ class Settings(Struct, frozen=True):
     upstream: Upstream = field(default_factory=Upstream)
     presence: Presence = field(default_factory=Presence)
     worker: Worker = field(default_factory=Worker)
+    fast: Fast = field(default_factory=Fast)
     secrets: Secrets = field(default_factory=Secrets)
     log: Log = field(default_factory=Log)
     tracing: Tracing = field(default_factory=Tracing)
@@ -289,28 +303,46 @@ def _section(name: str, given: dict[str, Any], problems: list[str]) -> Any:
 
 
 def _cross_check(settings: Settings) -> list[str]:
-    problems = []
-    if settings.log.level not in {"debug", "info", "warning", "error"}:
-        problems.append("[log] level: use debug, info, warning or error")
-    if settings.log.format not in {"auto", "json", "console"}:
-        problems.append("[log] format: use auto, json or console")
-    if settings.upstream.kind and not settings.upstream.url:
-        problems.append("[upstream] url: needed where [upstream] kind is set")
-    if settings.upstream.sessions not in {"account.instance", "instance"}:
-        problems.append("[upstream] sessions: use account.instance or instance")
-    if settings.upstream.url and not is_base_url(settings.upstream.url):
-        problems.append(
-            "[upstream] url: an http or https address without a user name, query or fragment; a key is the credential"
-        )
-    if not all(is_origin(origin) for origin in settings.upstream.allowed_origins):
-        problems.append("[upstream] allowed: origins such as https://waha.example:3000, separated by commas")
-    if settings.redis.url and not settings.redis.url.startswith(_REDIS_SCHEMES):
-        problems.append(f"[redis] url: begin it with {', '.join(_REDIS_SCHEMES)}")
-    if not all(_is_fernet_key(key) for key in settings.secrets.encryption_keys.split(",") if key):
-        problems.append("[secrets] encryption_keys: each is 32 bytes in URL-safe base64; `keys generate` makes one")
-    if settings.secrets.admin_key and not _ADMIN_KEY.fullmatch(settings.secrets.admin_key):
-        problems.append("[secrets] admin_key: at least 16 printable ASCII characters; `keys generate` makes one")
-    return problems
+    return [problem for is_well, problem in (*_upstream_rules(settings.upstream), *_rules(settings)) if not is_well]
+
+
+def _rules(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """Yield what must hold, and what to say where it does not."""
+    log, secrets = settings.log, settings.secrets
+    yield log.level in {"debug", "info", "warning", "error"}, "[log] level: use debug, info, warning or error"
+    yield log.format in {"auto", "json", "console"}, "[log] format: use auto, json or console"
+    yield (
+        not settings.redis.url or settings.redis.url.startswith(_REDIS_SCHEMES),
+        f"[redis] url: begin it with {', '.join(_REDIS_SCHEMES)}",
+    )
+    yield (
+        all(_is_fernet_key(key) for key in secrets.encryption_keys.split(",") if key),
+        "[secrets] encryption_keys: each is 32 bytes in URL-safe base64; `keys generate` makes one",
+    )
+    yield (
+        not secrets.admin_key or bool(_ADMIN_KEY.fullmatch(secrets.admin_key)),
+        "[secrets] admin_key: at least 16 printable ASCII characters; `keys generate` makes one",
+    )
+
+
+def _upstream_rules(upstream: Upstream) -> Iterator[tuple[bool, str]]:
+    yield bool(upstream.url or not upstream.kind), "[upstream] url: needed where [upstream] kind is set"
+    yield (
+        upstream.sessions in {"account.instance", "instance"},
+        "[upstream] sessions: use account.instance or instance",
+    )
+    yield (
+        not upstream.url or is_base_url(upstream.url),
+        "[upstream] url: an http or https address without a user name, query or fragment; a key is the credential",
+    )
+    yield (
+        all(is_origin(origin) for origin in upstream.allowed_origins),
+        "[upstream] allowed: origins such as https://waha.example:3000, separated by commas",
+    )
+    yield (
+        all(_is_dns_server(server) for server in upstream.dns_addresses),
+        "[upstream] dns_servers: addresses such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2], with commas between",
+    )
 
 
 def is_origin(url: str) -> bool:
@@ -328,6 +360,16 @@ def is_base_url(url: str) -> bool:
     return (
         parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not set(url) & set("?#@\\ \t\r\n")
     )
+
+
+def _is_dns_server(server: str) -> bool:
+    """Whether this is an IP address, in brackets where it is IPv6, and perhaps a port."""
+    try:
+        parts = urlsplit(f"//{server}")
+        ipaddress.ip_address(parts.hostname or "")
+        return parts.netloc == server and parts.username is None and parts.port != 0 and not server.endswith(":")
+    except ValueError:
+        return False
 
 
 def _is_fernet_key(key: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from gateway.fast import upstream_http
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.calls import Calls
 from gateway.presence.errors import StoreUnavailable
@@ -32,8 +33,10 @@ from gateway.tenants.sessions import Sessions
 from gateway.tenants.tokens import TokenHasher
 from gateway.tenants.usage import RedisUsage
 from gateway.upstreams.client import UpstreamClient, open_client
+from gateway.upstreams.http import open_session
 from gateway.upstreams.policy import UpstreamPolicy
 from gateway.upstreams.registry import ADAPTERS
+from gateway.upstreams.resolver import open_resolver
 from gateway.upstreams.sessions import Connections
 
 
@@ -94,15 +97,20 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 timeout_s=settings.redis.timeout_s,
             )
         )
+        resolver = await stack.enter_async_context(open_resolver(settings.upstream.dns_addresses))
         policy = UpstreamPolicy(
-            settings.upstream.allowed_origins, tenants_may_bring=settings.upstream.tenants_may_bring
+            settings.upstream.allowed_origins,
+            tenants_may_bring=settings.upstream.tenants_may_bring,
+            resolver=resolver,
         )
         upstreams = await stack.enter_async_context(
             open_client(
                 ADAPTERS,
+                resolver,
                 connections=settings.upstream.connections,
                 connections_per_origin=settings.upstream.connections_per_origin,
                 policy=policy,
+                open_transport=upstream_http.open_transport if settings.fast.upstream_http else open_session,
             )
         )
         house = _build(settings, redis, pipeline, upstreams, policy)

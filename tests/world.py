@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from gateway.fast import upstream_http
 from gateway.presence.model import Instance, State
+from gateway.upstreams.http import OpenTransport, open_session
+
+TRANSPORTS: dict[str, OpenTransport] = {"plain": open_session, "fast": upstream_http.open_transport}
+"""Both ways by which a request reaches an upstream; they keep the same promises."""
 
 
 @dataclass

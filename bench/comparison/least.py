@@ -17,11 +17,13 @@ import uvloop
 from aiohttp import web
 
 from comparison.processes import HERE, LOOPBACK
+from gateway.fast import upstream_http
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Target
 from gateway.store.redis import open_pipeline
 from gateway.upstreams.base import Call, Reply
-from gateway.upstreams.http import Pools, open_pools, send
+from gateway.upstreams.pools import Pools, open_pools
+from gateway.upstreams.resolver import open_resolver
 
 SOURCE = (HERE / "lua/command.lua").read_text()
 SHA = hashlib.sha1(SOURCE.encode(), usedforsecurity=False).hexdigest()
@@ -59,7 +61,7 @@ async def answer(request: web.Request) -> web.Response:
         return web.Response(status=429)
     body = {"Phone": command["number"], "State": "composing", "Media": ""}
     call = Call("/chat/presence", body, {"token": "a-user-token-of-wuzapi"})
-    reply = await send(app[POOLS], app[UPSTREAM], call, 4.5)
+    reply = await app[POOLS].send(app[UPSTREAM], call, 4.5)
     if not isinstance(reply, Reply) or reply.status != 200 or not isinstance(_decode(reply.body), dict):
         return web.Response(status=502)
     data = {"chat_jid": chat, "state": command["state"], "duration": command["duration"]}
@@ -71,7 +73,12 @@ async def _open(app: web.Application) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         pipeline = await stack.enter_async_context(open_pipeline(sys.argv[2], connect_timeout_s=1, timeout_s=5))
         app[REDIS] = pipeline
-        app[POOLS] = await stack.enter_async_context(open_pools(connections=1024, connections_per_origin=256))
+        resolver = await stack.enter_async_context(open_resolver())
+        app[POOLS] = await stack.enter_async_context(
+            open_pools(
+                resolver, connections=1024, connections_per_origin=256, open_transport=upstream_http.open_transport
+            )
+        )
         app[UPSTREAM] = Target("wuzapi", sys.argv[3], "")
         await pipeline.execute_command("SCRIPT", "LOAD", SOURCE)
         yield

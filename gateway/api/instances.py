@@ -23,9 +23,9 @@ class InstanceRoutes:
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         """Make an instance; its token is in the answer this once, at both places where clients look for it."""
         wanted = instance_bodies.new_instance(await bodies.read(request, self._body_timeout_s), trusted=False)
-        if wanted.upstream is not None:
-            await self._house.policy.check(wanted.upstream)
         account_id = caller.principal.account_id
+        if wanted.upstream is not None:
+            await self._house.policy.check(wanted.upstream, account_id)
         created = await self._house.directory.create_instance(
             account_id, wanted.name, upstream=wanted.upstream, token=wanted.token, by=account_id
         )

@@ -92,6 +92,7 @@ _ERROR_OF_OUTCOME: dict[Outcome, type[GatewayError]] = {
     Outcome.NOT_CONNECTED: InstanceNotConnected,
     Outcome.NOT_READY: InstanceNotConnected,
     Outcome.UNKNOWN_NUMBER: InvalidNumber,
+    Outcome.DOUBTED_NUMBER: InvalidNumber,
     Outcome.UNAVAILABLE: UpstreamUnavailable,
     Outcome.UNKNOWN: UpstreamSilent,
     Outcome.UNAUTHORIZED: UpstreamCredentialRefused,

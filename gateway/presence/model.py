@@ -1,7 +1,7 @@
 """The words of the domain as immutable values: State, Chat, Account, Instance, Principal, Quota, Indicator."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -34,6 +34,25 @@ class State(StrEnum):
 
 STATE_OF_WORD = {"typing": State.TYPING, "recording": State.RECORDING, "pause": State.PAUSED, "paused": State.PAUSED}
 """Every word a caller may send, lower-cased."""
+
+
+class ChatKind(StrEnum):
+    """What sort of recipient a chat is; not every upstream reaches all of them."""
+
+    PHONE = "phone"
+    GROUP = "group"
+    LID = "lid"
+    NEWSLETTER = "newsletter"
+    STATUS = "status"
+
+
+_KIND_OF_SERVER = {
+    "s.whatsapp.net": ChatKind.PHONE,
+    "g.us": ChatKind.GROUP,
+    "lid": ChatKind.LID,
+    "newsletter": ChatKind.NEWSLETTER,
+    "broadcast": ChatKind.STATUS,
+}
 
 
 class Chat(NamedTuple):
@@ -74,14 +93,19 @@ class Chat(NamedTuple):
         return self.jid.partition("@")[2]
 
     @property
+    def kind(self) -> ChatKind:
+        """What sort of recipient this is."""
+        return _KIND_OF_SERVER[self.server]
+
+    @property
     def is_phone(self) -> bool:
         """Whether this is a person addressed by phone number."""
-        return self.server == "s.whatsapp.net"
+        return self.kind is ChatKind.PHONE
 
     @property
     def is_group(self) -> bool:
         """Whether this is a group."""
-        return self.server == "g.us"
+        return self.kind is ChatKind.GROUP
 
 
 _READ_DIFFERENTLY = frozenset("?#@\\ \t\r\n")
@@ -107,6 +131,7 @@ class Target:
     `trusted` where the operator chose it; a tenant's own is held to the operator's rules at every call.
     `quiet_after_s` is how long after its last indicator the account is made unavailable: 0 never, None as its kind.
     `sealed` where no key that is configured opens its credential, which is '' then: nobody can call it.
+    `account_id` is whose instance it serves, for what is shared among accounts; '' where it is nobody's.
     """
 
     kind: str
@@ -116,6 +141,7 @@ class Target:
     trusted: bool = True
     quiet_after_s: float | None = None
     sealed: bool = False
+    account_id: str = field(default="", compare=False)
 
     @property
     def where(self) -> str:
@@ -172,6 +198,7 @@ class Outcome(StrEnum):
     NOT_CONNECTED = "not_connected"
     NOT_READY = "not_ready"
     UNKNOWN_NUMBER = "unknown_number"
+    DOUBTED_NUMBER = "doubted_number"
     UNSUPPORTED = "unsupported"
     UNAVAILABLE = "unavailable"
     GARBLED = "garbled"
@@ -187,5 +214,6 @@ class Outcome(StrEnum):
         return "unknown" if self in _MAY_HAVE_ACTED else "failed"
 
 
-# `NOT_READY`: its session is down, and it may still act when that comes up.
-_MAY_HAVE_ACTED = {Outcome.UNKNOWN, Outcome.GARBLED, Outcome.NOT_READY}
+# `NOT_READY`: its session is down, and it may still act when that comes up. `DOUBTED_NUMBER`: it does not know the
+# number, and acts all the same.
+_MAY_HAVE_ACTED = {Outcome.UNKNOWN, Outcome.GARBLED, Outcome.NOT_READY, Outcome.DOUBTED_NUMBER}

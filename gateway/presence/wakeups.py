@@ -100,18 +100,21 @@ class WakeUps:
 
     async def _settle_wake(self, claim: Claim, told: Told) -> Woken:
         is_pause = claim.grant.op is State.PAUSED
+        # An upstream that doubts the number has paused all the same, and would say the same of it every time.
+        is_obeyed = is_pause and told.outcome is Outcome.DOUBTED_NUMBER
+        done = told._replace(outcome=Outcome.OK) if is_obeyed else told
         retry_ms = self._retry_ms(claim, told.outcome) if is_pause else None
         settled = await self._retries.insist(
-            lambda: self._indicators.settle_wake(claim.grant, told.report(self._monotonic()), retry_ms=retry_ms)
+            lambda: self._indicators.settle_wake(claim.grant, done.report(self._monotonic()), retry_ms=retry_ms)
         )
         return Woken(
-            _did(told.outcome, is_pause=is_pause, gave_up=retry_ms is None),
+            _did(done.outcome, is_pause=is_pause, gave_up=retry_ms is None),
             trigger="echo" if claim.is_echo else "retry" if claim.tries else "due",
             outcome=told.outcome,
             late_ms=settled.late_ms,
             lost_lease=settled.lost_lease,
             trace=claim.trace,
-            ended=(claim.why or "time") if is_pause and not claim.is_echo and told.outcome is Outcome.OK else None,
+            ended=(claim.why or "time") if is_pause and not claim.is_echo and done.outcome is Outcome.OK else None,
         )
 
     def _retry_ms(self, claim: Claim, outcome: Outcome) -> int | None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
 
-from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.presence.model import Chat, ChatKind, Outcome, State, Target
 from gateway.upstreams.reading import at, decode
 
 
@@ -61,11 +61,18 @@ class Rule:
         return reply.status == self.status and self.text in reply.text
 
 
-@dataclass(frozen=True, slots=True)
+EVERY_CHAT = frozenset(ChatKind)
+PEOPLE_AND_GROUPS = frozenset({ChatKind.PHONE, ChatKind.GROUP, ChatKind.LID})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What an upstream can do, as data.
 
     Attributes:
+        chats: the kinds of chat whose indicator surely reaches that very chat, by its source. Others are refused, for
+            some upstreams make another chat of them.
+        phone_digits: the longest number that it takes for a phone's.
         recording: it has a "recording audio..." indicator.
         blocks: its call returns only after the indicator's whole delay.
         own_timer: it pauses by itself after a delay that the call names.
@@ -77,6 +84,8 @@ class Capabilities:
             never beside it; an error that comes after about `slice_s` says nothing about whether it had shown.
     """
 
+    chats: frozenset[ChatKind]
+    phone_digits: int = 15
     recording: bool = True
     blocks: bool = False
     own_timer: bool = False
@@ -84,6 +93,10 @@ class Capabilities:
     answer_s: float = 1.0
     refresh_s: float = 4.0
     slice_s: float = 0.0
+
+    def reaches(self, chat: Chat) -> bool:
+        """Whether an indicator for this chat is shown on it, and on no other."""
+        return chat.kind in self.chats and (not chat.is_phone or len(chat.user) <= self.phone_digits)
 
 
 class Connection(StrEnum):
@@ -105,14 +118,14 @@ class Adapter(ABC):
     """One WhatsApp HTTP API. Stateless: one object serves every instance of its kind."""
 
     kind: ClassVar[str]
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: ClassVar[Capabilities]
     rules: ClassVar[tuple[Rule, ...]] = ()
     names_sessions: ClassVar[bool] = True
     """Whether a session is named beside its credential; else the credential is the session."""
 
     @abstractmethod
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
-        """Build the call that shows `state` on `chat`; never asked for a state the capabilities exclude."""
+        """Build the call that shows `state` on `chat`; never asked for what the capabilities exclude."""
 
     def available(self, target: Target) -> Call | None:  # noqa: ARG002
         """Build the call that marks the account available, where `capabilities.available_first` says so."""

@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from aiohttp.abc import AbstractResolver
+
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.presence.ports import Pace
 from gateway.telemetry.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply
 from gateway.upstreams.breaker import Breaker, Breakers
-from gateway.upstreams.http import Pools, open_pools, send
+from gateway.upstreams.http import OpenTransport, open_session
 from gateway.upstreams.policy import UpstreamPolicy
+from gateway.upstreams.pools import Pools, open_pools
 
 _EARLY_S = 0.8
 """An upstream that blocks says what is wrong well within this; what is silent for longer is showing."""
@@ -69,7 +72,7 @@ class UpstreamClient:
         adapter = self._adapters.get(target.kind)
         if adapter is None:
             return Outcome.REJECTED
-        if state is State.RECORDING and not adapter.capabilities.recording:
+        if not _supports(adapter.capabilities, chat, state):
             return Outcome.UNSUPPORTED
         began = time.perf_counter()
         outcome = Outcome.SEALED
@@ -87,7 +90,7 @@ class UpstreamClient:
         call = adapter.unavailable(target) if adapter else None
         if adapter is None or call is None:
             return Outcome.UNSUPPORTED
-        reply = await send(self._pools, target, call, timeout_s)
+        reply = await self._pools.send(target, call, timeout_s)
         outcome = reply if isinstance(reply, Outcome) else adapter.outcome(reply)
         UPSTREAM_REQUESTS.labels(target.kind, "unavailable", outcome).inc()
         return outcome
@@ -102,7 +105,7 @@ class UpstreamClient:
         call = adapter.probe(target) if adapter else None
         if adapter is None or call is None:
             return Examination(None, None, Connection.UNKNOWN)
-        reply = Outcome.SEALED if target.sealed else await send(self._pools, target, call, timeout_s)
+        reply = Outcome.SEALED if target.sealed else await self._pools.send(target, call, timeout_s)
         if isinstance(reply, Outcome):
             return Examination(reply, None, Connection.UNKNOWN)
         return Examination(adapter.outcome(reply), reply.status, adapter.connection(reply))
@@ -169,7 +172,7 @@ class UpstreamClient:
             return await self._start(target, call, able.slice_s + timeout_s, timeout_s)
         if able.answer_s > timeout_s:
             return await self._send_or_probe(target, call, timeout_s)
-        return await send(self._pools, target, call, timeout_s)
+        return await self._pools.send(target, call, timeout_s)
 
     async def _make_available(self, adapter: Adapter, target: Target, timeout_s: float) -> Reply | Outcome | None:
         """Mark the account available where that has not been done lately; None where it is."""
@@ -177,7 +180,7 @@ class UpstreamClient:
         call = adapter.available(target)
         if call is None or self._available_until.get(key, 0.0) > time.monotonic():
             return None
-        reply = await send(self._pools, target, call, timeout_s)
+        reply = await self._pools.send(target, call, timeout_s)
         if isinstance(reply, Reply) and adapter.outcome(reply) is Outcome.OK:
             # Long before it is made unavailable: that is counted from the end of what is shown now.
             lasts_s = min(_AVAILABLE_S, self.pace(target).quiet_s or _AVAILABLE_S)
@@ -187,7 +190,7 @@ class UpstreamClient:
 
     async def _start(self, target: Target, call: Call, lasts_s: float, timeout_s: float) -> Reply | Outcome:
         """Start a call that blocks while it shows, and let it run on; an error comes at once or not at all."""
-        sending = asyncio.create_task(send(self._pools, target, call, lasts_s))
+        sending = asyncio.create_task(self._pools.send(target, call, lasts_s))
         self._background.add(sending)
         sending.add_done_callback(self._background.discard)
         done, _ = await asyncio.wait({sending}, timeout=min(_EARLY_S, timeout_s))
@@ -195,7 +198,7 @@ class UpstreamClient:
 
     async def _send_or_probe(self, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
         """Send to an upstream that may take longer than we wait, and find out why where it does."""
-        sending = asyncio.create_task(send(self._pools, target, call, timeout_s))
+        sending = asyncio.create_task(self._pools.send(target, call, timeout_s))
         try:
             done, _ = await asyncio.wait({sending}, timeout=_PATIENCE_S)
             if not done and await self.connection(target, timeout_s=_PATIENCE_S) in _DOWN:
@@ -206,6 +209,10 @@ class UpstreamClient:
 
 
 _DOWN = {Connection.DISCONNECTED, Connection.LOGGEDOUT, Connection.CONNECTING}
+
+
+def _supports(able: Capabilities, chat: Chat, state: State) -> bool:
+    return able.reaches(chat) and (able.recording or state is not State.RECORDING)
 
 
 def _pace(able: Capabilities) -> Pace:
@@ -223,13 +230,19 @@ def _hold_off_s(retry_after: str) -> float:
 @asynccontextmanager
 async def open_client(
     adapters: Mapping[str, Adapter],
+    resolver: AbstractResolver,
     *,
     connections: int = 1024,
     connections_per_origin: int = 256,
     policy: UpstreamPolicy | None = None,
+    open_transport: OpenTransport = open_session,
 ) -> AsyncIterator[UpstreamClient]:
     """Open the pools of connections, and close them at the end."""
     async with open_pools(
-        connections=connections, connections_per_origin=connections_per_origin, policy=policy
+        resolver,
+        connections=connections,
+        connections_per_origin=connections_per_origin,
+        policy=policy,
+        open_transport=open_transport,
     ) as pools:
         yield UpstreamClient(adapters, pools)

@@ -4,7 +4,6 @@ What an operator chose is trusted. A tenant's own is checked when it is given an
 name may resolve to another address by then.
 """
 
-import asyncio
 import ipaddress
 import re
 import socket
@@ -14,13 +13,11 @@ from functools import lru_cache
 from typing import Literal
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from gateway.presence.errors import UpstreamNotAllowed
 from gateway.presence.model import Target, is_base_url
-
-_RESOLVE_S = 3.0
+from gateway.upstreams.resolver import asking_account
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 
@@ -77,8 +74,15 @@ Route = Literal["open", "guarded", "refused"]
 class UpstreamPolicy:
     """The operator's rules for upstreams that tenants bring."""
 
-    def __init__(self, allowed: Iterable[str] = (), *, tenants_may_bring: bool = False) -> None:
-        """Allow these origins, and with `tenants_may_bring` every public address too."""
+    def __init__(
+        self,
+        allowed: Iterable[str] = (),
+        *,
+        tenants_may_bring: bool = False,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """Allow these origins, and with `tenants_may_bring` every public address too; `resolver` looks names up."""
+        self._resolver = resolver
         self._allowed = {_origin(URL(origin)) for origin in allowed}
         self._tenants_may_bring = tenants_may_bring
         self._route = lru_cache(maxsize=4096)(self._route_of)
@@ -98,23 +102,35 @@ class UpstreamPolicy:
         literal = literal_of(url.host or "")
         return "guarded" if literal is None or is_public(literal) else "refused"
 
-    async def check(self, target: Target) -> None:
-        """Refuse a tenant's upstream when it is given, by what its name resolves to at this moment.
+    async def check(self, target: Target, account_id: str) -> None:
+        """Refuse an account's upstream when it is given, by what its name resolves to at this moment.
 
         Raises:
             UpstreamNotAllowed: the operator allows no such address.
         """
         route = self.route(target)
-        if route == "refused" or (route == "guarded" and not await _resolves_publicly(URL(target.url))):
+        if route == "refused" or (route == "guarded" and not await self._is_public(URL(target.url), account_id)):
             raise UpstreamNotAllowed
+
+    async def _is_public(self, url: URL, account_id: str) -> bool:
+        host = url.raw_host or ""
+        if literal_of(host) is not None:
+            return True  # the route has looked at it
+        if self._resolver is None:
+            return False
+        asking_account.set(account_id)
+        try:
+            return bool(await PublicResolver(self._resolver).resolve(host, url.port or 0, socket.AF_UNSPEC))
+        except OSError:
+            return False
 
 
 class PublicResolver(AbstractResolver):
     """Resolves names, and refuses those that lead to any address that tenants may not reach."""
 
-    def __init__(self, resolver: AbstractResolver | None = None) -> None:
-        """Ask `resolver`, by default the system's."""
-        self._resolver = resolver or ThreadedResolver()
+    def __init__(self, resolver: AbstractResolver) -> None:
+        """Ask `resolver`, whose owner closes it."""
+        self._resolver = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -131,16 +147,7 @@ class PublicResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Close what resolves."""
-        await self._resolver.close()
-
-
-async def _resolves_publicly(url: URL) -> bool:
-    try:
-        async with asyncio.timeout(_RESOLVE_S):
-            return bool(await PublicResolver().resolve(url.host or "", url.port or 0, socket.AF_UNSPEC))
-    except (OSError, UnicodeError):  # TimeoutError is an OSError
-        return False
+        """Leave the resolver open: it serves others too."""
 
 
 def _parse(url: str) -> URL | None:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from aiohttp import web
 
-from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.presence.model import Chat, ChatKind, Outcome, State, Target
 from gateway.upstreams.base import Connection
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -25,8 +25,13 @@ PERSON = Chat("5511999999999@s.whatsapp.net")
 GROUP = Chat("120363025246125486@g.us")
 LID = Chat("184756393291234@lid")
 NEWSLETTER = Chat("120363144038483540@newsletter")
+STATUS = Chat("status@broadcast")
+ONE_OF_EACH = {chat.kind: chat for chat in (PERSON, GROUP, LID, NEWSLETTER, STATUS)}
 
-_VISIBLE = re.compile(r"[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|g\.us|lid|newsletter)")
+EVERYONE = frozenset(ChatKind)
+PEOPLE_AND_GROUPS = frozenset({ChatKind.PHONE, ChatKind.GROUP, ChatKind.LID})
+
+_VISIBLE = re.compile(r"[0-9]{5,25}(-[0-9]{5,15})?@(s\.whatsapp\.net|g\.us|lid|newsletter)|status@broadcast")
 
 
 def scaled(factor: float) -> Sleep:
@@ -96,6 +101,7 @@ class ErrorRow:
         credential: the credential to use, if not the right one.
         recorded: the answer itself, where a well-formed call cannot provoke it.
         real_time: the upstream's waits take their time.
+        acts: the phone is told in spite of what is answered.
     """
 
     name: str
@@ -110,6 +116,7 @@ class ErrorRow:
     states: tuple[State, ...] = (State.TYPING, State.PAUSED)
     real_time: bool = False
     timeout_s: float = 3.0
+    acts: bool = False
 
 
 def one_of(*outcomes: Outcome) -> frozenset[Outcome]:
@@ -120,6 +127,7 @@ REJECTED = one_of(Outcome.REJECTED)
 UNAUTHORIZED = one_of(Outcome.UNAUTHORIZED)
 NOT_CONNECTED = one_of(Outcome.NOT_CONNECTED)
 UNKNOWN_NUMBER = one_of(Outcome.UNKNOWN_NUMBER)
+DOUBTED_NUMBER = one_of(Outcome.DOUBTED_NUMBER)
 UNSUPPORTED = one_of(Outcome.UNSUPPORTED)
 UNKNOWN = one_of(Outcome.UNKNOWN)
 BAD_NUMBER = one_of(Outcome.UNKNOWN_NUMBER, Outcome.REJECTED)
@@ -170,8 +178,8 @@ class FakeUpstream(ABC):
     """The word for a session that works."""
     RECORDING: ClassVar[bool] = True
     BLOCKS: ClassVar[bool] = False
-    TAKES_LID: ClassVar[bool] = False
-    """Whether its contract says that it takes `@lid`."""
+    CHATS: ClassVar[frozenset[ChatKind]]
+    """The kinds of chat that it shows on that very chat."""
     PAUSES_SHOWN: ClassVar[int] = 1
     """How often the phone is told of one pause."""
     WRONG_CREDENTIAL: ClassVar[frozenset[Outcome]] = UNAUTHORIZED

@@ -11,8 +11,8 @@ from fakes.base import (
     CONNECTED,
     CONNECTING,
     DISCONNECTED,
+    EVERYONE,
     LID,
-    NEWSLETTER,
     NOT_CONNECTED,
     NOT_KNOWN,
     PERSON,
@@ -31,7 +31,7 @@ from fakes.base import (
     answer,
     node_body,
 )
-from gateway.presence.model import State
+from gateway.presence.model import ChatKind, State
 
 SLICE_MS = 20_000
 HELD_S = 60.0
@@ -64,9 +64,9 @@ class FakeEvolution(FakeUpstream):
     """
 
     KIND = "evolution"
+    CHATS = EVERYONE - {ChatKind.NEWSLETTER}
     UP = "open"
     BLOCKS = True
-    TAKES_LID = True
     PAUSES_SHOWN = 2
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
         ErrorRow("missing apikey", 401, UNAUTHORIZED, credential=""),
@@ -89,7 +89,6 @@ class FakeEvolution(FakeUpstream):
             ),
         ),
         ErrorRow("number not on WhatsApp", 400, UNKNOWN_NUMBER, world={"absent": {PERSON.user}}),
-        ErrorRow("newsletter is looked up like a number", 400, UNKNOWN_NUMBER, chat=NEWSLETTER),
         *(
             ErrorRow(
                 f"socket closed: {text}",
@@ -241,8 +240,9 @@ class FakeEvolution(FakeUpstream):
 
 
 def _create_jid(number: str) -> str:
-    if "@" in number:
-        return number.replace("@c.us", "@s.whatsapp.net")
+    if any(server in number for server in ("@g.us", "@s.whatsapp.net", "@lid", "@broadcast")):
+        return number
+    number = number.partition("@")[0]
     digits = "".join(filter(str.isdigit, number))
     return f"{digits}@g.us" if len(digits) >= 18 else f"{digits}@s.whatsapp.net"
 

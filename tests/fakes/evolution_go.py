@@ -8,6 +8,7 @@ from aiohttp import web
 
 from fakes.base import (
     CONNECTED,
+    EVERYONE,
     NOT_CONNECTED,
     NOT_KNOWN,
     NOT_LOGGED_IN,
@@ -42,7 +43,7 @@ class FakeEvolutionGo(FakeUpstream):
     """
 
     KIND = "evolution_go"
-    TAKES_LID = True
+    CHATS = EVERYONE
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
         ErrorRow("missing token", 401, UNAUTHORIZED, credential=""),
         ErrorRow("unknown token is an unknown instance", 401, UNAUTHORIZED, credential="wrong"),

@@ -11,6 +11,7 @@ from fakes.base import (
     BAD_NUMBER,
     CONNECTED,
     DISCONNECTED,
+    EVERYONE,
     NOT_CONNECTED,
     NOT_KNOWN,
     NOT_LOGGED_IN,
@@ -49,6 +50,7 @@ class FakeGowa(FakeUpstream):
     """
 
     KIND = "gowa"
+    CHATS = EVERYONE
     CREDENTIAL = "admin:right-credential"
     RECORDING = False
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (

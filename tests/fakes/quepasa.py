@@ -8,6 +8,7 @@ from aiohttp import web
 
 from fakes.base import (
     NOT_CONNECTED,
+    PEOPLE_AND_GROUPS,
     REJECTED,
     UNKNOWN_NUMBER,
     BrokenJSONError,
@@ -23,6 +24,7 @@ from fakes.base import (
 from gateway.presence.model import Outcome, State
 
 TICK_S = 0.5
+ALLOWED_SUFFIX = {"g.us", "s.whatsapp.net", "lid"}
 TYPES = ("text", "audio", "paused")
 STATE_OF = {"text": State.TYPING, "audio": State.RECORDING, "paused": State.PAUSED}
 BAD_TOKEN = one_of(Outcome.UNAUTHORIZED, Outcome.NOT_CONNECTED)
@@ -37,6 +39,7 @@ class FakeQuepasa(FakeUpstream):
     """Sessions are `ready`, or the status word of one that is not. The token names the server."""
 
     KIND = "quepasa"
+    CHATS = PEOPLE_AND_GROUPS
     UP = "ready"
     WRONG_CREDENTIAL = BAD_TOKEN
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
@@ -104,6 +107,8 @@ class FakeQuepasa(FakeUpstream):
 
 def _endpoint(chat_id: str) -> str:
     if "@" in chat_id:
+        if chat_id.partition("@")[2] not in ALLOWED_SUFFIX:
+            raise Refused(400, error(f"invalid chatid: invalid suffix @ recipient {chat_id}"))
         return chat_id
     user = chat_id.removeprefix("+")
     if not user.replace("-", "").isdigit():

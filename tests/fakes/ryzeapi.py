@@ -10,6 +10,7 @@ from fakes.base import (
     CONNECTED,
     CONNECTING,
     DISCONNECTED,
+    EVERYONE,
     NOT_CONNECTED,
     NOT_KNOWN,
     REJECTED,
@@ -51,7 +52,7 @@ class FakeRyzeapi(FakeUpstream):
     """
 
     KIND = "ryzeapi"
-    TAKES_LID = True
+    CHATS = EVERYONE
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
         ErrorRow("no token", 401, UNAUTHORIZED, credential=""),
         ErrorRow("invalid token", 401, UNAUTHORIZED, credential="wrong"),

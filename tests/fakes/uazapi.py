@@ -19,7 +19,7 @@ from fakes.base import (
     answer,
     go_body,
 )
-from gateway.presence.model import State
+from gateway.presence.model import ChatKind, State
 
 MAX_DELAY_MS = 300_000
 REFRESH_S = 10.0
@@ -37,6 +37,7 @@ class FakeUazapi(FakeUpstream):
     """
 
     KIND = "uazapi"
+    CHATS = frozenset({ChatKind.PHONE, ChatKind.GROUP})
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
         ErrorRow("missing token", 401, UNAUTHORIZED, credential=""),
         ErrorRow("invalid token", 401, UNAUTHORIZED, credential="wrong"),

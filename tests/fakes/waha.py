@@ -12,6 +12,7 @@ from fakes.base import (
     DISCONNECTED,
     NOT_CONNECTED,
     NOT_KNOWN,
+    PEOPLE_AND_GROUPS,
     REJECTED,
     UNAUTHORIZED,
     UNKNOWN,
@@ -51,6 +52,7 @@ class FakeWaha(FakeUpstream):
     """
 
     KIND = "waha"
+    CHATS = PEOPLE_AND_GROUPS
     UP = WORKING
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
         ErrorRow("missing key", 401, UNAUTHORIZED, credential=""),

@@ -10,12 +10,12 @@ from fakes.base import (
     CONNECTED,
     CONNECTING,
     DISCONNECTED,
+    DOUBTED_NUMBER,
     NOT_CONNECTED,
     NOT_KNOWN,
     PERSON,
     REJECTED,
     UNAUTHORIZED,
-    UNKNOWN_NUMBER,
     BrokenJSONError,
     ConnectionRow,
     ErrorRow,
@@ -25,9 +25,10 @@ from fakes.base import (
     answer,
     node_body,
 )
-from gateway.presence.model import State
+from gateway.presence.model import ChatKind, State
 
 BCRYPT_S = 0.054
+SHORTEST_PHONE, LONGEST_PHONE = 7, 14
 NO_TOKEN = {"message": "Token is not present. Check your header and try again"}
 WRONG_TOKEN = {"error": "Check that the Session and Token are correct"}
 DISCONNECTED_BODY = {
@@ -44,8 +45,8 @@ class FakeWppconnect(FakeUpstream):
     """
 
     KIND = "wppconnect"
+    CHATS = frozenset({ChatKind.PHONE, ChatKind.GROUP})
     UP = "CONNECTED"
-    TAKES_LID = True
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
         ErrorRow("token not present", 401, UNAUTHORIZED, credential=""),
         ErrorRow("wrong token", 401, UNAUTHORIZED, credential="wrong"),
@@ -53,7 +54,7 @@ class FakeWppconnect(FakeUpstream):
         ErrorRow("unknown session", 404, NOT_CONNECTED, world={"sessions": {}}),
         ErrorRow("inactive session", 404, NOT_CONNECTED, session_state="CLOSED"),
         ErrorRow("inactive session, old style", 404, NOT_CONNECTED, session_state="CLOSED", world={"style": "old"}),
-        ErrorRow("not on WhatsApp", 400, UNKNOWN_NUMBER, world={"absent": {PERSON.user}}),
+        ErrorRow("not on WhatsApp", 400, DOUBTED_NUMBER, world={"absent": {PERSON.user}}, acts=True),
         ErrorRow("page error", 500, REJECTED, world={"failing": "page"}),
         ErrorRow("page error on recording", 500, REJECTED, world={"failing": "page"}, states=(State.RECORDING,)),
     )
@@ -82,17 +83,17 @@ class FakeWppconnect(FakeUpstream):
         return request.path.endswith(("/typing", "/recording"))
 
     async def typing(self, request: web.Request) -> web.Response:
-        session, body = await self._opened(request)
+        session, body, doubt = await self._opened(request)
         await self._tell(session, body, State.TYPING, "Error on set typing")
-        return self._success(session)
+        return doubt or self._success(session)
 
     async def recording(self, request: web.Request) -> web.Response:
         """With a duration the page pauses at its end, and only then comes the answer."""
-        session, body = await self._opened(request)
+        session, body, doubt = await self._opened(request)
         await self._tell(session, body, State.RECORDING, "Error on set recording")
         if body.get("value") and isinstance(body.get("duration"), int | float):
             await asyncio.shield(self.spawn(self._pause_later(session, body)))
-        return self._success(session)
+        return doubt or self._success(session)
 
     async def check_connection(self, request: web.Request) -> web.Response:
         session = await self._authenticated(request)
@@ -104,8 +105,8 @@ class FakeWppconnect(FakeUpstream):
         state = self.sessions.get(session, "CLOSED")
         return answer(200, {"status": state, "qrcode": None, "urlcode": "", "version": "2.10.4"} | self._extra(session))
 
-    async def _opened(self, request: web.Request) -> tuple[str, Mapping[str, Any]]:
-        """JSON, then the token, then the session, then every number."""
+    async def _opened(self, request: web.Request) -> tuple[str, Mapping[str, Any], web.Response | None]:
+        """JSON, then the token, then the session, then every number; one that is doubted is told all the same."""
         try:
             body = await node_body(request)
         except BrokenJSONError:
@@ -114,15 +115,17 @@ class FakeWppconnect(FakeUpstream):
         session = await self._authenticated(request)
         if self.sessions.get(session) != "CONNECTED":
             raise Refused(404, DISCONNECTED_BODY | self._extra(session))
-        if not body.get("isGroup"):
-            for jid in _addresses(body):
-                user = jid.partition("@")[0]
-                if user in self.absent or (jid.endswith("@c.us") and not 7 <= len(user) <= 15):
-                    text = f"O número {user} não existe."
-                    raise Refused(
-                        400, {"response": None, "status": "Connected", "message": text} | self._extra(session)
-                    )
-        return session, body
+        looked_up = [] if body.get("isGroup") else _addresses(body, is_lid=bool(body.get("isLid")))
+        doubted = [jid.partition("@")[0] for jid in looked_up if not self._is_known(jid)]
+        return session, body, self._doubt(session, doubted[0]) if doubted else None
+
+    def _is_known(self, jid: str) -> bool:
+        user, _, server = jid.partition("@")
+        return user not in self.absent and (server == "lid" or len(user) >= SHORTEST_PHONE)
+
+    def _doubt(self, session: str, user: str) -> web.Response:
+        text = f"O número {user} não existe."
+        return answer(400, {"response": None, "status": "Connected", "message": text} | self._extra(session))
 
     async def _authenticated(self, request: web.Request) -> str:
         """Each check of a token costs a bcrypt."""
@@ -155,11 +158,11 @@ class FakeWppconnect(FakeUpstream):
         return answer(200, {"status": "success"} | self._extra(session))
 
 
-def _addresses(body: Mapping[str, Any]) -> list[str]:
-    """The flags alone say what kind of chat a phone is; what it says after the `@` is dropped."""
+def _addresses(body: Mapping[str, Any], *, is_lid: bool = False) -> list[str]:
+    """contactToArray: the flags and the length say what kind of chat it is; what stands behind the `@` is dropped."""
     phone = body.get("phone", [])
     users = [str(one).partition("@")[0] for one in (phone if isinstance(phone, list) else [phone])]
     if body.get("isGroup"):
         return [f"{user}@g.us" for user in users]
-    server = "lid" if body.get("isLid") else "c.us"
-    return [f"{''.join(filter(str.isdigit, user))}@{server}" for user in users]
+    bare = ["".join(letter for letter in user if letter.isalnum() or letter == "_") for user in users]
+    return [f"{user}@{'lid' if is_lid or len(user) > LONGEST_PHONE else 'c.us'}" for user in bare]

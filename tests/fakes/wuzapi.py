@@ -8,6 +8,7 @@ from aiohttp import web
 from fakes.base import (
     CONNECTED,
     DISCONNECTED,
+    EVERYONE,
     NOT_CONNECTED,
     NOT_LOGGED_IN,
     REJECTED,
@@ -36,6 +37,7 @@ class FakeWuzapi(FakeUpstream):
     """
 
     KIND = "wuzapi"
+    CHATS = EVERYONE
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
         ErrorRow("missing token", 401, UNAUTHORIZED, credential=""),
         ErrorRow("unknown user", 401, UNAUTHORIZED, credential="wrong"),

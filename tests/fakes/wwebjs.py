@@ -13,6 +13,7 @@ from fakes.base import (
     DISCONNECTED,
     NOT_CONNECTED,
     NOT_KNOWN,
+    PEOPLE_AND_GROUPS,
     PERSON,
     REJECTED,
     TRY_LATER,
@@ -58,6 +59,7 @@ class FakeWwebjs(FakeUpstream):
     """
 
     KIND = "wwebjs"
+    CHATS = PEOPLE_AND_GROUPS
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
         ErrorRow("missing key", 403, UNAUTHORIZED, credential=""),
         ErrorRow("invalid key", 403, UNAUTHORIZED, credential="wrong"),

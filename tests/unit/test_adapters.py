@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State, Target
-from gateway.upstreams.base import Call, Connection, Reply
+from gateway.presence.model import MAX_DURATION_S, Chat, ChatKind, Outcome, State, Target
+from gateway.upstreams.base import EVERY_CHAT, Call, Connection, Reply
 from gateway.upstreams.registry import ADAPTERS
 
 PHONE = Chat("5511999999999@s.whatsapp.net")
 GROUP = Chat("120363043968066561@g.us")
 LID = Chat("182743926128731@lid")
+ONE_OF_EACH = [PHONE, GROUP, LID, Chat("120363144038483540@newsletter"), Chat("status@broadcast")]
 CHATS = {"phone": PHONE, "group": GROUP, "lid": LID}
 
 TYPING, RECORDING, PAUSED = State.TYPING, State.RECORDING, State.PAUSED
@@ -77,10 +78,10 @@ REQUESTS: list[Request] = [
             state,
             chat,
             f"/api/sales/{path}",
-            {"phone": CHATS[chat].user, "isGroup": is_group, "isLid": is_lid, "value": value},
+            {"phone": CHATS[chat].user, "isGroup": is_group, "value": value},
         )
         for state, path, value in [(TYPING, "typing", True), (RECORDING, "recording", True), (PAUSED, "typing", False)]
-        for chat, is_group, is_lid in [("phone", False, False), ("group", True, False), ("lid", False, True)]
+        for chat, is_group in [("phone", False), ("group", True)]
     ),
     *(
         ("wwebjs", state, chat, f"/chat/{method}/sales", {"chatId": chat_id})
@@ -95,7 +96,7 @@ REQUESTS: list[Request] = [
         "/message/presence",
         {"number": GROUP.jid, "presence": "recording", "delay": 65_000},
     ),
-    ("uazapi", PAUSED, "lid", "/message/presence", {"number": LID.jid, "presence": "paused"}),
+    ("uazapi", PAUSED, "group", "/message/presence", {"number": GROUP.jid, "presence": "paused"}),
     ("quepasa", TYPING, "phone", "/chat/presence", {"chatid": PHONE.jid, "type": "text", "duration": 65_000}),
     ("quepasa", RECORDING, "group", "/chat/presence", {"chatid": GROUP.jid, "type": "audio", "duration": 65_000}),
     ("quepasa", PAUSED, "lid", "/chat/presence", {"chatid": LID.jid, "type": "paused"}),
@@ -122,6 +123,19 @@ def test_every_upstream_is_asked_for_every_state_it_has() -> None:
         if state is not RECORDING or adapter.capabilities.recording
     }
     assert has == asked
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+def test_an_upstream_reaches_the_kinds_of_chat_that_it_declares_and_no_others(kind: str) -> None:
+    able = ADAPTERS[kind].capabilities
+    assert {chat.kind for chat in ONE_OF_EACH if able.reaches(chat)} == able.chats
+
+
+def test_a_phone_number_that_would_be_taken_for_a_lid_is_not_reached() -> None:
+    able = ADAPTERS["wppconnect"].capabilities
+    assert able.reaches(Chat("55119999999999@s.whatsapp.net"))
+    assert not able.reaches(Chat("551199999999999@s.whatsapp.net"))
+    assert able.reaches(GROUP)
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)
@@ -325,7 +339,7 @@ ANSWERS: list[Answer] = [
         "wppconnect",
         400,
         {"response": None, "status": "Connected", "message": "O número 1 não existe.", "session": "sales"},
-        Outcome.UNKNOWN_NUMBER,
+        Outcome.DOUBTED_NUMBER,
     ),
     ("wppconnect", 500, {"status": "error", "message": "Error on set typing", "error": {}}, Outcome.REJECTED),
     ("wppconnect", 500, {"status": "error", "message": "Error on set recording", "error": {}}, Outcome.REJECTED),
@@ -553,7 +567,8 @@ DOCS = (Path(__file__).parents[2] / "docs" / "upstreams.md").read_text(encoding=
 def test_the_documented_matrix_says_what_the_adapter_declares(kind: str) -> None:
     row = next(line for line in DOCS.splitlines() if line.startswith(f"| `{kind}` |"))
     can = ADAPTERS[kind].capabilities
-    assert [cell.strip() for cell in row.strip("|").split("|")][1:7] == [
+    assert [cell.strip() for cell in row.strip("|").split("|")][1:8] == [
+        "all" if can.chats == EVERY_CHAT else ", ".join(kind for kind in ChatKind if kind in can.chats),
         "yes" if can.recording else "no",
         f"{can.slice_s:g} s" if can.blocks else "no",
         "yes" if can.own_timer else "no",

@@ -226,7 +226,13 @@ CASES = [
         bad_request(["[object Object]"]),
     ),
     evolution(
-        "a newsletter is looked up", composed("composing", number="1@newsletter"), 400, bad_request(["[object Object]"])
+        "of a newsletter the digits are kept, as a group's",
+        composed("composing", number="120363144038483540@newsletter"),
+        201,
+        {"presence": "composing"},
+        TYPING,
+        PAUSED,
+        chat="120363144038483540@g.us",
     ),
     evolution("closed", composed("composing", 9999), 400, bad_request(["Error: Connection Closed"]), state="close"),
     evolution(
@@ -485,10 +491,20 @@ CASES = [
         chat="184756393291234@lid",
     ),
     wppconnect(
-        "a group without its flag is a number",
+        "a group without its flag is a LID",
         {"phone": "120363025246125486@g.us", "value": True},
-        400,
-        {"response": None, "status": "Connected", "message": "O número 120363025246125486 não existe."},
+        200,
+        WPP_SAYS,
+        TYPING,
+        chat="120363025246125486@lid",
+    ),
+    wppconnect(
+        "a LID is looked up as one, and told as a phone number",
+        {"phone": "12345678901234@lid", "isLid": True, "value": True},
+        200,
+        WPP_SAYS,
+        TYPING,
+        chat="12345678901234@s.whatsapp.net",
     ),
     wppconnect("no token", {}, 401, {"message": "Token is not present. Check your header and try again"}, headers={}),
     wppconnect(
@@ -510,6 +526,7 @@ CASES = [
         {"phone": DIGITS, "value": True},
         400,
         {"response": None, "status": "Connected", "message": f"O número {DIGITS} não existe."},
+        TYPING,
         world={"absent": {DIGITS}},
     ),
     wppconnect(

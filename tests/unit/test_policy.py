@@ -1,18 +1,20 @@
 """Which upstreams tenants may name: every disguise of an inner address is refused, when given and when connected."""
 
 import socket
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from world import TRANSPORTS
 
 from gateway.presence.errors import UpstreamNotAllowed
 from gateway.presence.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
-from gateway.upstreams.http import Pool, Pools, send
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy, is_public, literal_of
+from gateway.upstreams.pools import Pools, open_pools
+from gateway.upstreams.resolver import NameUnresolved, asking_account, open_resolver
 
 OPEN = UpstreamPolicy(tenants_may_bring=True)
 LISTED = UpstreamPolicy(["https://waha.example:3000", "http://127.0.0.1:8888"])
@@ -190,12 +192,19 @@ class Names(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = self.answers.pop(0)
+        if not found:
+            raise NameUnresolved
         return [
             ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)
             for address in found
         ]
 
     async def close(self) -> None: ...
+
+
+def opened(way: str, resolver: AbstractResolver) -> AbstractAsyncContextManager[Pools]:
+    transport = TRANSPORTS[way]
+    return open_pools(resolver, connections=4, connections_per_origin=4, policy=OPEN, open_transport=transport)
 
 
 async def test_one_inner_address_among_public_ones_refuses_the_name() -> None:
@@ -206,7 +215,8 @@ async def test_one_inner_address_among_public_ones_refuses_the_name() -> None:
     await resolver.close()
 
 
-async def test_a_name_that_was_public_when_given_is_refused_when_it_leads_inside_later() -> None:
+@pytest.mark.parametrize("way", TRANSPORTS)
+async def test_a_name_that_was_public_when_given_is_refused_when_it_leads_inside_later(way: str) -> None:
     told: list[str] = []
 
     async def tell(request: web.Request) -> web.Response:
@@ -219,15 +229,12 @@ async def test_a_name_that_was_public_when_given_is_refused_when_it_leads_inside
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
-    connector = aiohttp.TCPConnector(resolver=PublicResolver(Names(["127.0.0.1"])))
-    anywhere = aiohttp.TCPConnector()
-    async with anywhere, connector:
-        pools = Pools(Pool(anywhere), Pool(connector), OPEN)
-        outcome = await send(pools, tenants(f"http://rebind.example:{port}"), Call("/x", {}), 2.0)
+    async with opened(way, Names(["127.0.0.1"])) as pools:
+        outcome = await pools.send(tenants(f"http://rebind.example:{port}"), Call("/x", {}), 2.0)
         assert outcome is Outcome.NOT_ALLOWED
-        outcome = await send(pools, tenants(f"http://127.0.0.1:{port}"), Call("/x", {}), 2.0)
+        outcome = await pools.send(tenants(f"http://127.0.0.1:{port}"), Call("/x", {}), 2.0)
         assert outcome is Outcome.NOT_ALLOWED
-        trusted = await send(pools, Target("waha", f"http://127.0.0.1:{port}", "s"), Call("/x", {}), 2.0)
+        trusted = await pools.send(Target("waha", f"http://127.0.0.1:{port}", "s"), Call("/x", {}), 2.0)
         assert isinstance(trusted, Reply)
     assert told == ["/x"]
     await runner.cleanup()
@@ -247,16 +254,16 @@ async def test_no_name_leads_inside(address: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://a..b", "http://.", "http://" + "a" * 64 + ".example"])
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_what_cannot_be_a_name_is_nobody_reached(url: str, trusted: bool) -> None:
+@pytest.mark.parametrize("way", TRANSPORTS)
+async def test_what_cannot_be_a_name_is_nobody_reached(url: str, trusted: bool, way: str) -> None:
     """The operator's own are not checked when they are given."""
-    connector, guarded = aiohttp.TCPConnector(), aiohttp.TCPConnector(resolver=PublicResolver())
-    async with connector, guarded:
-        pools = Pools(Pool(connector), Pool(guarded), OPEN)
-        outcome = await send(pools, Target("waha", url, "s", trusted=trusted), Call("/x", {}), 2.0)
+    async with open_resolver(["127.0.0.1:9"]) as resolver, opened(way, resolver) as pools:
+        outcome = await pools.send(Target("waha", url, "s", trusted=trusted), Call("/x", {}), 2.0)
     assert outcome is (Outcome.UNAVAILABLE if trusted else Outcome.NOT_ALLOWED)
 
 
-async def test_a_redirect_is_never_followed() -> None:
+@pytest.mark.parametrize("way", TRANSPORTS)
+async def test_a_redirect_is_never_followed(way: str) -> None:
     async def away(request: web.Request) -> web.Response:
         raise web.HTTPTemporaryRedirect("http://127.0.0.1:1/inside")
 
@@ -265,11 +272,9 @@ async def test_a_redirect_is_never_followed() -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    connector = aiohttp.TCPConnector()
-    async with connector:
-        pool = Pool(connector)
+    async with opened(way, Names()) as pools:
         target = Target("waha", f"http://127.0.0.1:{runner.addresses[0][1]}", "s")
-        reply = await send(Pools(pool, pool, OPEN), target, Call("/x", {}), 2.0)
+        reply = await pools.send(target, Call("/x", {}), 2.0)
     assert isinstance(reply, Reply)
     assert reply.status == 307
     await runner.cleanup()
@@ -279,15 +284,31 @@ async def test_a_redirect_is_never_followed() -> None:
     ("answers", "is_allowed"),
     [(["8.8.8.8"], True), (["8.8.8.8", "127.0.0.1"], False), (["fd00::1"], False), ([], False)],
 )
-async def test_a_name_is_resolved_when_it_is_given(
-    answers: list[str], is_allowed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def resolver(*_: Any) -> Names:
-        return Names(answers)
-
-    monkeypatch.setattr("gateway.upstreams.policy.ThreadedResolver", resolver)
+async def test_a_name_is_resolved_when_it_is_given(answers: list[str], is_allowed: bool) -> None:
+    policy = UpstreamPolicy(tenants_may_bring=True, resolver=Names(answers))
     if is_allowed:
-        await OPEN.check(tenants("https://waha.example"))
+        await policy.check(tenants("https://waha.example"), "acme")
         return
     with pytest.raises(UpstreamNotAllowed):
-        await OPEN.check(tenants("https://waha.example"))
+        await policy.check(tenants("https://waha.example"), "acme")
+
+
+async def test_a_public_address_needs_no_look_up_when_it_is_given() -> None:
+    await UpstreamPolicy(tenants_may_bring=True, resolver=Names()).check(tenants("https://8.8.8.8"), "acme")
+
+
+async def test_without_a_resolver_no_name_is_public() -> None:
+    with pytest.raises(UpstreamNotAllowed):
+        await OPEN.check(tenants("https://waha.example"), "acme")
+
+
+async def test_a_look_up_for_a_check_counts_against_its_account() -> None:
+    class Asked(Names):
+        async def resolve(self, *args: Any) -> list[ResolveResult]:
+            accounts.append(asking_account.get())
+            return await super().resolve(*args)
+
+    accounts: list[str] = []
+    policy = UpstreamPolicy(tenants_may_bring=True, resolver=Asked(["8.8.8.8"]))
+    await policy.check(tenants("https://waha.example"), "acme")
+    assert accounts == ["acme"]

@@ -174,6 +174,7 @@ async def test_the_promise_is_made_before_the_upstream_is_told_and_settled_after
         (Outcome.GARBLED, UpstreamRejected, "unknown"),
         (Outcome.NOT_CONNECTED, InstanceNotConnected, "failed"),
         (Outcome.UNKNOWN_NUMBER, InvalidNumber, "failed"),
+        (Outcome.DOUBTED_NUMBER, InvalidNumber, "unknown"),
         (Outcome.UNSUPPORTED, StateUnsupported, "failed"),
         (Outcome.UNAVAILABLE, UpstreamUnavailable, "failed"),
         (Outcome.UNKNOWN, UpstreamSilent, "unknown"),
@@ -306,6 +307,12 @@ async def test_a_failed_pause_backs_off(tries: int, retry_ms: int) -> None:
     world = World(outcome=Outcome.REJECTED, claims=[claim_of(State.PAUSED, tries=tries)])
     assert (await wake(world)).did == "pause_failed"
     assert world.events[-1] == f"settle failed retry={retry_ms}"
+
+
+async def test_a_pause_is_over_where_only_its_number_is_doubted() -> None:
+    world = World(outcome=Outcome.DOUBTED_NUMBER, claims=[claim_of(State.PAUSED)])
+    assert await wake(world) == Woken("paused", "due", Outcome.DOUBTED_NUMBER, late_ms=7, ended="time")
+    assert world.events[-1] == "settle ok retry=300"
 
 
 async def test_a_pause_waits_longer_while_the_session_is_down() -> None:

@@ -80,6 +80,7 @@ def test_every_setting_can_be_overridden_by_the_environment(section: str, key: s
         "url": "http://elsewhere" if section == "upstream" else "redis://elsewhere",
         "tenants_may_bring": "1",
         "sessions": "instance",
+        "dns_servers": "10.0.0.2,[fd00::2]:5353",
     }
     value = special.get(key, "redis://elsewhere" if isinstance(default, str) else str(type(default)(default + 1)))
     environ = {"PRESENCE_UPSTREAM__URL": "http://upstream", f"PRESENCE_{section.upper()}__{key.upper()}": value}
@@ -137,6 +138,13 @@ def test_an_operators_key_that_can_be_guessed_or_not_be_sent_is_refused(key: str
     assert problems_of("", file, {"PRESENCE_SECRETS__ADMIN_KEY": key}) == [
         "[secrets] admin_key: at least 16 printable ASCII characters; `keys generate` makes one"
     ]
+
+
+@pytest.mark.parametrize(
+    "server", ["dns.example", "10.0.0", "10.0.0.2:", "10.0.0.2:0", "me@10.0.0.2", "10.0.0.2/x", "::1"]
+)
+def test_a_dns_server_is_an_address(server: str, file: Path) -> None:
+    assert "[upstream] dns_servers: addresses" in problems_of(f'[upstream]\ndns_servers = "10.0.0.2,{server}"', file)[0]
 
 
 def test_a_setting_where_a_section_belongs_is_an_error(file: Path) -> None:

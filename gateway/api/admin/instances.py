@@ -36,7 +36,7 @@ class InstanceRoutes:
         body = await bodies.read(request, self._body_timeout_s)
         wanted = instance_bodies.new_instance(body, trusted=visitor.is_operator)
         if wanted.upstream is not None:
-            await self._house.policy.check(wanted.upstream)
+            await self._house.policy.check(wanted.upstream, account.id)
         created = await self._house.directory.create_instance(
             account.id,
             wanted.name,

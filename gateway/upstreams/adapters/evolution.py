@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.presence.model import Chat, ChatKind, Outcome, State, Target
+from gateway.upstreams.base import EVERY_CHAT, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats, is_content
 
 _PRESENCE = {State.TYPING: "composing", State.RECORDING: "recording", State.PAUSED: "paused"}
@@ -19,8 +19,11 @@ class Evolution(Adapter):
 
     kind = "evolution"
     # A call shows once, for `delay`, then pauses (whatsapp.baileys.service.ts, sendPresence). The next one starts just
-    # after that, since two at once undo each other; above 20 s an old loop shows again after a stop (seen live).
-    capabilities = Capabilities(blocks=True, own_timer=True, slice_s=4.0, refresh_s=4.1)
+    # after that, since two at once undo each other; above 20 s an old loop shows again after a stop (seen live). Of a
+    # newsletter it keeps the digits, which are a group's then, or a phone's (createJid.ts).
+    capabilities = Capabilities(
+        chats=EVERY_CHAT - {ChatKind.NEWSLETTER}, blocks=True, own_timer=True, slice_s=4.0, refresh_s=4.1
+    )
     rules = (
         Rule(404, Outcome.NOT_CONNECTED, "instance does not exist"),
         # A closed socket has five texts: this one and four that lead with a TypeError (seen live, 2.3.7).

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.base import EVERY_CHAT, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats, is_content
 
 
@@ -12,8 +12,9 @@ class EvolutionGo(Adapter):
 
     kind = "evolution_go"
     names_sessions = False
-    # A client that is down is started first, and the call sleeps 2 s for it (message_service.go).
-    capabilities = Capabilities(answer_s=3.0)
+    # A client that is down is started first, and the call sleeps 2 s for it (message_service.go). A JID of any of the
+    # five servers passes untouched (utils.go, CreateJID).
+    capabilities = Capabilities(chats=EVERY_CHAT, answer_s=3.0)
     rules = (
         Rule(500, Outcome.NOT_CONNECTED, "client disconnected"),
         Rule(500, Outcome.NOT_CONNECTED, "no active session found"),

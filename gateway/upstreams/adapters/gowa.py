@@ -4,7 +4,7 @@ from base64 import b64encode
 from typing import Any
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.base import EVERY_CHAT, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats
 
 
@@ -13,8 +13,9 @@ class Gowa(Adapter):
 
     kind = "gowa"
     # It has two actions and no medium (rest/send.go); it connects as `unavailable` (WHATSAPP_PRESENCE_ON_CONNECT);
-    # and every call looks the number up, for 10 s at the most (WHATSAPP_ACCOUNT_VALIDATION).
-    capabilities = Capabilities(recording=False, available_first=True, answer_s=10.0)
+    # and every call looks the number up, for 10 s at the most (WHATSAPP_ACCOUNT_VALIDATION). Any JID passes; a LID
+    # whose phone number the device knows becomes that, the same person's (utils/whatsapp.go, ValidateJidWithLogin).
+    capabilities = Capabilities(chats=EVERY_CHAT, recording=False, available_first=True, answer_s=10.0)
     rules = (
         # Its "not connected" is a 401 too; only this code tells it from a wrong password, which is plain text.
         Rule(401, Outcome.NOT_CONNECTED, "authentication_error"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.base import PEOPLE_AND_GROUPS, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats, lid
 
 _TYPE = {State.TYPING: "text", State.RECORDING: "audio", State.PAUSED: "paused"}
@@ -38,7 +38,8 @@ class QuePasa(Adapter):
 
     kind = "quepasa"
     names_sessions = False
-    capabilities = Capabilities(own_timer=True)
+    # Any other suffix is an invalid chat (whatsapp_defaults.go, AllowedSuffix).
+    capabilities = Capabilities(chats=PEOPLE_AND_GROUPS, own_timer=True)
     rules = (
         # No bot has this token; fe89ad9 words it "server was not found" (ErrSessionNotFound, qp_whatsapp_session.go).
         Rule(400, Outcome.NOT_CONNECTED, "session not found"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.base import EVERY_CHAT, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats, lid
 
 _NO_CONTENT = ("message_revoke", "reaction")
@@ -14,6 +14,7 @@ class RyzeApi(Adapter):
     """`POST /api/chat/presence/{instance}` without a duration: the timer stays ours (contract section 4)."""
 
     kind = "ryzeapi"
+    capabilities = Capabilities(chats=EVERY_CHAT)  # contract section 4.2
     rules = (
         Rule(400, Outcome.UNKNOWN_NUMBER, "invalid number"),
         Rule(404, Outcome.NOT_CONNECTED, "instance not found"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.base import EVERY_CHAT, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats
 
 
@@ -11,6 +11,7 @@ class Sandbox(Adapter):
     """`POST /instances/{instance}/presence` on `presence-gateway sandbox`."""
 
     kind = "sandbox"
+    capabilities = Capabilities(chats=EVERY_CHAT)
     rules = (
         Rule(400, Outcome.UNKNOWN_NUMBER, "unknown number"),
         Rule(501, Outcome.UNSUPPORTED),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State, Target
+from gateway.presence.model import MAX_DURATION_S, Chat, ChatKind, Outcome, State, Target
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import NO_CONTENT, at, chats
 
@@ -18,7 +18,9 @@ class Uazapi(Adapter):
 
     kind = "uazapi"
     names_sessions = False
-    capabilities = Capabilities(own_timer=True)
+    # For "a contact or a group", says its document; what becomes of other JIDs is not written anywhere
+    # (uazapi-openapi-spec.yaml l.4038).
+    capabilities = Capabilities(chats=frozenset({ChatKind.PHONE, ChatKind.GROUP}), own_timer=True)
     rules = (
         Rule(500, Outcome.NOT_CONNECTED, "no session"),
         # The same text names a wrong presence, which we never send (uazapi-openapi-spec.yaml l.4038).

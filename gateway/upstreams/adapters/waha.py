@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.upstreams.base import PEOPLE_AND_GROUPS, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats, is_content, is_web_content
 
 _CONNECTION = {
@@ -21,8 +21,11 @@ class Waha(Adapter):
     """`POST /api/{session}/presence` with `X-Api-Key`."""
 
     kind = "waha"
-    # It waits up to 5 s for a running session and 10 s for a working one before it says 422 (manager.abc.ts).
-    capabilities = Capabilities(answer_s=15.0)
+    # It waits up to 5 s for a running session and 10 s for a working one before it says 422 (manager.abc.ts). Any JID
+    # passes by NOWEB and GOWS (utils/jids.ts, toJID), but WEBJS asks a chat for a method that newsletters lack
+    # (session.webjs.core.ts, setPresence; whatsapp-web.js Channel), and whether the page finds a chat for status no
+    # source says.
+    capabilities = Capabilities(chats=PEOPLE_AND_GROUPS, answer_s=15.0)
     rules = (
         # One 422 has four shapes (seen live, 2026.1); the fourth, "Session name is required", is our configuration.
         Rule(422, Outcome.NOT_CONNECTED, '"expected"'),

@@ -1,9 +1,9 @@
-"""WPPConnect-server: a path for each indicator, a chat as bare id and flags, and "not connected" is a 404."""
+"""WPPConnect-server: a path for each indicator, a chat as bare id and a flag, and "not connected" is a 404."""
 
 from typing import Any
 
-from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.presence.model import Chat, ChatKind, Outcome, State, Target
+from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats, is_web_content
 
 _CONNECTION = {True: Connection.CONNECTED, False: Connection.DISCONNECTED}
@@ -13,11 +13,15 @@ class WppConnect(Adapter):
     """`POST /api/{session}/typing` or `/recording` with the session's Bearer token."""
 
     kind = "wppconnect"
+    # Both routes cut off what stands behind the `@` and know one flag, `isGroup`: all else is a phone number, or a LID
+    # where it is longer than 14 characters (deviceController.ts, setTyping and setRecording; contactToArray).
+    capabilities = Capabilities(chats=frozenset({ChatKind.PHONE, ChatKind.GROUP}), phone_digits=14)
     rules = (
         # Unknown sessions and inactive ones get the same 404 (middleware/statusConnection.ts).
         Rule(404, Outcome.NOT_CONNECTED, '"disconnected"'),
-        # The session is connected, the number is not on WhatsApp: it looks on every call (statusConnection.ts).
-        Rule(400, Outcome.UNKNOWN_NUMBER, '"connected"'),
+        # The session is connected, and the number was not found on WhatsApp, or not looked up. That is said, and then
+        # the indicator is shown, or stopped, all the same (statusConnection.ts calls next() behind it; seen live).
+        Rule(400, Outcome.DOUBTED_NUMBER, '"connected"'),
     )
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
@@ -27,12 +31,7 @@ class WppConnect(Adapter):
         path = "recording" if state is State.RECORDING else "typing"
         return Call(
             f"/api/{target.session_path}/{path}",
-            {
-                "phone": chat.user,
-                "isGroup": chat.is_group,
-                "isLid": chat.server == "lid",
-                "value": state is not State.PAUSED,
-            },
+            {"phone": chat.user, "isGroup": chat.is_group, "value": state is not State.PAUSED},
             {"Authorization": f"Bearer {target.credential}"},
         )
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.base import EVERY_CHAT, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats, is_content
 
 
@@ -12,6 +12,8 @@ class Wuzapi(Adapter):
 
     kind = "wuzapi"
     names_sessions = False
+    # whatsmeow is handed any JID as it is (wmiau.go, parseJID).
+    capabilities = Capabilities(chats=EVERY_CHAT)
     rules = (
         Rule(500, Outcome.NOT_CONNECTED, "no session"),
         # whatsmeow fails a chat state only when its socket is down (presence.go).

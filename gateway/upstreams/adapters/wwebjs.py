@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Connection, Reply, Rule
+from gateway.upstreams.base import PEOPLE_AND_GROUPS, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import at, chats, is_web_content
 
 _PATH = {State.TYPING: "sendStateTyping", State.RECORDING: "sendStateRecording", State.PAUSED: "clearState"}
@@ -21,6 +21,9 @@ class WwebJs(Adapter):
 
     # The older one answers {"success": true, "sendStateTyping": true}: we look for no key but read any object.
     kind = "wwebjs"
+    # A newsletter is no chat with states (whatsapp-web.js Channel), and whether the page finds one for status no source
+    # says.
+    capabilities = Capabilities(chats=PEOPLE_AND_GROUPS)
     rules = (
         # A 404 has five texts: four of the connection, one of the number (seen live).
         Rule(404, Outcome.NOT_CONNECTED, "session_not_found"),

@@ -1,0 +1,81 @@
+"""The connections to upstreams: one pool goes anywhere, the other, for tenants' own, to public addresses only."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from gateway.presence.model import Outcome, Target
+from gateway.upstreams.base import Call, Reply
+from gateway.upstreams.http import HEADERS, MOST_BYTES, OpenTransport, Transport, open_session, send
+from gateway.upstreams.policy import PublicResolver, UpstreamPolicy
+from gateway.upstreams.resolver import asking_account
+
+_KEEPALIVE_S = 3.5
+"""Shorter than Node's 5 s, so that we never send on a connection that the upstream is closing right now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Both pools, and the rules that choose between them."""
+
+    anywhere: Transport
+    public: Transport
+    policy: UpstreamPolicy
+
+    async def send(self, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
+        """Send one request by the pool that reaches the target (see `http.send`).
+
+        Returns:
+            What `http.send` returns; `NOT_ALLOWED` where the operator's rules keep us from there.
+        """
+        transport = self._of(target)
+        if transport is None:
+            return Outcome.NOT_ALLOWED
+        asking_account.set(target.account_id)
+        return await send(transport, target, call, timeout_s)
+
+    def _of(self, target: Target) -> Transport | None:
+        match self.policy.route(target):
+            case "open":
+                return self.anywhere
+            case "guarded":
+                return self.public
+            case _:
+                return None
+
+
+@asynccontextmanager
+async def open_pools(
+    resolver: AbstractResolver,
+    *,
+    connections: int,
+    connections_per_origin: int,
+    policy: UpstreamPolicy | None = None,
+    open_transport: OpenTransport = open_session,
+) -> AsyncIterator[Pools]:
+    """Open the pools of connections; one origin that hangs can never hold more than its share of them."""
+    limits = connections, connections_per_origin
+    # A resolver is asked for names only: literals are looked at by the policy, before each call.
+    anywhere, public = _connector(resolver, *limits), _connector(PublicResolver(resolver), *limits)
+    async with (
+        anywhere,
+        public,
+        open_transport(anywhere, HEADERS, MOST_BYTES) as to_anywhere,
+        open_transport(public, HEADERS, MOST_BYTES) as to_public,
+    ):
+        yield Pools(to_anywhere, to_public, policy or UpstreamPolicy())
+
+
+def _connector(resolver: AbstractResolver, most: int, most_per_origin: int) -> aiohttp.TCPConnector:
+    # The resolver remembers names. The connector's own memory would give everybody who waits for a name the failure
+    # of the account that asked first.
+    return aiohttp.TCPConnector(
+        limit=most,
+        limit_per_host=most_per_origin,
+        keepalive_timeout=_KEEPALIVE_S,
+        resolver=resolver,
+        use_dns_cache=False,
+    )
