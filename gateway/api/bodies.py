@@ -7,7 +7,6 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.fast.body import whole as whole_body
 from gateway.presence.errors import (
     GatewayError,
     InvalidBody,
@@ -81,7 +80,7 @@ def at_hand(request: web.Request) -> bytes | None:
     # A body that is too long is refused by whoever reads it piece by piece.
     if body is None and content.is_eof() and content.total_bytes <= request.client_max_size:
         try:
-            body = request[_BODY] = whole_body(content)
+            body = request[_BODY] = content.read_nowait()
         except _BROKEN:
             raise InvalidBody from None
     return body

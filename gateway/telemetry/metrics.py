@@ -4,10 +4,7 @@ Doors count what the domain returns. The gauges of what all processes share (the
 somebody scrapes: see `gauges`. Each process has a port of its own, so nothing here is shared between processes.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,44 +14,14 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
-    values,
 )
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.samples import Exemplar
 
 from gateway.presence.model import Outcome
 
 # When a series began is told by its process's start; a second series beside each is only a cost.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-
-class _Value:
-    """A series' number without a lock: all of ours are counted on one thread, the event loop's."""
-
-    __slots__ = ("_exemplar", "_value")
-    _multiprocess = False
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self._value = 0.0
-        self._exemplar: Exemplar | None = None
-
-    def inc(self, amount: float = 1) -> None:
-        self._value += amount
-
-    def set(self, value: float, timestamp: float | None = None) -> None:  # noqa: ARG002 - of the library's interface
-        self._value = value
-
-    def get(self) -> float:
-        return self._value
-
-    def set_exemplar(self, exemplar: Exemplar) -> None:
-        self._exemplar = exemplar
-
-    def get_exemplar(self) -> Exemplar | None:
-        return self._exemplar
-
-
-values.ValueClass = _Value
 
 REGISTRY = CollectorRegistry()
 
@@ -152,39 +119,10 @@ PlatformCollector(registry=REGISTRY)
 
 
 def _remember_series() -> None:
-    """Look every series up once: `labels` formats its values and takes a lock each time, and series are few.
-
-    Counting goes straight to the series' number: what the library checks before is known of a series that we hold.
-    """
+    """Look every series up once: `labels` formats its values and takes a lock each time, and series are few."""
     for metric in list(globals().values()):
         if isinstance(metric, MetricWrapperBase):
-            vars(metric)["labels"] = cache(_quick(metric.labels))
-
-
-def _quick(labels: Callable[..., Any]) -> Callable[..., Any]:
-    def series(*of: object) -> Any:
-        found = labels(*of)
-        if isinstance(found, Counter):
-            vars(found)["inc"] = found._value.inc  # noqa: SLF001
-        elif isinstance(found, Histogram):
-            vars(found)["observe"] = _observer(found)
-        return found
-
-    return series
-
-
-def _observer(histogram: Histogram) -> Callable[..., None]:
-    total, bounds = histogram._sum, histogram._upper_bounds  # noqa: SLF001
-    buckets, patient = histogram._buckets, histogram.observe  # noqa: SLF001
-
-    def observe(amount: float, exemplar: dict[str, str] | None = None) -> None:
-        if exemplar:
-            patient(amount, exemplar)
-            return
-        total.inc(amount)
-        buckets[bisect_left(bounds, amount)].inc(1)
-
-    return observe
+            vars(metric)["labels"] = cache(metric.labels)
 
 
 def _begin_at_zero() -> None:
