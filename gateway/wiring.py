@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from gateway.fast import upstream_http
-from gateway.fast.pipeline import Pipeline
 from gateway.presence.calls import Calls
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Target
@@ -19,7 +18,7 @@ from gateway.settings import Settings, SettingsError, Tracing
 from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
 from gateway.store.process_registry import Roster
-from gateway.store.redis import open_pipeline, open_redis, store_errors
+from gateway.store.redis import Executor, open_pipeline, open_plain, open_redis, store_errors
 from gateway.store.resting import RedisRestingAccounts
 from gateway.store.showing import RedisShowing
 from gateway.tenants.admission import RedisAdmission
@@ -90,13 +89,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 max_connections=settings.redis.max_connections,
             )
         )
-        pipeline = await stack.enter_async_context(
-            open_pipeline(
-                settings.redis.url,
-                connect_timeout_s=settings.redis.connect_timeout_s,
-                timeout_s=settings.redis.timeout_s,
-            )
-        )
+        executor = await stack.enter_async_context(_executor(settings, redis))
         resolver = await stack.enter_async_context(open_resolver(settings.upstream.dns_addresses))
         policy = UpstreamPolicy(
             settings.upstream.allowed_origins,
@@ -113,7 +106,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 open_transport=upstream_http.open_transport if settings.fast.upstream_http else open_session,
             )
         )
-        house = _build(settings, redis, pipeline, upstreams, policy)
+        house = _build(settings, redis, executor, upstreams, policy)
         stack.push_async_callback(house.connections.close)
         yield house
 
@@ -128,8 +121,19 @@ def _exporting(tracing: Tracing) -> AbstractAsyncContextManager[None]:
     return otel.exporting(endpoint=tracing.endpoint, ratio=tracing.ratio)
 
 
+def _executor(settings: Settings, redis: Redis) -> AbstractAsyncContextManager[Executor]:
+    """Open what runs the scripts of the hot path; `[fast] pipeline` chooses."""
+    if not settings.fast.pipeline:
+        return open_plain(redis)
+    return open_pipeline(
+        settings.redis.url,
+        connect_timeout_s=settings.redis.connect_timeout_s,
+        timeout_s=settings.redis.timeout_s,
+    )
+
+
 def _build(
-    settings: Settings, redis: Redis, pipeline: Pipeline, upstreams: UpstreamClient, policy: UpstreamPolicy
+    settings: Settings, redis: Redis, executor: Executor, upstreams: UpstreamClient, policy: UpstreamPolicy
 ) -> House:
     hasher = TokenHasher(settings.secrets.pepper.encode())
     directory = RedisDirectory(
@@ -143,13 +147,13 @@ def _build(
         sessions_by_account=settings.upstream.sessions == "account.instance",
     )
     indicators = RedisIndicators(
-        pipeline,
+        executor,
         lease_s=settings.lease_s,
         echo_s=settings.presence.echo_s,
         patience_s=settings.redis.timeout_s,
     )
     admission = RedisAdmission(
-        pipeline,
+        executor,
         per_minute=settings.limits.per_minute,
         creation_per_minute=settings.limits.creation_per_minute,
         reading_per_minute=settings.limits.reading_per_minute,

@@ -1,14 +1,12 @@
-"""The one job: a wake-up for a chat. Its body never raises, since arq drops a job that does."""
+"""A wake-up for a chat, done. Nothing of it raises: arq drops a job that does."""
 
 from collections.abc import Awaitable
-from typing import Any
 
 import structlog
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.ports import ChatKey, Claim
 from gateway.presence.wakeups import WakeUps, Woken
-from gateway.store.indicators import parse_key
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label
 from gateway.telemetry.metrics import ENDS, LOST_LEASES, PAUSE_LATENESS, PAUSES, REFRESHES
@@ -17,18 +15,18 @@ from gateway.telemetry.trace import Trace
 _log = structlog.get_logger()
 
 
-async def wake(ctx: dict[str, Any], instance_id: str, jid: str, generation: str) -> None:
-    """Do what is due on a chat, as arq's own worker starts it: one job at a time."""
-    await _contain(_wake(ctx["wakeups"], parse_key(instance_id, jid), generation), instance_id, jid)
-
-
 async def perform(wakeups: WakeUps, claim: Claim) -> None:
     """Do what was claimed for a chat."""
     key = claim.grant.key
     await _contain(_perform(wakeups, claim), key.instance_id, key.chat.jid)
 
 
-async def _wake(wakeups: WakeUps, key: ChatKey, generation: str) -> Woken:
+async def wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> None:
+    """Claim one wake-up, and do what is due."""
+    await _contain(_wake_one(wakeups, key, generation), key.instance_id, key.chat.jid)
+
+
+async def _wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> Woken:
     claim = await wakeups.claim(key, generation)
     return Woken("nothing") if claim is None else await _perform(wakeups, claim)
 

@@ -81,6 +81,7 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
             fd=doors.http,
             farewell_s=_FAREWELL_S,
             is_leaving=drain.begun.is_set,
+            batches_writes=settings.fast.write_batching,
             caps=Caps(settings.http.max_connections, settings.http.max_connections_per_address),
             keepalive_timeout=settings.http.keepalive_timeout_s,
             max_line_size=settings.http.max_head_bytes,

@@ -7,10 +7,33 @@ Measured in `docs/scaling.md`.
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol, cast
 
 _MOST_BYTES = 64 * 1024
 """What is more than this leaves at once, so that a transport can still say that it has enough."""
+
+
+class Writes(Protocol):
+    """When what is written to the transports of one listener leaves."""
+
+    def of(self, transport: asyncio.Transport) -> asyncio.Transport:
+        """Return the transport to write to."""
+        ...
+
+    def leave(self) -> None:
+        """Let go of what is held."""
+        ...
+
+
+class AtOnce:
+    """The plain way: what is written is the transport's own matter."""
+
+    def of(self, transport: asyncio.Transport) -> asyncio.Transport:
+        """Return the transport itself."""
+        return transport
+
+    def leave(self) -> None:
+        """Nothing is held."""
 
 
 class Outbox:
@@ -30,6 +53,10 @@ class Outbox:
         self._size += len(data)
         if self._size > _MOST_BYTES:
             self.leave()
+
+    def of(self, transport: asyncio.Transport) -> asyncio.Transport:
+        """Return what stands in for a transport whose writes all wait here."""
+        return cast("asyncio.Transport", Gathered(transport, self))
 
     def leave(self) -> None:
         """Write all of it now; what was meant for a connection that has gone is dropped, as a transport would."""

@@ -1,4 +1,8 @@
-"""Listening on a port, with what fails before there is a request answered in the envelope too."""
+"""Listening on a port, with what fails before there is a request answered in the envelope too.
+
+aiohttp's runner keeps the app's life, its server knows the connections, and each connection is a `web.RequestHandler`
+of ours: nothing here is private to aiohttp. Which of its transports' writes wait for company is `fast/write_batching`.
+"""
 
 import asyncio
 import socket
@@ -6,13 +10,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_server import Server
 
-from gateway.fast.write_batching import Gathered, Outbox
+from gateway.fast.write_batching import AtOnce, Outbox, Writes
 from gateway.presence import ids
 from gateway.process import envelope
 
@@ -52,16 +55,24 @@ class Caps:
             del self._open[address]
 
 
-class _EnvelopeHandler(RequestHandler):
-    """Answers in the envelope what fails before there is a request, such as a malformed head."""
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What all connections of one listener share."""
 
-    def __init__(
-        self, server: Server, caps: Caps, is_leaving: Callable[[], bool], outbox: Outbox, **options: Any
-    ) -> None:
+    caps: Caps
+    is_leaving: Callable[[], bool]
+    writes: Writes
+
+
+class _Connection(web.RequestHandler):
+    """Answers in the envelope what fails before there is a request, such as a malformed head.
+
+    aiohttp's own protocol, subclassed at its public methods; what it writes to is its transport, or stands in for it.
+    """
+
+    def __init__(self, server: web.Server, door: _Door, **options: Any) -> None:
         super().__init__(server, **options)
-        self._caps = caps
-        self._is_leaving = is_leaving
-        self._outbox = outbox
+        self._door = door
         self._address: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -69,22 +80,22 @@ class _EnvelopeHandler(RequestHandler):
         client = cast("asyncio.Transport", transport)
         peer = client.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
-        if not self._caps.take(address):
+        if not self._door.caps.take(address):
             client.abort()
             return
         self._address = address
-        super().connection_made(cast("asyncio.Transport", Gathered(client, self._outbox)))
+        super().connection_made(self._door.writes.of(client))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Make room for the next one."""
         if self._address is not None:
-            self._caps.give_back(self._address)
+            self._door.caps.give_back(self._address)
             self._address = None
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
         """Let leave what was answered: the transport closes now, and the client may still read."""
-        self._outbox.leave()
+        self._door.writes.leave()
         super().eof_received()
 
     def handle_error(
@@ -109,7 +120,7 @@ class _EnvelopeHandler(RequestHandler):
         """
         if isinstance(resp, web.HTTPException):
             resp = _failure(resp.status, resp.reason)
-        if self._is_leaving():
+        if self._door.is_leaving():
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
@@ -118,28 +129,6 @@ def _failure(status: int, message: str) -> web.Response:
     response = envelope.failure(status, message)
     response.headers["X-Request-Id"] = ids.fresh()
     return response
-
-
-class _EnvelopeServer(Server):
-    caps: Caps
-    is_leaving: Callable[[], bool]
-    outbox: Outbox
-
-    def __call__(self) -> RequestHandler:
-        return _EnvelopeHandler(self, self.caps, self.is_leaving, self.outbox, loop=self._loop, **self._kwargs)
-
-
-class _Runner(web.AppRunner):
-    def __init__(self, app: web.Application, caps: Caps, is_leaving: Callable[[], bool], **options: Any) -> None:
-        super().__init__(app, **options)
-        self._caps, self._is_leaving = caps, is_leaving
-
-    async def _make_server(self) -> Server:
-        """Let the app build its server as always, then answer with our handler in its place."""
-        made = cast("_EnvelopeServer", await super()._make_server())
-        made.__class__ = _EnvelopeServer
-        made.caps, made.is_leaving, made.outbox = self._caps, self._is_leaving, Outbox(made._loop)  # noqa: SLF001
-        return made
 
 
 @asynccontextmanager
@@ -152,6 +141,7 @@ async def listening(
     farewell_s: float = 0.0,
     caps: Caps | None = None,
     is_leaving: Callable[[], bool] = lambda: False,
+    batches_writes: bool = False,
     **limits: Any,
 ) -> AsyncIterator[int]:
     """Serve `app` inside the block; yields the port, then lets requests under way finish.
@@ -165,27 +155,34 @@ async def listening(
         farewell_s: how long clients that keep their connection may take, after the block, to be told that it ends.
         caps: how many connections are kept open; by default any number.
         is_leaving: whether clients are told to open their next connections elsewhere.
+        batches_writes: whether the answers of one turn leave together (`fast/write_batching`).
         limits: of aiohttp's runner and its connections.
 
     Raises:
         OSError: the port is in use.
     """
-    runner = _Runner(app, caps or Caps(), is_leaving, access_log=None, **{"shutdown_timeout": _SHUTDOWN_S, **limits})
+    loop = asyncio.get_running_loop()
+    runner = web.AppRunner(app, shutdown_timeout=limits.pop("shutdown_timeout", _SHUTDOWN_S))
     await runner.setup()
+    assert runner.server is not None
     try:
-        site = _site(runner, host, port, fd)
-        await site.start()
-        yield runner.addresses[0][1]
-        await site.stop()
+        door = _Door(caps or Caps(), is_leaving, Outbox(loop) if batches_writes else AtOnce())
+        accept = partial(_Connection, runner.server, door, loop=loop, access_log=None, **limits)
+        listener = await _listen(accept, host, port, fd)
+        try:
+            yield listener.sockets[0].getsockname()[1]
+        finally:
+            listener.close()
         await _farewell(runner, farewell_s)
     finally:
         await runner.cleanup()
 
 
-def _site(runner: web.AppRunner, host: str, port: int, fd: int | None) -> web.BaseSite:
+async def _listen(accept: Callable[[], asyncio.Protocol], host: str, port: int, fd: int | None) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
     if fd is None:
-        return web.TCPSite(runner, host, port, reuse_address=True, backlog=BACKLOG)
-    return web.SockSite(runner, socket.socket(fileno=fd), backlog=BACKLOG)
+        return await loop.create_server(accept, host, port, reuse_address=True, backlog=BACKLOG)
+    return await loop.create_server(accept, sock=socket.socket(fileno=fd), backlog=BACKLOG)
 
 
 async def _farewell(runner: web.AppRunner, within_s: float) -> None:

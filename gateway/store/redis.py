@@ -44,6 +44,14 @@ async def open_redis(
 
 
 @asynccontextmanager
+async def open_plain(redis: Redis) -> AsyncIterator["Executor"]:
+    """Run commands on the pool of `redis`, each by itself, with replies as Redis sends them."""
+    plain: Redis = Redis(connection_pool=redis.connection_pool)
+    plain.response_callbacks.clear()
+    yield plain
+
+
+@asynccontextmanager
 async def open_pipeline(url: str, *, connect_timeout_s: float, timeout_s: float) -> AsyncIterator[Pipeline]:
     """Open a pipeline with a connection of its own, which is not made before its first use."""
     # It has its own timer, so that none is needed for each reply.

@@ -18,9 +18,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
+import msgspec
 import pytest
 import requests
 from yarl import URL
+
+from gateway.settings import Fast
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -148,8 +151,10 @@ def is_alive(pid: int) -> bool:
 
 
 def outside_environment() -> dict[str, str]:
-    """The caller's environment without settings of its own."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
+    """The caller's environment without settings of its own; `make test-plain` switches every fast way off."""
+    plain = {f"PRESENCE_FAST__{way.name}".upper(): "false" for way in msgspec.structs.fields(Fast)}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
+    return outside | (plain if os.environ.get("PLAIN_WAYS") else {})
 
 
 def dev_command(data: Path, ready_file: Path, port: str = "0") -> list[str]:

@@ -13,6 +13,7 @@ from gateway.presence.model import Target
 from gateway.settings import Redis, Settings
 from gateway.wiring import House, open_house
 from workers.sweep import sweep_for_ever
+from workers.watch import Watch
 from workers.worker import create_worker, work
 
 
@@ -59,11 +60,11 @@ async def tenant(house: House, phone: Phone) -> Tenant:
 @asynccontextmanager
 async def working(house: House, *, sweeps: bool = True) -> AsyncIterator[None]:
     """Run a worker, and the sweeper beside it, inside the block."""
-    stop = asyncio.Event()
+    watch = Watch(asyncio.Event())
 
     async def keep_working() -> None:
-        while not stop.is_set():
-            await work(create_worker(house.settings, house, stop), drain_s=2)
+        while not watch.stop.is_set():
+            await work(create_worker(house.settings, house, watch), drain_s=2)
 
     tasks = [asyncio.create_task(keep_working())]
     if sweeps:
@@ -71,7 +72,7 @@ async def working(house: House, *, sweeps: bool = True) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        stop.set()
+        watch.stop.set()
         await tasks[0]
         for task in tasks[1:]:
             task.cancel()

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from aiohttp import web
 
 from gateway.process.server import Caps, listening
 
 WITHIN_S = 5.0
+
+WAYS = pytest.mark.parametrize("batched", [True, False], ids=["batched", "plain"])
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -18,10 +21,10 @@ async def greet(_: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def door(caps: Caps) -> AsyncIterator[int]:
+async def door(caps: Caps, *, batched: bool) -> AsyncIterator[int]:
     app = web.Application()
     app.router.add_get("/", greet)
-    async with listening(app, "0.0.0.0", 0, caps=caps, shutdown_timeout=0.1) as port:
+    async with listening(app, "0.0.0.0", 0, caps=caps, batches_writes=batched, shutdown_timeout=0.1) as port:
         yield port
 
 
@@ -55,8 +58,9 @@ def close(connections: list[Connection]) -> None:
         writer.close()
 
 
-async def test_one_connection_too_many_is_closed_and_gets_in_when_another_leaves() -> None:
-    async with door(Caps(total=3)) as port:
+@WAYS
+async def test_one_connection_too_many_is_closed_and_gets_in_when_another_leaves(*, batched: bool) -> None:
+    async with door(Caps(total=3), batched=batched) as port:
         kept = [await connect(port) for _ in range(3)]
         assert [await is_served(one) for one in kept] == [True, True, True]
         refused = await connect(port)
@@ -66,8 +70,9 @@ async def test_one_connection_too_many_is_closed_and_gets_in_when_another_leaves
         close([*kept, refused])
 
 
-async def test_an_address_that_has_its_share_leaves_room_for_another() -> None:
-    async with door(Caps(per_address=2)) as port:
+@WAYS
+async def test_an_address_that_has_its_share_leaves_room_for_another(*, batched: bool) -> None:
+    async with door(Caps(per_address=2), batched=batched) as port:
         kept = [await connect(port, "127.0.0.1") for _ in range(2)]
         assert [await is_served(one) for one in kept] == [True, True]
         refused = await connect(port, "127.0.0.1")

@@ -14,7 +14,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from gateway.fast.pipeline import Pipeline
 from gateway.process.embedded import Running, start_valkey
-from gateway.store.redis import open_pipeline
+from gateway.store.redis import open_pipeline, open_plain
 
 
 @pytest.fixture
@@ -44,6 +44,25 @@ async def test_commands_of_one_turn_travel_together_and_each_gets_its_answer(pip
     after = (await redis.info("stats"))["total_reads_processed"]
     assert answers == list(range(200))
     assert after - before < 20
+
+
+async def test_the_plain_way_brings_the_same_replies(pipeline: Pipeline, redis: Redis) -> None:
+    commands: list[tuple[str | int, ...]] = [
+        ("XADD", "s", "1-1", "f", "v"),
+        ("XREVRANGE", "s", "+", "-", "COUNT", 1),
+        ("HSET", "h", "a", "1"),
+        ("HGETALL", "h"),
+        ("GET", "nothing"),
+        ("EVAL", "return {'go', 7, {KEYS[1], ARGV[1]}}", 1, "k", "v"),
+        ("COMMAND", "INFO", "GET"),
+    ]
+    async with open_plain(redis) as plain:
+        for words in commands:
+            fast = await pipeline.execute_command(*words)
+            await redis.delete("h") if words[0] == "HSET" else None
+            await redis.delete("s") if words[0] == "XADD" else None
+            assert await plain.execute_command(*words) == fast, words
+        assert b"redis_version" in await plain.execute_command("INFO", "server")
 
 
 async def test_a_packet_that_is_large_enough_leaves_while_the_turn_goes_on(pipeline: Pipeline, valkey: Running) -> None:

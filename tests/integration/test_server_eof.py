@@ -20,7 +20,7 @@ async def test_what_was_answered_leaves_before_the_transport_closes_at_the_clien
 
     app = web.Application()
     app.router.add_get("/", answer)
-    async with listening(app, "127.0.0.1", 0) as port, asyncio.timeout(10):
+    async with listening(app, "127.0.0.1", 0, batches_writes=True) as port, asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await reader.read() == ANSWER

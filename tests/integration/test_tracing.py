@@ -18,7 +18,7 @@ from gateway.presence.model import State
 from gateway.store import keys
 from gateway.telemetry import otel
 from gateway.wiring import House
-from workers.jobs import wake
+from workers.one_at_a_time import wake
 
 Client = TestClient[web.Request, web.Application]
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -3,25 +3,35 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 from arq.connections import ArqRedis
 from arq.jobs import Job, deserialize_job_raw
-from arq.worker import Worker, func
+from arq.worker import Worker
 from integration.conftest import working
 from redis.asyncio import Redis
 from world import Phone, Tenant, until
 
 from gateway import settings
 from gateway.presence.model import Chat, State, Target
-from gateway.settings import Settings, Upstream
+from gateway.settings import Fast, Settings, Upstream
 from gateway.store import keys
 from gateway.store.redis import command
 from gateway.wiring import House, open_house
-from workers.jobs import wake
+from workers.one_at_a_time import WAKE
+from workers.watch import Watch
 from workers.worker import create_worker, work
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
+
+
+@pytest.fixture(params=[True, False], ids=["batch claims", "one at a time"])
+async def house(request: pytest.FixtureRequest, redis: Redis, redis_url: str) -> AsyncIterator[House]:
+    """Both ways to wake keep the same promises."""
+    ways = Fast(batch_claims=request.param)
+    async with open_house(Settings(redis=settings.Redis(url=redis_url), fast=ways)) as house:
+        yield house
 
 
 async def test_arq_reads_the_job_that_the_script_wrote(house: House, tenant: Tenant, redis: Redis) -> None:
@@ -92,7 +102,7 @@ async def test_a_job_that_vanished_from_the_queue_is_healed(
 
 async def test_arqs_own_worker_runs_our_jobs(house: House, tenant: Tenant, phone: Phone, redis: Redis) -> None:
     arq = Worker(
-        functions=[func(wake, name="wake")],
+        functions=[WAKE],
         redis_pool=ArqRedis(redis.connection_pool),
         queue_name=keys.QUEUE,
         ctx={"wakeups": house.wakeups},
@@ -136,20 +146,26 @@ async def test_a_worker_takes_no_more_than_it_has_places_for(house: House, tenan
     for number in range(12):
         await house.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
     phone.hangs, asked = True, phone.asked
-    few = Settings(redis=house.settings.redis, worker=settings.Worker(max_jobs=5))
-    worker = create_worker(few, house, asyncio.Event())
+    few = Settings(redis=house.settings.redis, fast=house.settings.fast, worker=settings.Worker(max_jobs=5))
+    watch = Watch(asyncio.Event())
+    worker = create_worker(few, house, watch)
     working = asyncio.create_task(work(worker, drain_s=0))
     await until(lambda: phone.asked - asked == 5, within_s=4)
     await asyncio.sleep(0.5)
     assert (phone.asked - asked, len(worker.tasks)) == (5, 5)
-    worker.stop.set()
+    watch.stop.set()
     await working
 
 
 async def test_an_instance_that_hangs_leaves_places_for_the_others(
     house: House, tenant: Tenant, phone: Phone, other_phone: Phone
 ) -> None:
-    narrow = Settings(redis=house.settings.redis, upstream=Upstream(timeout_s=1.5), worker=settings.Worker(max_jobs=16))
+    narrow = Settings(
+        redis=house.settings.redis,
+        upstream=Upstream(timeout_s=1.5),
+        worker=settings.Worker(max_jobs=16),
+        fast=house.settings.fast,
+    )
     async with open_house(narrow) as small:
         account = await small.directory.create_account("stuck")
         target = Target("sandbox", other_phone.url, "stuck")

@@ -1,0 +1,74 @@
+"""An arq worker that claims due wake-ups many at a time, and performs them side by side.
+
+arq's own poll step costs four round trips for each job before its body runs. This one is one script for as many as
+there is room for; the lease in the chat's record, which the script takes, stands for arq's mark that a job was started.
+
+Leans on: arq 0.28, whose `Worker` looks at its queue by `_poll_iteration`, and lets `tasks`, `job_counter` and
+    `jobs_complete` be ours to keep.
+Gains: FIGURES
+Plain way: `[fast] batch_claims = false`; arq's own worker, `workers/one_at_a_time.py`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from arq.worker import Worker
+
+from gateway.presence.ports import Claim
+
+_AT_ONCE = 100
+"""Wake-ups claimed by one script: a few milliseconds of Redis' time, for which everybody else waits."""
+
+
+class Watch(Protocol):
+    """Who keeps an eye on a worker's looks at its queue."""
+
+    stop: asyncio.Event
+
+    def looking(self, worker: Worker) -> AbstractAsyncContextManager[None]:
+        """Surround one look; what goes wrong with Redis inside ends here. Raises where no further one is wanted."""
+        ...
+
+
+class BatchClaims(Worker):
+    """arq's worker with a poll step of our own."""
+
+    def __init__(
+        self,
+        take: Callable[[int], Awaitable[list[Claim]]],
+        perform: Callable[[Claim], Coroutine[Any, Any, None]],
+        watch: Watch,
+        **options: Any,
+    ) -> None:
+        """Claim by `take`, and `perform` each claim at once; `options` are arq's."""
+        super().__init__(**options)
+        self._take = take
+        self._perform = perform
+        self._watch = watch
+
+    async def _poll_iteration(self) -> None:
+        async with self._watch.looking(self):
+            await self._take_what_is_due()
+            await self.heart_beat()
+
+    async def _take_what_is_due(self) -> None:
+        """Claim until nothing more is due or no place is free; a claim's lease runs, so that each is begun at once."""
+        while most := min(self.max_jobs - len(self.tasks), _AT_ONCE):
+            claims = await self._take(most)
+            for claim in claims:
+                self._begin(claim)
+            if len(claims) < most or self._watch.stop.is_set():
+                return
+
+    def _begin(self, claim: Claim) -> None:
+        self.job_counter += 1
+        name = str(self.job_counter)
+        task = self.tasks[name] = asyncio.create_task(self._perform(claim))
+
+        def ended(_: object) -> None:
+            del self.tasks[name]
+            self.jobs_complete += 1
+
+        task.add_done_callback(ended)
