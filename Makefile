@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format bench bench-foreign bench-isolation bench-lateness bench-metrics chaos model replay soak docs panels sizing lock clean
+.PHONY: help install run test test-plain test-fast lint format bench bench-foreign bench-isolation bench-lateness bench-metrics chaos model replay soak docs panels sizing lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,11 @@ install: $(STAMP) ## Set up .venv with the pinned dependencies
 run: $(STAMP) ## Run everything on this machine: gateway, worker, embedded Valkey, sandbox phone (ARGS="--port 8081")
 	@exec $(BIN)/presence-gateway dev $(ARGS)
 
-test: $(STAMP) ## Run every test that CI runs
+test: $(STAMP) ## Run every test (CI runs test-plain too)
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-plain: $(STAMP) ## Run the acceptance tests that meet the fast ways, with all of them off ([fast] in config/gateway.toml)
+	@PLAIN_WAYS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/acceptance/test_contract.py tests/acceptance/test_indicators.py tests/acceptance/test_crash.py $(ARGS)
 
 test-fast: $(STAMP) ## Run the tests that need no process and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)

@@ -58,9 +58,11 @@ class PrimaryConnection(Connection):
         super().__init__(**options)
         self._sentinel, self._service = sentinel, service
 
-    async def _connect(self) -> None:
-        self.host, self.port = await self._sentinel.discover_master(self._service)
-        await super()._connect()  # type: ignore[no-untyped-call]
+    async def connect(self) -> None:
+        """Connect to the primary of this moment, where we are not connected yet."""
+        if not self.is_connected:
+            self.host, self.port = await self._sentinel.discover_master(self._service)
+        await super().connect()  # type: ignore[no-untyped-call]
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Leave a primary that was demoted or cut off meanwhile: it would refuse every write from now on."""

@@ -1,7 +1,7 @@
-"""Caps on connections, over real sockets."""
+"""What each connection is held to, over real sockets, whichever way its answers are written."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -21,10 +21,12 @@ async def greet(_: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def door(caps: Caps, *, batched: bool) -> AsyncIterator[int]:
+async def door(caps: Caps, *, batched: bool, is_leaving: Callable[[], bool] = lambda: False) -> AsyncIterator[int]:
     app = web.Application()
     app.router.add_get("/", greet)
-    async with listening(app, "0.0.0.0", 0, caps=caps, batches_writes=batched, shutdown_timeout=0.1) as port:
+    async with listening(
+        app, "0.0.0.0", 0, caps=caps, is_leaving=is_leaving, batches_writes=batched, shutdown_timeout=0.1
+    ) as port:
         yield port
 
 
@@ -89,3 +91,23 @@ def test_nothing_is_remembered_of_an_address_that_left_or_was_refused() -> None:
     assert not caps.take("10.0.0.2")
     caps.give_back("10.0.0.1")
     assert caps == Caps(total=1)
+
+
+@WAYS
+async def test_a_malformed_head_is_answered_in_the_envelope(*, batched: bool) -> None:
+    async with door(Caps(), batched=batched) as port:
+        reader, writer = await connect(port)
+        writer.write(b"nonsense\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), WITHIN_S)
+        assert answer.endswith(b'\r\n\r\n{"success":false,"error":{"message":"Malformed HTTP request"}}')
+        writer.close()
+
+
+@WAYS
+async def test_who_is_answered_while_we_leave_is_told_that_the_connection_ends(*, batched: bool) -> None:
+    async with door(Caps(), batched=batched, is_leaving=lambda: True) as port:
+        reader, writer = await connect(port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), WITHIN_S)
+        assert b"\r\nConnection: close\r\n" in answer
+        writer.close()

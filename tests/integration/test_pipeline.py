@@ -47,22 +47,18 @@ async def test_commands_of_one_turn_travel_together_and_each_gets_its_answer(pip
 
 
 async def test_the_plain_way_brings_the_same_replies(pipeline: Pipeline, redis: Redis) -> None:
-    commands: list[tuple[str | int, ...]] = [
-        ("XADD", "s", "1-1", "f", "v"),
-        ("XREVRANGE", "s", "+", "-", "COUNT", 1),
-        ("HSET", "h", "a", "1"),
-        ("HGETALL", "h"),
+    await redis.xadd("log", {"what": "made"})
+    await pipeline.execute_command("HSET", "record", "until", "5")
+    asked: list[tuple[str | int, ...]] = [
+        ("XREVRANGE", "log", "+", "-", "COUNT", 1),
+        ("HGETALL", "record"),
         ("GET", "nothing"),
         ("EVAL", "return {'go', 7, {KEYS[1], ARGV[1]}}", 1, "k", "v"),
-        ("COMMAND", "INFO", "GET"),
+        ("INFO", "replication"),
     ]
     async with open_plain(redis) as plain:
-        for words in commands:
-            fast = await pipeline.execute_command(*words)
-            await redis.delete("h") if words[0] == "HSET" else None
-            await redis.delete("s") if words[0] == "XADD" else None
-            assert await plain.execute_command(*words) == fast, words
-        assert b"redis_version" in await plain.execute_command("INFO", "server")
+        for words in asked:
+            assert await plain.execute_command(*words) == await pipeline.execute_command(*words), words
 
 
 async def test_a_packet_that_is_large_enough_leaves_while_the_turn_goes_on(pipeline: Pipeline, valkey: Running) -> None:

@@ -533,7 +533,7 @@ class World:
         CURRENT.set(None)
 
     async def _take(self, node: Node) -> None:
-        """What `PresenceWorker` does between two sleeps."""
+        """What `fast.batch_claims` does between two sleeps."""
         look = CURRENT.get()
         assert isinstance(look, Wake)
         while True:
