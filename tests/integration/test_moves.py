@@ -21,6 +21,7 @@ from gateway.tenants.checker import RedisChecker
 from gateway.tenants.removal import RedisRemoval
 from gateway.wiring import House, open_house
 from workers.tidy import tidy_for_ever
+from workers.watch import Watch
 from workers.worker import create_worker, work
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
@@ -49,14 +50,14 @@ async def house(redis: AsyncRedis, redis_url: str, phone: Phone) -> AsyncIterato
 @contextlib.asynccontextmanager
 async def working(house: House) -> AsyncIterator[None]:
     """Run a real worker, with what tidies up beside it."""
-    stop = asyncio.Event()
-    worker = asyncio.create_task(work(create_worker(house.settings, house, stop), drain_s=2))
+    watch = Watch(asyncio.Event())
+    worker = asyncio.create_task(work(create_worker(house.settings, house, watch), drain_s=2))
     tidier = asyncio.create_task(tidy_for_ever(house.removal, house.tenancy, house.quiet))
     try:
         yield
     finally:
         tidier.cancel()
-        stop.set()
+        watch.stop.set()
         await worker
 
 

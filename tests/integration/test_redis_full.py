@@ -17,7 +17,9 @@ from world import Phone, Tenant, until
 from gateway.api.app import create_app
 from gateway.presence.errors import InvalidToken, StoreUnavailable
 from gateway.presence.model import Chat, State
-from gateway.wiring import House
+from gateway.settings import Fast, Settings
+from gateway.wiring import House, open_house
+from workers.watch import Watch
 from workers.worker import create_worker
 
 Client = TestClient[web.Request, web.Application]
@@ -53,6 +55,18 @@ async def test_what_was_promised_before_is_refreshed_and_paused_on_time(
     (shown, _), (_, refreshed), (paused, state) = told_of(phone, HELD)
     assert (refreshed, state) == (State.TYPING, State.PAUSED)
     assert 6 <= paused - shown < 6.5
+
+
+async def test_arqs_own_worker_writes_for_each_job_and_pauses_when_there_is_room(
+    house: House, tenant: Tenant, phone: Phone, redis: Redis
+) -> None:
+    async with open_house(Settings(redis=house.settings.redis, fast=Fast(batch_claims=False))) as plain:
+        await plain.presence.show(tenant.instance, SHORT, State.TYPING, 1)
+        async with working(plain):
+            async with full(redis):
+                await asyncio.sleep(2)
+                assert phone.states() == [State.TYPING]
+            await until(lambda: phone.states() == [State.TYPING, State.PAUSED], within_s=4)
 
 
 async def test_a_pause_that_fails_is_tried_again(house: House, tenant: Tenant, phone: Phone, redis: Redis) -> None:
@@ -100,9 +114,12 @@ async def test_processes_are_still_listed(house: House, redis: Redis) -> None:
 
 
 async def test_a_worker_that_may_not_write_what_arqs_own_check_reads_goes_on(house: House, redis: Redis) -> None:
-    worker = create_worker(house.settings, house, asyncio.Event())
+    watch = Watch(asyncio.Event())
+    worker = create_worker(house.settings, house, watch)
     async with full(redis):
-        await worker.record_health()
+        async with watch.looking(worker):
+            await worker.record_health()
+        assert watch.is_polling
         with pytest.raises(OutOfMemoryError):
             await redis.set("x", "y")
     await worker.pool.aclose(close_connection_pool=True)
