@@ -17,8 +17,7 @@ from yarl import URL
 
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
-from gateway.presence.model import Target
-from gateway.settings import Limits, Redis, Secrets, Settings
+from gateway.settings import Limits, Redis, Secrets, Settings, Upstream
 from gateway.store import keys
 from gateway.store.redis import command
 from gateway.tenants import tokens
@@ -87,11 +86,16 @@ async def world(
     redis: AsyncRedis, redis_url: str, phone: Phone, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> AsyncIterator[World]:
     limits = Limits(per_minute=100_000, creation_per_minute=100_000, failures_per_minute=100_000)
-    settings = Settings(redis=Redis(url=redis_url), secrets=Secrets(pepper="p", admin_key=KEY), limits=limits)
+    settings = Settings(
+        redis=Redis(url=redis_url),
+        secrets=Secrets(pepper="p", admin_key=KEY),
+        limits=limits,
+        upstream=Upstream(kind="sandbox", url=phone.url),
+    )
     async with open_house(settings) as house:
-        directory, default = house.directory, Target("sandbox", phone.url, "")
+        directory = house.directory
         own, their, suspended, deleted = [
-            await directory.create_account(name, upstream=default) for name in ("own", "their", "suspended", "deleted")
+            await directory.create_account(name) for name in ("own", "their", "suspended", "deleted")
         ]
         sales = await directory.create_instance(own.id, "sales")
         await directory.create_instance(own.id, "support")
