@@ -157,6 +157,7 @@ def _build(
         per_minute=settings.limits.per_minute,
         creation_per_minute=settings.limits.creation_per_minute,
         reading_per_minute=settings.limits.reading_per_minute,
+        events_per_minute=settings.limits.events_per_minute,
         account_per_minute=settings.limits.account_per_minute,
         global_per_minute=settings.limits.global_per_minute,
         failures_per_minute=settings.limits.failures_per_minute,

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from gateway.api import reference
+from gateway.api.events import EventRoutes
 from gateway.api.guards import Gate
 from gateway.api.indicators import IndicatorRoutes
 from gateway.api.instances import InstanceRoutes
@@ -29,6 +30,13 @@ def create_app(house: House) -> web.Application:
         max_in_flight=http.max_in_flight,
         max_in_flight_per_account=http.max_in_flight_per_account,
     )
+    events = EventRoutes(
+        house.presence,
+        max_bytes=http.max_event_bytes,
+        body_timeout_s=http.body_timeout_s,
+        max_in_flight=http.max_in_flight,
+        max_in_flight_per_account=http.max_in_flight_per_account,
+    )
     indicators = IndicatorRoutes(house.showing)
     instances = InstanceRoutes(house, body_timeout_s=http.body_timeout_s)
 
@@ -36,6 +44,7 @@ def create_app(house: House) -> web.Application:
     app.router.add_get("/health", probes.health)
     app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_instance(presence.send))
     app.router.add_get("/api/chat/presence/{instance:[^/]+}", gate.for_instance(indicators.showing), allow_head=False)
+    app.router.add_post("/api/events/presence/{instance:[^/]+}", gate.for_events(events.take))
     app.router.add_post("/api/instance/new", gate.for_account(instances.create, limit_class="creation"))
     app.router.add_get("/api/instance/list", gate.for_token(instances.list_instances), allow_head=False)
     app.router.add_delete("/api/instance/delete/{instance:[^/]+}", gate.for_instance_of_account(instances.delete))

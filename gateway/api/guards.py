@@ -75,6 +75,21 @@ class Gate:
 
         return guarded
 
+    def for_events(self, handler: InstanceHandler) -> "Handler":
+        """Guard a route that takes what an instance's upstream reports: under a limit of its own."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            admission = await self._admission.admit(
+                self._token_hash(request),
+                instance_name=_name(request),
+                limit_class="events",
+                address=self.address(request),
+            )
+            self._note(request, admission)
+            return await handler(request, _caller(admission), await self._instance(admission))
+
+        return guarded
+
     def for_instance_of_account(self, handler: InstanceHandler) -> "Handler":
         """Guard a route whose path names an instance of the account whose token this must be."""
 

@@ -110,15 +110,16 @@ class Presence:
         ended = _ended(grant)
         return Shown("shown", settled.lost_lease, ended) if settled.lost_lease or ended else _SHOWN
 
-    async def message_sent(self, instance: Instance, chat: Chat) -> Shown:
+    async def message_sent(self, instance: Instance, chat: Chat, *, sent_ago_s: float = 0.0) -> Shown:
         """End what a chat shows, since a message to it was sent: that is what the indicator announced.
 
-        Never fails: what cannot be done now is done by a wake-up, or when Redis is back. A command that arrives after
-        this call is newer, and is not touched.
+        Never fails: what cannot be done now is done by a wake-up, or when Redis is back. A command that arrived after
+        the message was sent, `sent_ago_s` before this call, is newer, and is not touched.
         """
-        key, sent_s = ChatKey(instance.chats_id, chat), self._monotonic()
+        key, sent_s = ChatKey(instance.chats_id, chat), self._monotonic() - sent_ago_s
+        ticket = f"-{round(sent_ago_s * 1_000_000)}" if sent_ago_s > 0 else None
         try:
-            grant = await self._promise(key, _MESSAGE, self._calls.pace(instance), "")
+            grant = await self._promise(key, _MESSAGE, self._calls.pace(instance), "", ticket)
         except StoreUnavailable:
             self._retries.until_done(partial(self._end_later, instance, _Late(key, _MESSAGE, sent_s, ids.fresh())))
             return _NOTHING
@@ -159,10 +160,10 @@ class Presence:
         return told, await self._settle_command(grant, told, wanted)
 
     async def _promise(
-        self, key: ChatKey, wanted: _Wanted, pace: Pace, trace: str
+        self, key: ChatKey, wanted: _Wanted, pace: Pace, trace: str, ticket: str | None = None
     ) -> Grant | Overtaken | Repeated | NothingShows:
         """Promise before acting, and wait while another call to this chat is under way."""
-        owner, ticket, looks = ids.fresh(), None, 0
+        owner, looks = ids.fresh(), 0
         op, lasts_ms, why = wanted
         while True:
             asked_s = self._monotonic()

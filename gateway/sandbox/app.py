@@ -13,10 +13,11 @@ from aiohttp import web
 from gateway.presence.model import State
 from gateway.process.pages import page
 from gateway.sandbox.faults import Fault, Faults, Kind, play, refuse
-from gateway.sandbox.phone import Phone
+from gateway.sandbox.keys import FAULTS, PHONE, WEBHOOKS
+from gateway.sandbox.phone import Message, Phone, Told
+from gateway.sandbox.ryzeapi import list_instances, send_presence, send_text
+from gateway.sandbox.webhooks import Webhook, Webhooks
 
-PHONE = web.AppKey("phone", Phone)
-FAULTS = web.AppKey("faults", Faults)
 HEARTBEAT_S = web.AppKey("heartbeat_s", float)
 
 MAX_BODY = 4096
@@ -41,11 +42,16 @@ def create_sandbox(clock: Callable[[], float] = time.time, heartbeat_s: float = 
     app = web.Application(middlewares=[_errors_as_json], client_max_size=MAX_BODY)
     app[PHONE] = Phone(clock)
     app[FAULTS] = Faults()
+    app[WEBHOOKS] = Webhooks()
     app[HEARTBEAT_S] = heartbeat_s
     app.add_routes(
         [
             web.post("/instances/{instance}/presence", tell),
             web.get("/instances/{instance}", probe),
+            web.post("/api/chat/presence/{instance}", send_presence),
+            web.post("/api/message/text/{instance}", send_text),
+            web.get("/api/instance/list", list_instances),
+            web.post("/webhook", order_webhook),
             web.get("/calls", calls),
             web.get("/events", events),
             web.get("/faults", list_faults),
@@ -57,6 +63,7 @@ def create_sandbox(clock: Callable[[], float] = time.time, heartbeat_s: float = 
         ],
     )
     app.on_shutdown.append(_release)
+    app.on_cleanup.append(_close)
     return app
 
 
@@ -82,6 +89,7 @@ class EventsQuery(msgspec.Struct, frozen=True):
 
 _PRESENCE = msgspec.json.Decoder(Presence)
 _FAULT = msgspec.json.Decoder(Fault)
+_WEBHOOK = msgspec.json.Decoder(Webhook)
 
 
 async def tell(request: web.Request) -> web.StreamResponse:
@@ -102,6 +110,12 @@ async def probe(request: web.Request) -> web.Response:
     return _json({"instance": instance, "state": "connected" if connected else "disconnected"})
 
 
+async def order_webhook(request: web.Request) -> web.Response:
+    """Report an instance's messages to an address from now on, or to nobody."""
+    request.app[WEBHOOKS].order(_WEBHOOK.decode(await request.read()))
+    return web.Response(body=_OK, content_type="application/json")
+
+
 async def calls(request: web.Request) -> web.Response:
     """List what was told."""
     query = _query(request, CallsQuery)
@@ -118,7 +132,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         await stream.write(_RETRY + _event("snapshot", phone.snapshot(instance)))
         while not listener.closed:
             heard = await listener.take(quiet_s=request.app[HEARTBEAT_S])
-            await stream.write(b"".join(_event("call", told) for told in heard) or _HEARTBEAT)
+            await stream.write(b"".join(_event(_NAME_OF[type(told)], told) for told in heard) or _HEARTBEAT)
     return stream
 
 
@@ -155,12 +169,19 @@ async def _release(app: web.Application) -> None:
     app[PHONE].hang_up()
 
 
+async def _close(app: web.Application) -> None:
+    await app[WEBHOOKS].close()
+
+
 def _query(request: web.Request, shape: type[_Query]) -> _Query:
     return msgspec.convert(dict(request.query), shape, strict=False)
 
 
 def _json(value: Any) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+_NAME_OF: dict[type[msgspec.Struct], str] = {Told: "call", Message: "message"}
 
 
 def _event(name: str, data: msgspec.Struct) -> bytes:

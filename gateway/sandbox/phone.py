@@ -1,4 +1,4 @@
-"""What the phone was told: every applied presence, numbered, for those who ask later and those who listen now."""
+"""What the phone was told and sent, numbered and in order, for those who ask later and those who listen now."""
 
 import asyncio
 from collections import deque
@@ -8,6 +8,7 @@ from itertools import islice
 
 import msgspec
 
+from gateway.presence import ids
 from gateway.presence.model import State
 
 KEPT_CALLS = 100_000
@@ -21,6 +22,10 @@ SNAPSHOT_CALLS = 500
 
 WAITING_CALLS = 5_000
 """How far a listener may fall behind before it is dropped; it comes back and gets a snapshot."""
+
+KEPT_MESSAGES = 1_000
+SNAPSHOT_MESSAGES = 100
+"""Messages, of all instances and of the one that a page is given."""
 
 FIRST_INSTANCE = "demo"
 """What the page shows before any instance spoke."""
@@ -36,17 +41,28 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     state: State
 
 
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message that an instance sent; `at` is in Unix seconds."""
+
+    id: str
+    at: float
+    instance: str
+    chat: str
+    text: str
+
+
 class Snapshot(msgspec.Struct, frozen=True):
-    """All that a page needs to start: the phone's clock, whose phone it is, who else spoke, and the newest calls."""
+    """All that a page needs to start: the phone's clock, whose phone it is, who else spoke, and what is newest."""
 
     now: float
     instance: str
     instances: list[str]
     calls: list[Told]
+    messages: list[Message]
 
 
 class Listener:
-    """Hears every call to one instance (None: to all) from the moment it was made, in order and without gaps."""
+    """Hears every call and message of one instance (None: of all) from when it was made, in order and without gaps."""
 
     def __init__(self, instance: str | None, overrun: Callable[[], None], limit: int = WAITING_CALLS) -> None:
         """Call `overrun` once, and close, when more than `limit` calls were heard and not taken."""
@@ -54,11 +70,11 @@ class Listener:
         self._instance = instance
         self._overrun = overrun
         self._limit = limit
-        self._heard: list[Told] = []
+        self._heard: list[Told | Message] = []
         self._woken = asyncio.Event()
 
-    def hear(self, told: Told) -> None:
-        """Keep the call for `take`; never waits."""
+    def hear(self, told: Told | Message) -> None:
+        """Keep it for `take`; never waits."""
         if self.closed or self._instance not in {None, told.instance}:
             return
         self._heard.append(told)
@@ -67,7 +83,7 @@ class Listener:
             self.close()
             self._overrun()
 
-    async def take(self, quiet_s: float) -> list[Told]:
+    async def take(self, quiet_s: float) -> list[Told | Message]:
         """Return what was heard since the last time; an empty list after `quiet_s` of silence, or once closed."""
         if not self.closed:
             with suppress(TimeoutError):
@@ -91,6 +107,7 @@ class Phone:
         self._clock = clock
         self._log: deque[Told] = deque(maxlen=kept)
         self._last = 0
+        self._messages: deque[Message] = deque(maxlen=KEPT_MESSAGES)
         self._instances: dict[str, None] = {}
         self._listeners: set[Listener] = set()
 
@@ -99,10 +116,15 @@ class Phone:
         self._last += 1
         told = Told(self._last, self._clock(), instance, chat, state)
         self._log.append(told)
-        self._remember(instance)
-        for listener in self._listeners:
-            listener.hear(told)
+        self._hear(told)
         return told
+
+    def deliver(self, instance: str, chat: str, text: str) -> Message:
+        """Let a message arrive: keep it and let every listener hear it."""
+        message = Message(ids.fresh(), self._clock(), instance, chat, text)
+        self._messages.append(message)
+        self._hear(message)
+        return message
 
     def since(self, n: int, instance: str | None = None) -> list[Told]:
         """Return the kept calls numbered above `n`, oldest first."""
@@ -115,7 +137,8 @@ class Phone:
         instances = list(reversed(self._instances))
         chosen = instance or (instances[0] if instances else FIRST_INSTANCE)
         newest = list(islice((told for told in reversed(self._log) if told.instance == chosen), SNAPSHOT_CALLS))
-        return Snapshot(self._clock(), chosen, instances, newest[::-1])
+        messages = [message for message in self._messages if message.instance == chosen][-SNAPSHOT_MESSAGES:]
+        return Snapshot(self._clock(), chosen, instances, newest[::-1], messages)
 
     @contextmanager
     def listen(self, instance: str | None, overrun: Callable[[], None]) -> Iterator[Listener]:
@@ -131,6 +154,11 @@ class Phone:
         """Close every listener."""
         for listener in self._listeners:
             listener.close()
+
+    def _hear(self, told: Told | Message) -> None:
+        self._remember(told.instance)
+        for listener in self._listeners:
+            listener.hear(told)
 
     def _remember(self, instance: str) -> None:
         self._instances.pop(instance, None)

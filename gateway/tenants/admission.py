@@ -10,12 +10,13 @@ from gateway.store import keys
 from gateway.store.redis import Executor, Script
 from gateway.tenants.refusals import Refusals
 
-LimitClass = Literal["global", "creation", "reading"]
+LimitClass = Literal["global", "creation", "reading", "events"]
 
 _SETTING_OF_CLASS: dict[LimitClass, str] = {
     "global": "per_minute",
     "creation": "creation_per_minute",
     "reading": "reading_per_minute",
+    "events": "events_per_minute",
 }
 
 
@@ -47,6 +48,7 @@ class RedisAdmission:
         per_minute: int,
         creation_per_minute: int,
         reading_per_minute: int = 600,
+        events_per_minute: int = 1200,
         account_per_minute: int = 0,
         global_per_minute: int = 0,
         failures_per_minute: int = 300,
@@ -57,6 +59,7 @@ class RedisAdmission:
             "global": per_minute,
             "creation": creation_per_minute,
             "reading": reading_per_minute,
+            "events": events_per_minute,
         }
         self._account_per_minute = account_per_minute
         self._global_per_minute = global_per_minute

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
 
 from gateway.presence.model import Chat, ChatKind, Outcome, State, Target
-from gateway.upstreams.reading import at, decode
+from gateway.upstreams.reading import at, decode, instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,8 @@ class Adapter(ABC):
     rules: ClassVar[tuple[Rule, ...]] = ()
     names_sessions: ClassVar[bool] = True
     """Whether a session is named beside its credential; else the credential is the session."""
+    sent_at_paths: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Where an event that `sent_to` reads says when its message was sent; the first that says it counts."""
 
     @abstractmethod
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
@@ -151,6 +153,11 @@ class Adapter(ABC):
         reaction, a revocation, a receipt or a message that failed names no chat.
         """
         return ()
+
+    def sent_at(self, event: Any) -> float | None:
+        """When the event's message was sent, in Unix seconds cut to what the event says; None where it does not say."""
+        found = (instant(at(event, *path)) for path in self.sent_at_paths)
+        return next((sent_s for sent_s in found if sent_s is not None), None)
 
     def outcome(self, reply: Reply) -> Outcome:
         """Read the answer to `presence`; an upstream says the same few things, so that each is read once."""

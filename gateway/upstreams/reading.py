@@ -1,5 +1,6 @@
-"""Reads the JSON of upstreams whose builds differ in letter case and in shape: values by path, chats, and content."""
+"""Reads the JSON of upstreams whose builds differ in letter case and in shape: values, chats, times, content."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,11 +18,43 @@ def decode(body: bytes) -> Any:
 
 
 def _lower_keys(value: Any) -> Any:
+    # Most values hold no others: asking here saves a call for each of them.
     if isinstance(value, dict):
-        return {str(key).lower(): _lower_keys(item) for key, item in value.items()}
+        return {
+            key.lower(): _lower_keys(item) if isinstance(item, dict | list) else item for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_lower_keys(item) for item in value]
+        return [_lower_keys(item) if isinstance(item, dict | list) else item for item in value]
     return value
+
+
+_MOST_HOLDERS = 2_000
+_MOST_VALUES = 20_000
+"""Objects and lists, and values, that the event of one message may have: some 10 ms of everybody's time."""
+
+
+def event(body: bytes) -> dict[str, Any] | None:
+    """A webhook's body as JSON with every key lower-cased, or None where it is no JSON object.
+
+    One that no message could have made, for the many values in it, is an object without any: reading it would hold up
+    everybody else.
+    """
+    if body.count(b"{") + body.count(b"[") > _MOST_HOLDERS or body.count(b",") > _MOST_VALUES:
+        return {} if _is_object(body) else None
+    read = decode(body)
+    return read if isinstance(read, dict) else None
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        # As text: the decoder does not look at the bytes of what it does not make.
+        _object.decode(body.decode())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def at(value: Any, *path: str | int) -> Any:
@@ -48,6 +81,49 @@ def _chat(jid: Any) -> Chat | None:
     except InvalidNumber:
         return None
     return None if chat is None or chat.server == "broadcast" else chat
+
+
+_MILLISECONDS_FROM = 1e11
+_MICROSECONDS_FROM = 1e14
+_NO_INSTANT_FROM = 1e17
+_LONGEST_INSTANT = 40
+
+
+def instant(value: Any) -> float | None:
+    """A time in Unix seconds, of a number (seconds, their thousandths or millionths) or of ISO 8601 with an offset.
+
+    None where it is neither. A number may be text, or the two halves of one that JavaScript could not hold (`low`).
+    """
+    match value:
+        case bool():
+            return None
+        case int() | float():
+            return _seconds(value)
+        case str():
+            return _instant_of(value[: _LONGEST_INSTANT + 1])
+        case {"low": int() as low}:
+            return _seconds(low)
+    return None
+
+
+def _seconds(number: float) -> float | None:
+    if not 0 < number < _NO_INSTANT_FROM:
+        return None
+    return number / (1e6 if number >= _MICROSECONDS_FROM else 1e3 if number >= _MILLISECONDS_FROM else 1)
+
+
+def _instant_of(text: str) -> float | None:
+    if len(text) > _LONGEST_INSTANT:
+        return None
+    try:
+        return _seconds(int(text)) if text.isdecimal() else _of_iso(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _of_iso(when: datetime) -> float | None:
+    # Without an offset it is the time of nobody knows where.
+    return None if when.tzinfo is None else _seconds(when.timestamp())
 
 
 def lid(value: Any) -> str | None:

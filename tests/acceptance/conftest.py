@@ -31,6 +31,7 @@ NOISE_S = 1.5  # what two busy cores may add to any lateness
 CLOCK_S = 0.005  # two reads of a clock are never one instant
 POLL_S = 0.05
 UPSTREAM_TIMEOUT_S = 4.5
+REFRESH_S = 4.0
 START_WITHIN_S = 45.0
 STOP_WITHIN_S = 20.0
 PLENTY = 100_000  # requests a minute: a limit that no test meets by accident
@@ -384,6 +385,18 @@ class Client:
         if duration is not None:
             body["duration"] = duration
         return await self.post(tenant.instance, body, token=tenant.instance_token)
+
+    async def report_message(self, tenant: Tenant, number: str) -> Answer:
+        """Say, as the tenant's upstream does, that a message to this number was sent."""
+        event = {"event": "message", "from_me": True, "chat": jid(number), "timestamp": time.time()}
+        path = f"/api/events/presence/{tenant.instance}?token={tenant.instance_token}"
+        return await self.request("POST", path, data=json.dumps(event).encode())
+
+    async def stays_paused(self, chat: str, *, for_s: float = REFRESH_S + 1.0) -> bool:
+        """Whether a chat that was paused is told nothing but pauses for longer than from one refresh to the next."""
+        before = len(await self.calls_for(chat))
+        await asyncio.sleep(for_s)
+        return {call.state for call in (await self.calls_for(chat))[before - 1 :]} == {"paused"}
 
     async def calls(self) -> list[Call]:
         """Everything that the sandbox has applied, in its order."""

@@ -155,6 +155,24 @@ async def test_the_gateway_is_killed_right_after_its_200(house: Installation, ow
         await client.wait_until_served()
 
 
+async def test_the_gateway_is_killed_right_after_it_received_an_event(
+    house: Installation, owner: Tenant, number: str
+) -> None:
+    """The message had come: the indicator is paused, and nothing is shown after that."""
+    async with Client(house) as client:
+        await show(client, owner, number, 60)
+        gateways = house.pids["gateway"]
+        answer = await client.report_message(owner, number)
+        kill(gateways)
+
+        assert answer.status == 200
+        await client.wait_for_pause(jid(number), within=6 + NOISE_S)
+        await until_restarted(house, "gateway", gateways)
+        await client.wait_until_served()
+        assert [call.state for call in await client.calls_for(jid(number))][:1] == ["typing"]
+        assert await client.stays_paused(jid(number))
+
+
 async def test_the_gateway_is_killed_while_the_upstream_is_being_called(
     house: Installation, owner: Tenant, number: str
 ) -> None:

@@ -11,7 +11,8 @@ from playwright.async_api import Locator, Page, expect
 from pytest_aiohttp import AiohttpServer
 
 from gateway.presence.model import State
-from gateway.sandbox.app import PHONE, create_sandbox
+from gateway.sandbox.app import create_sandbox
+from gateway.sandbox.keys import PHONE
 from gateway.sandbox.phone import Phone
 
 NewPage: TypeAlias = Callable[..., Awaitable[Page]]
@@ -70,6 +71,33 @@ async def test_a_presence_appears_changes_and_goes(page: Page, server: TestServe
     phone.tell("demo", CHAT, State.PAUSED)
     await expect(indicator(page)).to_have_attribute("data-state", "paused")
     await expect(indicator(page)).to_contain_text(re.compile(r"last paused \d\d:\d\d:\d\d"))
+
+
+async def test_a_message_that_is_sent_on_the_page_arrives_and_stays(
+    page: Page, server: TestServer, phone: Phone
+) -> None:
+    await open_page(page, server)
+    phone.tell("demo", CHAT, State.TYPING)
+    await page.get_by_label("Message", exact=True).fill("<b>hello</b>")
+    await page.get_by_role("button", name="Send").click()
+    await expect(indicator(page).locator(".said")).to_have_text("<b>hello</b>")
+    await expect(indicator(page)).to_have_attribute("data-state", "typing")  # nobody reported it to a gateway
+    await expect(page.get_by_label("Message", exact=True)).to_have_value("")
+    await page.reload()
+    await expect(indicator(page).locator(".said")).to_have_text("<b>hello</b>")
+
+
+async def test_a_message_to_no_number_is_refused_on_the_page(
+    page: Page, server: TestServer, complaints: list[str]
+) -> None:
+    await open_page(page, server)
+    await page.get_by_label("To", exact=True).fill("nobody")
+    await page.get_by_label("Message", exact=True).fill("hello")
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.get_by_role("alert")).to_contain_text("is that a number?")
+    await expect(page.locator("#chats .chat")).to_have_count(0)
+    # The browser itself reports the 400.
+    assert "400" in complaints.pop()
 
 
 async def test_a_screen_reader_is_told_each_change(page: Page, server: TestServer, phone: Phone) -> None:

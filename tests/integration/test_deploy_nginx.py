@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +16,7 @@ from nginx import binaries, make_certificate, rewritten, running_nginx, wait_unt
 from rig import LOOPBACK
 
 from gateway.commands.dev.ports import choose
+from gateway.settings import Settings
 
 CONFS = ("presence.conf", "compose.conf")
 COMPRESSED_S = "1s"
@@ -95,6 +97,40 @@ async def test_nginx_hands_the_api_on_names_the_client_itself_and_hides_everythi
                     assert (await response.json())["success"] is (status == 200)
         await runner.cleanup()
     assert seen == [[LOOPBACK]] * 2
+
+
+@pytest.mark.parametrize("nginx", binaries())
+@pytest.mark.parametrize("conf", CONFS)
+async def test_a_webhook_may_be_as_long_as_the_gateway_takes_and_a_command_may_not(
+    conf: str, nginx: str, tmp_path: Path
+) -> None:
+    at = front(conf)
+    event = Settings().http.max_event_bytes
+    arrived: list[tuple[str, int, str | None]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        body = await request.read()
+        arrived.append((request.path, len(body), request.headers.get("X-Forwarded-For")))
+        return web.json_response({"success": True})
+
+    with running_nginx(binaries()[nginx], tmp_path, at.text(tmp_path)):
+        app = web.Application(client_max_size=10 * event)
+        app.router.add_route("*", "/{tail:.*}", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, LOOPBACK, at.behind).start()
+        await wait_until_open(at.before)
+        url = f"http{'s' if at.is_tls else ''}://{LOOPBACK}:{at.before}/api"
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=insecure())) as session:
+            for path, length, status in (
+                ("/events/presence/x", event, 200),
+                ("/events/presence/x", 3 * event, 413),
+                ("/chat/presence/x", 9_000, 413),
+            ):
+                async with session.post(url + path, data=BytesIO(b"x" * length)) as response:
+                    assert response.status == status, path
+        await runner.cleanup()
+    assert arrived == [("/api/events/presence/x", event, LOOPBACK)]
 
 
 # Every way in which nginx, the gateway or the client can fail. `@` is where the token goes; a client hangs up at a `|`.

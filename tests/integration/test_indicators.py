@@ -202,6 +202,13 @@ async def test_a_message_ends_what_shows_and_costs_one_look_where_nothing_does(c
     assert isinstance(await chats.promise(PAUSED, why="message", owner="m"), Grant)
 
 
+async def test_a_message_ends_what_began_before_it_however_late_it_is_reported(chats: Chats) -> None:
+    await chats.command(TYPING, 600)
+    chats.clock.tick(300_000)
+    assert isinstance(await chats.promise(PAUSED, why="message", ticket="-300000001"), Overtaken)
+    assert isinstance(await chats.promise(PAUSED, why="message", ticket="-299000000"), Grant)
+
+
 async def test_a_messages_pause_that_failed_is_due_at_once(chats: Chats) -> None:
     await chats.command(TYPING, 30)
     grant = await chats.promise(PAUSED, why="message")

@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
 from gateway.presence.model import State
-from gateway.sandbox.app import PHONE, create_sandbox
+from gateway.sandbox.app import create_sandbox
+from gateway.sandbox.keys import PHONE
 from gateway.sandbox.phone import WAITING_CALLS
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
@@ -146,7 +147,7 @@ async def test_the_stream_begins_with_a_snapshot_and_goes_on_live(client: Client
         call = {"n": 1, "at": 100.0, "instance": "demo", "chat": CHAT, "state": "typing"}
         assert await stream.next() == (
             "snapshot",
-            {"now": 101.0, "instance": "demo", "instances": ["demo"], "calls": [call]},
+            {"now": 101.0, "instance": "demo", "instances": ["demo"], "calls": [call], "messages": []},
         )
         await client.post("/instances/demo/presence", json=TYPING)
         assert await stream.next() == ("call", call | {"n": 2, "at": 102.0})

@@ -161,7 +161,7 @@ MUTANTS = (
     Mutant("ticket", lua("promise", "elseif rec.ticket > ticket or", "elseif")),
     Mutant(
         "a ticket outlives no record",
-        lua("promise", " or now_us - ticket > TOMBSTONE * 1000", ""),
+        lua("promise", " or (why ~= 'message' and now_us - ticket > TOMBSTONE * 1000)", ""),
         kind="commands stopped",
         first_seed=689,
     ),

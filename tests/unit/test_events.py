@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.presence.model import Chat
-from gateway.upstreams.reading import at, chats, decode
+from gateway.upstreams.reading import at, chats, decode, instant
 from gateway.upstreams.registry import ADAPTERS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "events"
@@ -155,6 +155,62 @@ def test_an_example_that_is_spoiled_anywhere_raises_nothing_and_names_no_chat_th
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 2_000 + b"1" + b"}" * 2_000])
 def test_what_is_no_json_or_nested_beyond_reason_is_nothing(body: bytes) -> None:
     assert decode(body) is None
+
+
+NEW_YEAR_S = 1_767_225_600
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if EXAMPLES[name]["sent_to"] and "sandbox" not in name])
+def test_an_event_of_ours_says_when_its_message_was_sent(name: str) -> None:
+    assert ADAPTERS[name.partition("/")[0]].sent_at(decode(json.dumps(EXAMPLES[name]["event"]).encode())) == NEW_YEAR_S
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        NEW_YEAR_S,
+        float(NEW_YEAR_S),
+        NEW_YEAR_S * 1_000,
+        NEW_YEAR_S * 1_000_000,
+        str(NEW_YEAR_S),
+        f"{NEW_YEAR_S}000",
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00.000000000Z",
+        "2025-12-31T21:00:00-03:00",
+        {"low": NEW_YEAR_S, "high": 0, "unsigned": True},
+    ],
+)
+def test_a_time_is_read_in_whatever_way_it_is_said(said: object) -> None:
+    assert instant(said) == NEW_YEAR_S
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        True,
+        0,
+        -1,
+        10**400,
+        1e18,
+        "",
+        "soon",
+        "9" * 5_000,
+        "²",
+        "2026-01-01T00:00:00",
+        "9999-99-99",
+        [1],
+        {"low": "1"},
+    ],
+)
+def test_what_says_no_time_is_none(said: object) -> None:
+    assert instant(said) is None
+
+
+@given(JSON)
+def test_any_value_is_a_time_of_the_last_millennia_or_none(value: object) -> None:
+    when = instant(value)
+    assert when is None or 0 < when < 1e12
 
 
 def test_a_chat_that_is_named_twice_is_one_and_what_is_no_chat_is_none() -> None:

@@ -63,6 +63,11 @@ def test_every_metric_named_in_a_rule_or_a_panel_exists(where: str) -> None:
     assert named - samples() == set()
 
 
+def test_every_metric_has_a_panel_or_an_alert() -> None:
+    exprs = " ".join([query.expr for query in queries()] + [rule["expr"] for rule in rules()])
+    assert [name for name, _, _ in registered() if name not in exprs] == []
+
+
 def test_every_series_that_a_panel_or_an_alert_takes_from_a_recording_rule_is_recorded() -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     exprs = [rule["expr"] for rule in rules()] + [query.expr for query in queries()]

@@ -195,6 +195,22 @@ async def test_the_unsupported_error_names_the_state_as_the_caller_wrote_it() ->
         await World(outcome=Outcome.UNSUPPORTED).presence().show(INSTANCE, CHAT, State.PAUSED, 0, asked="paused")
 
 
+@pytest.mark.parametrize(("sent_ago_s", "ticket"), [(0.0, "None"), (3.5, "-3500000"), (600.0, "-600000000")])
+async def test_a_message_ends_what_shows_as_of_when_it_was_sent(sent_ago_s: float, ticket: str) -> None:
+    world = World()
+    await world.presence().message_sent(INSTANCE, CHAT, sent_ago_s=sent_ago_s)
+    assert world.events[0] == f"promise paused 0 ticket={ticket} for message"
+
+
+async def test_a_message_of_before_redis_was_away_keeps_its_age() -> None:
+    world = World(promises=[StoreUnavailable()])
+    presence = world.presence()
+    await presence.message_sent(INSTANCE, CHAT, sent_ago_s=600.0)
+    await presence.drain()
+    late = [event for event in world.events if event.startswith("promise")][-1]
+    assert 600_000_000 <= int(late.removeprefix("promise paused 0 ticket=-").removesuffix(" for message")) < 602_000_000
+
+
 async def test_a_command_waits_for_the_lease_with_its_ticket_and_one_owner() -> None:
     world = World(promises=[Busy("17", 900), Busy("17", 890)])
     await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from gateway.presence.model import State
-from gateway.sandbox.phone import KEPT_INSTANCES, SNAPSHOT_CALLS, Listener, Phone
+from gateway.sandbox.phone import KEPT_INSTANCES, SNAPSHOT_CALLS, SNAPSHOT_MESSAGES, Listener, Phone, Told
 
 CHAT = "5511999999999@s.whatsapp.net"
 
@@ -89,7 +89,7 @@ async def test_a_listener_hears_what_is_told_while_it_listens(phone: Phone) -> N
     with phone.listen(None, unexpected) as listener:
         phone.tell("demo", CHAT, State.RECORDING)
         phone.tell("shop", CHAT, State.PAUSED)
-        assert [told.n for told in await listener.take(quiet_s=5)] == [2, 3]
+        assert [told.n for told in await listener.take(quiet_s=5) if isinstance(told, Told)] == [2, 3]
     phone.tell("demo", CHAT, State.PAUSED)
     assert await listener.take(quiet_s=0) == []
 
@@ -121,3 +121,20 @@ async def test_hanging_up_ends_every_wait_at_once(phone: Phone) -> None:
         phone.hang_up()
         assert listener.closed
         assert await listener.take(quiet_s=60) == []
+
+
+async def test_a_message_is_heard_in_its_turn_and_is_no_call(phone: Phone) -> None:
+    with phone.listen("demo", unexpected) as listener:
+        phone.tell("demo", CHAT, State.TYPING)
+        message = phone.deliver("demo", CHAT, "hello")
+        paused = phone.tell("demo", CHAT, State.PAUSED)
+        assert (await listener.take(quiet_s=5))[1:] == [message, paused]
+    assert (message.instance, message.chat, message.text) == ("demo", CHAT, "hello")
+    assert paused.n == 2
+
+
+def test_a_snapshot_holds_the_newest_messages_of_its_instance(phone: Phone) -> None:
+    phone.deliver("shop", CHAT, "elsewhere")
+    sent = [phone.deliver("demo", CHAT, str(number)) for number in range(SNAPSHOT_MESSAGES + 5)]
+    assert phone.snapshot("demo").messages == sent[5:]
+    assert len({message.id for message in sent}) == len(sent)

@@ -80,6 +80,18 @@ _PRESENCE = path(
     },
     instance=_NAME,
 )
+_EVENTS = path(
+    {
+        "post": operation(
+            "takeEvent",
+            "Take a webhook of the instance's upstream; a message that was sent ends its chat's indicator",
+            success({"message": STRING}),
+            body=fields({}),
+            refusals=(403, 404),
+        )
+    },
+    instance=_NAME,
+)
 _NEW = path(
     {
         "post": operation(
@@ -167,6 +179,7 @@ def describe() -> dict[str, Any]:
     }
     paths = {
         "/api/chat/presence/{instance}": _PRESENCE,
+        "/api/events/presence/{instance}": _EVENTS,
         "/api/instance/new": _NEW,
         "/api/instance/list": _LIST,
         "/api/instance/delete/{instance}": _DELETE,

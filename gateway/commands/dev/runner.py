@@ -22,6 +22,8 @@ from gateway.process.child import Child
 from gateway.process.embedded import Valkey
 from gateway.process.server import listening
 from gateway.sandbox.app import create_sandbox
+from gateway.sandbox.keys import WEBHOOKS
+from gateway.sandbox.webhooks import Webhook
 from gateway.telemetry import logs
 from gateway.wiring import open_house
 
@@ -56,6 +58,7 @@ class _Runner:
         self._site = site
         self._children: dict[str, Child] = {}
         self._ready = ReadyFile(plan.ready_file, self._children)
+        self._phone = create_sandbox()
         self._was_interrupted = False
         self._was_killed = False
 
@@ -92,7 +95,7 @@ class _Runner:
 
     async def _start_sandbox(self, stack: AsyncExitStack) -> None:
         """Serve it from this process: of all things, the phone should outlive what a developer kills."""
-        phone = listening(create_sandbox(), LOOPBACK, self._site.sandbox_port, shutdown_timeout=_PHONE_STOP_S)
+        phone = listening(self._phone, LOOPBACK, self._site.sandbox_port, shutdown_timeout=_PHONE_STOP_S)
         await stack.enter_async_context(phone)
 
     async def _start_redis(self, stack: AsyncExitStack) -> None:
@@ -111,7 +114,11 @@ class _Runner:
 
     async def _ensure_demo(self) -> Demo:
         async with open_house(self._site.settings) as house:
-            return await ensure_demo(house, self._plan.data / "demo.json", self._site.sandbox_url)
+            demo = await ensure_demo(house, self._plan.data / "demo.json", self._site.sandbox_url)
+        # As an operator points a real upstream's webhook at the gateway.
+        url = f"{self._site.url}/api/events/presence/{demo.instance}?token={demo.instance_token}"
+        self._phone[WEBHOOKS].order(Webhook(demo.instance, url))
+        return demo
 
     async def _start_ours(self, stack: AsyncExitStack) -> None:
         """Start the worker and the gateway. `-P`: a folder `workers` where the developer stands is not ours."""

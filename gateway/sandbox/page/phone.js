@@ -34,7 +34,8 @@ const now = () => Date.now() / 1000 + skew_s;
 function listen() {
   const source = new EventSource(asked ? `events?instance=${encodeURIComponent(asked)}` : "events");
   source.addEventListener("snapshot", (event) => begin(JSON.parse(event.data)));
-  source.addEventListener("call", (event) => hear(JSON.parse(event.data)));
+  source.addEventListener("call", (event) => hear(JSON.parse(event.data), apply));
+  source.addEventListener("message", (event) => hear(JSON.parse(event.data), receive));
   source.addEventListener("error", () => {
     showStream("lost");
     // The browser tries again by itself, except after an answer that was no event stream (a proxy's 502).
@@ -48,18 +49,19 @@ function begin(snapshot) {
   instances = new Set(snapshot.instances);
   become(snapshot.instance);
   snapshot.calls.forEach(apply);
+  snapshot.messages.forEach(receive);
   showStream("live");
   draw();
 }
 
-function hear(call) {
-  if (!instances.has(call.instance)) {
-    instances.add(call.instance);
+function hear(said, take) {
+  if (!instances.has(said.instance)) {
+    instances.add(said.instance);
     // A phone that nobody asked for and that shows nothing yet becomes the phone of whoever speaks first.
-    if (!asked && told === 0) become(call.instance);
+    if (!asked && chats.size === 0) become(said.instance);
     else showInstances();
   }
-  if (call.instance === instance) apply(call);
+  if (said.instance === instance) take(said);
 }
 
 function become(name) {
@@ -87,10 +89,19 @@ function apply(call) {
   addChip(chat, call);
 }
 
+function receive(message) {
+  const chat = chats.get(message.chat) ?? meet(message.chat);
+  chat.message = message;
+  chat.line.querySelector(".said").textContent = message.text;
+  chat.drawn = "";
+}
+
+const newest = (chat) => Math.max(chat.at, chat.message?.at ?? -Infinity);
+
 function meet(jid) {
-  const chat = { jid, state: "paused", at: -Infinity, since: -Infinity, chips: [], line: null, lane: null, drawn: "" };
+  const chat = { jid, state: "paused", at: -Infinity, since: -Infinity, message: null, chips: [], line: null, lane: null, drawn: "" };
   chats.set(jid, chat);
-  if (chats.size > KEPT_CHATS) forget([...chats.values()].reduce((a, b) => (a.at < b.at ? a : b)));
+  if (chats.size > KEPT_CHATS) forget([...chats.values()].reduce((a, b) => (newest(a) < newest(b) ? a : b)));
   chat.line = chatLine(chat);
   chat.lane = chatLane(chat);
   return chat;
@@ -161,20 +172,20 @@ function chatLine(chat) {
   avatar.setAttribute("aria-hidden", "true");
   avatar.style.setProperty("--hue", hueOf(chat.jid));
   const name = make("span", "name", nameOf(chat.jid));
-  const line = make("li", "chat", avatar, name, make("time", "when"), make("span", "subline"));
+  const line = make("li", "chat", avatar, name, make("time", "when"), make("span", "subline"), make("span", "said"));
   line.dataset.chat = chat.jid;
   return line;
 }
 
 function drawChat(chat) {
   const state = shown(chat, now());
-  const note = state === "paused" ? `last paused ${clockTime(chat.at)}` : SUBLINE[state];
+  const note = SUBLINE[state] ?? (Number.isFinite(chat.at) ? `last paused ${clockTime(chat.at)}` : "");
   if (chat.drawn === note && chat.line.isConnected) return;
-  const changed = chat.line.dataset.state !== state;
+  const changed = note && chat.line.dataset.state !== state;
   chat.drawn = note;
   chat.line.dataset.state = state;
   chat.line.querySelector(".subline").replaceChildren(...(DOING[state] ? [dots()] : []), note);
-  chat.line.querySelector(".when").textContent = clockTime(chat.since, { hour: "2-digit", minute: "2-digit" });
+  chat.line.querySelector(".when").textContent = clockTime(Math.max(chat.since, chat.message?.at ?? -Infinity), { hour: "2-digit", minute: "2-digit" });
   if (!chat.line.isConnected || (changed && state !== "dark")) $("chats").prepend(chat.line);
   if (changed) announce(`${nameOf(chat.jid)}: ${note}`);
 }
@@ -273,7 +284,7 @@ function draw() {
   }
   drawLog();
   $("clock").textContent = clockTime(at, { hour: "2-digit", minute: "2-digit" });
-  $("empty").hidden = instance === null || told > 0;
+  $("empty").hidden = instance === null || chats.size > 0;
   $("silence").hidden = told > 0;
   $("quiet").hidden = $("lanes").childElementCount > 0;
   $("axis").hidden = !$("quiet").hidden;
@@ -285,6 +296,16 @@ function keepDrawing() {
   else requestAnimationFrame(keepDrawing);
 }
 
+// The page's own message goes the way that everybody's goes: its indicator ends because it was reported.
+async function send(event) {
+  event.preventDefault();
+  const body = JSON.stringify({ number: $("to").value, message: $("text").value });
+  const answer = await fetch(`api/message/text/${encodeURIComponent(instance)}`, { method: "POST", body }).catch(() => null);
+  $("refusal").hidden = answer?.ok ?? false;
+  if (answer?.ok) $("text").value = "";
+  else $("refusal").textContent = "The sandbox did not take it: is that a number?";
+}
+
 async function copyHint() {
   await navigator.clipboard.writeText($("hint").textContent);
   $("copy").textContent = "Copied";
@@ -293,5 +314,6 @@ async function copyHint() {
 
 $("copy").hidden = !navigator.clipboard; // browsers offer it to https and localhost only
 $("copy").addEventListener("click", copyHint);
+$("compose").addEventListener("submit", send);
 listen();
 keepDrawing();

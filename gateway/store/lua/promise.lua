@@ -28,8 +28,9 @@ end
 if ticket == 0 then
   ticket = math.max(rec.ticket + 1, now_us)
   rec.ticket = ticket
-elseif rec.ticket > ticket or now_us - ticket > TOMBSTONE * 1000 then
-  -- A process that was stopped for longer than a closed record lives cannot know whether a newer command came.
+elseif rec.ticket > ticket or (why ~= 'message' and now_us - ticket > TOMBSTONE * 1000) then
+  -- A process that was stopped for longer than a closed record lives cannot know whether a newer command came. A
+  -- message may be reported minutes later: it ends only what shows, and what shows has its record.
   return {'overtaken', whole(ticket)}
 end
 

@@ -36,6 +36,7 @@ class Evolution(Adapter):
         # The instance is of its Meta Cloud or Evolution channel, which have no presence (source, 5624bdae).
         Rule(400, Outcome.UNSUPPORTED, "method not available"),
     )
+    sent_at_paths = (("data", "messagetimestamp"),)
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Show for one slice; all three fields are required, at the root, `delay` in milliseconds (chat.schema.ts)."""

@@ -23,6 +23,7 @@ class EvolutionGo(Adapter):
         Rule(500, Outcome.UNKNOWN_NUMBER, "invalid phone number"),
         Rule(400, Outcome.UNKNOWN_NUMBER, "invalid number format"),
     )
+    sent_at_paths = (("data", "info", "timestamp"),)
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Send the full JID and nothing but two states."""

@@ -27,6 +27,7 @@ class Gowa(Adapter):
         # Said before the request is looked at, so nothing was done (middleware/device.go).
         Rule(503, Outcome.UNAVAILABLE, "device_manager_unavailable"),
     )
+    sent_at_paths = (("payload", "timestamp"),)
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Start or stop typing."""

@@ -49,6 +49,7 @@ class QuePasa(Adapter):
         Rule(503, Outcome.NOT_CONNECTED, "not ready"),
         Rule(400, Outcome.UNKNOWN_NUMBER, "invalid chatid"),
     )
+    sent_at_paths = (("timestamp",),)
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Show until the second net, or pause at once."""

@@ -24,6 +24,7 @@ class RyzeApi(Adapter):
         Rule(501, Outcome.UNSUPPORTED),
         Rule(503, Outcome.NOT_CONNECTED, "not connected"),
     )
+    sent_at_paths = (("data", "message", "timestamp"), ("data", "timestamp"))
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Send the same documented request that our own callers send."""

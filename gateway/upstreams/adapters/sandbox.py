@@ -17,6 +17,7 @@ class Sandbox(Adapter):
         Rule(501, Outcome.UNSUPPORTED),
         Rule(503, Outcome.NOT_CONNECTED, "not connected"),
     )
+    sent_at_paths = (("timestamp",),)
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Tell the phone."""

@@ -26,6 +26,7 @@ class Uazapi(Adapter):
         # The same text names a wrong presence, which we never send (uazapi-openapi-spec.yaml l.4038).
         Rule(400, Outcome.UNKNOWN_NUMBER, "número inválido"),
     )
+    sent_at_paths = (("message", "messagetimestamp"), ("messagetimestamp",))
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Show until the second net, or pause at once."""

@@ -34,6 +34,7 @@ class Waha(Adapter):
         # Also said of a wrong presence (seen live), which we never send: this engine has none.
         Rule(501, Outcome.UNSUPPORTED),
     )
+    sent_at_paths = (("payload", "timestamp"),)
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Send our own words, which are its words too."""

@@ -23,6 +23,7 @@ class WppConnect(Adapter):
         # the indicator is shown, or stopped, all the same (statusConnection.ts calls next() behind it; seen live).
         Rule(400, Outcome.DOUBTED_NUMBER, '"connected"'),
     )
+    sent_at_paths = (("timestamp",), ("t",))
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Turn one indicator on, or whichever there is off."""

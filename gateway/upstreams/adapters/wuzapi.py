@@ -20,6 +20,7 @@ class Wuzapi(Adapter):
         Rule(500, Outcome.NOT_CONNECTED, "failure sending chat presence"),
         Rule(400, Outcome.UNKNOWN_NUMBER, "could not parse phone"),
     )
+    sent_at_paths = (("event", "info", "timestamp"),)
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Send the phone without a plus, or another chat's JID."""

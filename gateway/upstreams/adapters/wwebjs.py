@@ -35,6 +35,7 @@ class WwebJs(Adapter):
         # surely nothing was shown and trying again is safe.
         Rule(500, Outcome.UNAVAILABLE, "reading 'getchat'"),
     )
+    sent_at_paths = (("data", "message", "timestamp"),)
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Call the method of whatsapp-web.js that shows the state."""

@@ -1,0 +1,85 @@
+"""`POST /api/events/presence/{instance}`: an upstream's webhook, for the messages that end indicators."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+from gateway.api import bodies
+from gateway.api.concurrency import ConcurrencyLimit
+from gateway.api.context import CONTEXT
+from gateway.api.guards import Caller
+from gateway.presence.errors import InvalidBody
+from gateway.presence.model import Chat, Instance
+from gateway.presence.service import Presence, Shown
+from gateway.process import envelope
+from gateway.telemetry.metrics import ENDS, LOST_LEASES
+from gateway.upstreams.reading import event
+from gateway.upstreams.registry import ADAPTERS
+
+_SHARE = 4
+"""An event may be hundreds of times as long as a command: a quarter as many of them are held at once."""
+
+_RESOLUTION_S = 1.0
+_TOLERANCE_S = 2.0
+"""Events say when their message was sent in whole seconds, by a clock that is not ours."""
+
+_MOST_CHATS = 4
+"""One message goes to one chat, which has a phone number and a LID, and each stands in two places at the most."""
+
+
+class EventRoutes:
+    """Reads a webhook, which carries its upstream's secrets: nothing of it is logged but how many chats it named."""
+
+    def __init__(
+        self,
+        presence: Presence,
+        *,
+        max_bytes: int,
+        body_timeout_s: float,
+        max_in_flight: int,
+        max_in_flight_per_account: int,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        """Bound a body in size and in time, and how many events are under way beside that many commands."""
+        self._presence = presence
+        self._max_bytes = max_bytes
+        self._body_timeout_s = body_timeout_s
+        self._events = ConcurrencyLimit(max(1, max_in_flight // _SHARE), max(1, max_in_flight_per_account // _SHARE))
+        self._wall_s = wall_s
+
+    async def take(self, request: web.Request, _: Caller, instance: Instance) -> web.Response:
+        """End the indicator of the chat to which the event says that a message was sent (contract section 8)."""
+        # Before its body, since that is what takes room.
+        with self._events.place(instance.account_id):
+            roomy = request.clone(client_max_size=self._max_bytes)
+            chats, sent_ago_s = self._read(instance, await bodies.read(roomy, self._body_timeout_s))
+            request[CONTEXT].fields.update(instance=instance.id, chats=len(chats))
+            await self._end(instance, chats, sent_ago_s)
+        return envelope.success({"message": "Event received"})
+
+    def _read(self, instance: Instance, body: bytes) -> tuple[tuple[Chat, ...], float]:
+        """The chats that a message was sent to, and how long ago that was for certain."""
+        reported = event(body)
+        if reported is None:
+            raise InvalidBody
+        adapter = ADAPTERS.get(instance.target.kind)
+        if adapter is None:
+            return (), 0.0
+        chats, sent_s = adapter.sent_to(reported)[:_MOST_CHATS], adapter.sent_at(reported)
+        if sent_s is None:
+            return chats, 0.0
+        return chats, max(0.0, self._wall_s() - sent_s - _RESOLUTION_S - _TOLERANCE_S)
+
+    async def _end(self, instance: Instance, chats: tuple[Chat, ...], sent_ago_s: float) -> None:
+        ended = (self._presence.message_sent(instance, chat, sent_ago_s=sent_ago_s) for chat in chats)
+        for shown in await asyncio.gather(*ended):
+            _count(shown)
+
+
+def _count(shown: Shown) -> None:
+    if shown.lost_lease:
+        LOST_LEASES.inc()
+    if shown.ended:
+        ENDS.labels(shown.ended).inc()
