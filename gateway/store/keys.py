@@ -36,7 +36,13 @@ LEAVING_ACCOUNTS: Final = "pg:leaving:accounts"
 """Set: ids of accounts that are deleted and may still have such an instance."""
 
 AUDIT: Final = "pg:audit"
-"""Stream: every change, bounded."""
+"""Stream: what the operator changed, bounded; before 0.2.0 every change."""
+
+AUDITED: Final = "pg:audited"
+"""Sorted set: ids of accounts that changed something themselves, by when they last did, in Unix milliseconds."""
+
+CHANGES: Final = "pg:changes"
+"""The number of the latest change to accounts, instances or tokens."""
 
 RESTORING: Final = "pg:restoring"
 """There only while a backup is read back; found at another time, that was interrupted."""
@@ -80,6 +86,11 @@ def instance_tokens(instance_id: str) -> str:
 def chats(instance_id: str) -> str:
     """Return the key of an instance's sorted set of chats that show or owe something."""
     return f"{PREFIX}chats:{instance_id}"
+
+
+def audit(account_id: str) -> str:
+    """Return the key of an account's stream of what it changed, and of what the operator changed for it; bounded."""
+    return f"{AUDIT}:{account_id}"
 
 
 def token(token_hash: str) -> str:

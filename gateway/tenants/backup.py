@@ -18,8 +18,16 @@ from gateway.tenants.tokens import TokenHasher
 FORMAT = "presence-gateway backup"
 VERSION = 1
 
-_ONE_KEY = (keys.ACCOUNTS, keys.TOKEN_IDS, keys.EXPIRING, keys.LEAVING, keys.LEAVING_ACCOUNTS, keys.AUDIT)
-_PATTERNS = (keys.account("*"), keys.instance("*"), keys.token("*"))
+_ONE_KEY = (
+    keys.ACCOUNTS,
+    keys.TOKEN_IDS,
+    keys.EXPIRING,
+    keys.LEAVING,
+    keys.LEAVING_ACCOUNTS,
+    keys.AUDIT,
+    keys.AUDITED,
+)
+_PATTERNS = (keys.account("*"), keys.instance("*"), keys.token("*"), keys.audit("*"))
 _TRIES = 5
 _AT_ONCE = 500
 _MARK = "presence-gateway"
@@ -43,17 +51,17 @@ class RedisBackup:
     async def lines(self) -> list[str]:
         """Return the backup: a head, a line for each key, a foot that proves it whole.
 
-        Every change writes a line of audit. Where none was written between the first and the last read, what was
-        read is one moment's state; otherwise it is read again.
+        Every change has a number. Where that is the same before the first and after the last read, what was read is
+        one moment's state; otherwise it is read again.
 
         Raises:
             Conflict: things never stood still.
             StoreUnavailable: Redis did not answer.
         """
         for _ in range(_TRIES):
-            before = await self._audit.newest()
+            before = await self._audit.version()
             body = [json.dumps(line) async for line in self._read()]
-            if await self._audit.newest() == before:
+            if await self._audit.version() == before:
                 head = {"format": FORMAT, "version": VERSION, "pepper": self._mark}
                 return [json.dumps(head), *body, json.dumps({"end": len(body)})]
         raise Conflict("Accounts changed all the time while they were read; try again")
@@ -80,6 +88,7 @@ class RedisBackup:
                 for row in rows[start : start + _AT_ONCE]:
                     _write(pipe, row)
                 await pipe.execute()
+        await command(self._redis, "INCR", keys.CHANGES)  # no process may repeat what it refused before
         await command(self._redis, "DEL", keys.RESTORING)
         return len(rows)
 

@@ -36,6 +36,7 @@ class RedisTenancy:
         self._rotate = Script(redis, "tenants/rotate")
         self._expire = Script(redis, "tenants/expire")
         self._reseal = Script(redis, "tenants/reseal")
+        self._note = Script(redis, "tenants/note")
 
     async def set_status(self, account_id: str, status: Literal["active", "suspended"], *, by: str = CLI) -> None:
         """Suspend an account, or let it work again; every process sees it with its next request.
@@ -112,9 +113,7 @@ class RedisTenancy:
             async for key in self._redis.scan_iter(match=pattern, count=500):
                 resealed += await self._reseal_one(key.decode())
         # The change itself was every single one above; this is the line that tells of it.
-        actor, action, *rest = json.loads(entry(by, "keys.rotate", "", "", f"{resealed} credentials"))
-        words = ("actor", actor, "action", action, "subject", rest[0], "account", rest[1], "detail", rest[2])
-        await command(self._redis, "XADD", keys.AUDIT, "MAXLEN", "~", 10_000, "*", *words)
+        await self._note((), (entry(by, "keys.rotate", "", "", f"{resealed} credentials"),))
         return resealed
 
     async def _reseal_one(self, key: str) -> int:

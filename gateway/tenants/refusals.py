@@ -1,8 +1,8 @@
 """Refusals that this process remembers, for exactly as long as Redis would say the same.
 
 A spent minute stays spent until its oldest stamp leaves it, unless somebody changes something: revokes the token,
-raises its limit, suspends its account. Every change is a line in the audit log, written in the same step. So a refusal
-is repeated only after a look at the log's last line, and one look serves every refusal of a turn of the event loop.
+raises its limit, suspends its account. Every change gets a number in the same step. So a refusal is repeated only after
+a look at the latest number, and one look serves every refusal of a turn of the event loop.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class Refusals(Generic[T]):
         return None
 
     async def _latest_change(self) -> object:
-        """Return the id of the log's last line, as of no earlier than this call."""
+        """Return the latest change's number, as of no earlier than this call."""
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
             # Who comes in a later turn asks anew: this question may be on its way already.
@@ -71,5 +71,4 @@ class Refusals(Generic[T]):
         self._asking = None
 
     async def _ask(self) -> object:
-        last = await command(self._redis, "XREVRANGE", keys.AUDIT, "+", "-", "COUNT", 1)
-        return last[0][0] if last else b""
+        return await command(self._redis, "GET", keys.CHANGES) or b""

@@ -105,7 +105,7 @@ async def test_a_deletion_that_dies_anywhere_is_finished_by_a_worker(
     await survives(house, monkeypatch, removal.tidy)
     assert await removal.tidy() == 0
     left = [key.decode() for key in await house.redis.keys("*")]
-    assert set(left) <= {keys.AUDIT}
+    assert set(left) <= {keys.AUDIT, keys.audit(account_id), keys.CHANGES}
 
 
 async def test_a_rotation_that_dies_anywhere_leaves_a_token_that_works(
