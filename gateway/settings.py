@@ -77,9 +77,12 @@ class Limits(Struct, frozen=True):
 
     per_minute: Positive = 100
     creation_per_minute: Positive = 20
+    reading_per_minute: Positive = 600
+    account_per_minute: Count = 0
     global_per_minute: Count = 0
     failures_per_minute: Positive = 300
     instances_per_account: Positive = 100
+    tokens_per_account: Positive = 20
 
 
 class Upstream(Struct, frozen=True):

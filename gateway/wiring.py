@@ -127,6 +127,7 @@ def _build(
         Cipher([key for key in settings.secrets.encryption_keys.split(",") if key]),
         default_upstream=Target(settings.upstream.kind, settings.upstream.url, "", settings.upstream.credential),
         instances_per_account=settings.limits.instances_per_account,
+        tokens_per_account=settings.limits.tokens_per_account,
     )
     indicators = RedisIndicators(
         pipeline,
@@ -138,6 +139,8 @@ def _build(
         pipeline,
         per_minute=settings.limits.per_minute,
         creation_per_minute=settings.limits.creation_per_minute,
+        reading_per_minute=settings.limits.reading_per_minute,
+        account_per_minute=settings.limits.account_per_minute,
         global_per_minute=settings.limits.global_per_minute,
         failures_per_minute=settings.limits.failures_per_minute,
     )
@@ -161,7 +164,7 @@ def _build(
         quiet,
         promises,
         hasher,
-        tenancy=RedisTenancy(redis, directory.rows),
+        tenancy=RedisTenancy(redis, directory.rows, tokens_per_account=settings.limits.tokens_per_account),
         removal=RedisRemoval(redis, echo_s=settings.presence.echo_s),
         showing=RedisShowing(redis),
         usage=RedisUsage(redis),

@@ -23,6 +23,7 @@ from gateway.wiring import House
 app = typer.Typer(help="Accounts: a tenant, whose token works on every instance it has.", no_args_is_help=True)
 
 _COLUMNS = ("name", "id", "status", "instances", "tokens", "per_minute", "creation_per_minute", "quota", "created")
+"""Of what is shown, as a table; the rest is in the JSON."""
 
 PerMinute = Annotated[
     int | None, typer.Option(min=1, help="Requests a minute for each of its tokens, instead of the setting.")
@@ -30,7 +31,11 @@ PerMinute = Annotated[
 CreationPerMinute = Annotated[
     int | None, typer.Option(min=1, help="New instances a minute for each of its tokens, instead of the setting.")
 ]
+AccountPerMinute = Annotated[
+    int | None, typer.Option(min=0, help="Requests a minute over all its tokens, instead of the setting; 0: no limit.")
+]
 Quota = Annotated[int | None, typer.Option(min=0, help="Instances at the most, instead of the setting.")]
+TokensQuota = Annotated[int | None, typer.Option(min=1, help="Tokens of its own at the most, instead of the setting.")]
 
 
 @app.command(
@@ -45,7 +50,9 @@ def create(
     *,
     per_minute: PerMinute = None,
     creation_per_minute: CreationPerMinute = None,
+    account_per_minute: AccountPerMinute = None,
     instances_quota: Quota = None,
+    tokens_quota: TokensQuota = None,
     as_json: Json = False,
 ) -> None:
     """Make an account and its first token, which is shown this once."""
@@ -55,7 +62,9 @@ def create(
             name,
             per_minute=per_minute,
             creation_per_minute=creation_per_minute,
+            account_per_minute=account_per_minute,
             instances_quota=instances_quota,
+            tokens_quota=tokens_quota,
         ),
     )
     print_created("Account", created, {}, as_json=as_json)
@@ -69,7 +78,10 @@ def list_accounts(context: typer.Context, *, as_json: Json = False) -> None:
         print_json({"accounts": shown})
         return
     rows = [
-        [when(cell) if column == "created" else cell if cell is not None else "" for column, cell in row.items()]
+        [
+            when(row[column]) if column == "created" else "" if row[column] is None else row[column]
+            for column in _COLUMNS
+        ]
         for row in shown
     ]
     print_table(_COLUMNS, rows, empty="No accounts yet; make one: presence-gateway account create NAME")
@@ -111,7 +123,9 @@ def limits(
     *,
     per_minute: PerMinute = None,
     creation_per_minute: CreationPerMinute = None,
+    account_per_minute: AccountPerMinute = None,
     instances_quota: Quota = None,
+    tokens_quota: TokensQuota = None,
     reset: Annotated[bool, typer.Option("--reset", help="Go back to the settings for all that is not given.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -119,7 +133,9 @@ def limits(
     given = {
         "per_minute": per_minute,
         "creation_per_minute": creation_per_minute,
+        "account_per_minute": account_per_minute,
         "instances_quota": instances_quota,
+        "tokens_quota": tokens_quota,
     }
     figures = {name: figure for name, figure in given.items() if reset or figure is not None}
 
@@ -130,7 +146,8 @@ def limits(
         return await house.directory.account(account_id)
 
     shown = _shown(with_house(context, work))
-    told = ", ".join(f"{name} {shown['quota' if name == 'instances_quota' else name] or 'default'}" for name in given)
+    own = {name: shown["quota" if name == "instances_quota" else name] for name in given}
+    told = ", ".join(f"{name} {'default' if figure is None else figure}" for name, figure in own.items())
     print_done(f"Account {account}: {told}.", shown, as_json)
 
 
@@ -159,5 +176,7 @@ def _shown(account: AccountFacts) -> dict[str, object]:
         "per_minute": account.limits.per_minute,
         "creation_per_minute": account.limits.creation_per_minute,
         "quota": account.limits.instances_quota,
+        "account_per_minute": account.limits.account_per_minute,
+        "tokens_quota": account.limits.tokens_quota,
         "created": account.created_s,
     }

@@ -10,6 +10,7 @@ GatewayError
 ├── Forbidden (403)
 │   ├── InstanceTokenMismatch
 │   ├── QuotaExceeded
+│   ├── TokenQuotaExceeded
 │   ├── OperatorOnly
 │   └── AdminOff
 ├── RateLimited (429)
@@ -117,6 +118,12 @@ class QuotaExceeded(Forbidden):
     """The account has as many instances as it may."""
 
     message = "Account instance quota exceeded"
+
+
+class TokenQuotaExceeded(Forbidden):
+    """The account has as many tokens of its own as it may."""
+
+    message = "Account token quota exceeded"
 
 
 class OperatorOnly(Forbidden):

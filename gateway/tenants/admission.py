@@ -10,9 +10,13 @@ from gateway.store import keys
 from gateway.store.redis import Executor, Script
 from gateway.tenants.refusals import Refusals
 
-LimitClass = Literal["global", "creation"]
+LimitClass = Literal["global", "creation", "reading"]
 
-_SETTING_OF_CLASS: dict[LimitClass, str] = {"global": "per_minute", "creation": "creation_per_minute"}
+_SETTING_OF_CLASS: dict[LimitClass, str] = {
+    "global": "per_minute",
+    "creation": "creation_per_minute",
+    "reading": "reading_per_minute",
+}
 
 
 class Guessing(RateLimited):
@@ -42,12 +46,19 @@ class RedisAdmission:
         *,
         per_minute: int,
         creation_per_minute: int,
+        reading_per_minute: int = 600,
+        account_per_minute: int = 0,
         global_per_minute: int = 0,
         failures_per_minute: int = 300,
         clock_us: Callable[[], int] | None = None,
     ) -> None:
         self._admit = Script(redis, "tenants/admit")
-        self._limits: dict[LimitClass, int] = {"global": per_minute, "creation": creation_per_minute}
+        self._limits: dict[LimitClass, int] = {
+            "global": per_minute,
+            "creation": creation_per_minute,
+            "reading": reading_per_minute,
+        }
+        self._account_per_minute = account_per_minute
         self._global_per_minute = global_per_minute
         self._failures_per_minute = failures_per_minute
         self._clock_us = clock_us
@@ -93,7 +104,7 @@ class RedisAdmission:
             instance_name,
             self._limits[limit_class],
             _SETTING_OF_CLASS[limit_class],
-            self._global_per_minute if limit_class == "global" else 0,
+            *self._shared_limits(limit_class),
             self._failures_per_minute,
         )
         verdict, *rest = await self._admit(where, words)
@@ -115,6 +126,12 @@ class RedisAdmission:
             until_s = asked_s + stays_ms / 1000
             self._limited.remember((token_hash, limit_class), admission, until_s=until_s, change=change)
         return admission
+
+    def _shared_limits(self, limit_class: LimitClass) -> tuple[int, str, int]:
+        """Return the limit over an account's tokens, what its own is called, and the limit over everybody's."""
+        if limit_class != "global":
+            return 0, "", 0
+        return self._account_per_minute, "account_per_minute", self._global_per_minute
 
     def _monotonic(self) -> float:
         return time.monotonic() if self._clock_us is None else self._clock_us() / 1e6

@@ -7,18 +7,21 @@ from typing import Literal
 
 from redis.asyncio import Redis
 
-from gateway.presence.errors import AccountNotFound, InstanceNotFound, TokenNotFound
+from gateway.presence.errors import AccountNotFound, InstanceNotFound, TokenNotFound, TokenQuotaExceeded
 from gateway.presence.model import Instance, Target
 from gateway.store import keys
 from gateway.store.redis import Script, command
 from gateway.tenants import tokens
 from gateway.tenants.audit import CLI, entry
 from gateway.tenants.directory import Created
-from gateway.tenants.rows import Rows
+from gateway.tenants.rows import Rows, Write
 from gateway.tenants.views import TokenFacts
 
 MAX_GRACE_S = 86_400
 """An old token lives at most a day beside its successor."""
+
+MOST_LIVE_TOKENS = 10
+"""Of one instance: where more are in their grace time, those that were replaced first die first."""
 
 _EXPIRED_AT_ONCE = 200
 _UPSTREAM_FIELDS = ("kind", "url", "session", "credential", "trusted", "quiet")
@@ -27,10 +30,13 @@ _UPSTREAM_FIELDS = ("kind", "url", "session", "credential", "trusted", "quiet")
 class RedisTenancy:
     """The operator's pen. Every method is one step with its line in the audit log, safe to repeat."""
 
-    def __init__(self, redis: Redis, rows: Rows, *, clock_us: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, redis: Redis, rows: Rows, *, tokens_per_account: int = 20, clock_us: Callable[[], int] | None = None
+    ) -> None:
         """Take `clock_us` in the place of Redis' own clock in tests that run in virtual time."""
         self._redis = redis
         self._rows = rows
+        self._tokens_per_account = tokens_per_account
         self._clock_us = clock_us
         self._change = Script(redis, "tenants/change")
         self._rotate = Script(redis, "tenants/rotate")
@@ -73,18 +79,21 @@ class RedisTenancy:
 
         Raises:
             TokenNotFound: it is gone, or was replaced already.
+            TokenQuotaExceeded: there is no room for both; without a grace time there always is.
         """
         token = tokens.make("account")
         writes = self._rows.token(token, "account", old.account_id, "", old.name)
         told = entry(by, "token.rotate", old.id, old.account_id, f"grace {grace_s} s")
-        where = (keys.token(self._rows.hash(token)), "", "")
-        verdict = await self._rotate(where, (self._now(), grace_s * 1000, old.id, json.dumps(writes), told))
+        where = (keys.token(self._rows.hash(token)), "", "", keys.account(old.account_id))
+        verdict = await self._rotate(where, self._rotation(grace_s, old.id, writes, told))
         if verdict == b"gone":
             raise TokenNotFound
+        if verdict == b"quota":
+            raise TokenQuotaExceeded
         return Created(self._rows.token_id(token), old.name, token)
 
     async def rotate_instance_token(self, instance: Instance, *, grace_s: int = 0, by: str = CLI) -> Created:
-        """Replace an instance's token; the old one stays valid for the grace time.
+        """Replace an instance's token; the old ones stay valid for the grace time, `MOST_LIVE_TOKENS` in all.
 
         Raises:
             InstanceNotFound: it is gone, or going.
@@ -92,11 +101,19 @@ class RedisTenancy:
         token = tokens.make("instance")
         writes = self._rows.token(token, "instance", instance.account_id, instance.id, instance.name)
         told = entry(by, "instance.token", instance.id, instance.account_id, f"grace {grace_s} s")
-        where = (keys.token(self._rows.hash(token)), keys.instance_tokens(instance.id), keys.instance(instance.id))
-        verdict = await self._rotate(where, (self._now(), grace_s * 1000, "", json.dumps(writes), told))
-        if verdict == b"gone":
+        where = (
+            keys.token(self._rows.hash(token)),
+            keys.instance_tokens(instance.id),
+            keys.instance(instance.id),
+            keys.account(instance.account_id),
+        )
+        if await self._rotate(where, self._rotation(grace_s, "", writes, told)) == b"gone":
             raise InstanceNotFound
         return Created(self._rows.token_id(token), instance.name, token)
+
+    def _rotation(self, grace_s: int, old_id: str, writes: list[Write], told: str) -> tuple[str | int, ...]:
+        limits = (MOST_LIVE_TOKENS, self._tokens_per_account)
+        return (self._now(), grace_s * 1000, old_id, json.dumps(writes), told, *limits)
 
     async def expire_tokens(self) -> int:
         """Clear away tokens whose grace time is over; returns how many."""

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from gateway.presence.errors import AccountNotFound, Conflict, InstanceNotFound, QuotaExceeded, TokenNotFound
+from gateway.presence.errors import (
+    AccountNotFound,
+    Conflict,
+    InstanceNotFound,
+    QuotaExceeded,
+    TokenNotFound,
+    TokenQuotaExceeded,
+)
 from gateway.presence.model import Instance, Principal, Target
 from gateway.store import keys
 from gateway.store.redis import Script, command, store_errors
@@ -40,10 +47,13 @@ class RedisDirectory:
         *,
         default_upstream: Target,
         instances_per_account: int,
+        tokens_per_account: int = 20,
     ) -> None:
         self._redis = redis
         self.rows = Rows(hasher, cipher, default_upstream)
         self._instances_per_account = instances_per_account
+        self._tokens_per_account = tokens_per_account
+        self._issue = Script(redis, "tenants/issue")
         self._create = Script(redis, "tenants/create")
         self._change = Script(redis, "tenants/change")
         self._revoke = Script(redis, "tenants/revoke")
@@ -69,20 +79,18 @@ class RedisDirectory:
         self,
         name: str,
         *,
-        per_minute: int | None = None,
-        creation_per_minute: int | None = None,
-        instances_quota: int | None = None,
         upstream: Target | None = None,
         by: str = CLI,
+        **figures: int | None,
     ) -> Created:
-        """Make an account and its first token.
+        """Make an account and its first token; `figures` are limits of its own, by their names in `views.Limits`.
 
         Raises:
             Conflict: the name is taken.
         """
         account_id, token = "a" + secrets.token_hex(6), tokens.make("account")
         fields = {"name": name, "status": "active", "created": now()}
-        fields |= limit_fields(Limits(per_minute, creation_per_minute, instances_quota)) | self.rows.upstream(upstream)
+        fields |= limit_fields(Limits(**figures)) | self.rows.upstream(upstream)
         writes = [write(keys.account(account_id), fields), *self.rows.token(token, "account", account_id, "", "")]
         told = entry(by, "account.create", account_id, account_id, name)
         await self._claim((keys.ACCOUNTS, ""), name, account_id, writes, [], told, "Account already exists")
@@ -135,11 +143,17 @@ class RedisDirectory:
 
         Raises:
             AccountNotFound: it is gone, or going.
+            TokenQuotaExceeded: it has as many as it may.
         """
         token = tokens.make("account")
         token_id, writes = self.rows.token_id(token), self.rows.token(token, "account", account_id, "", name)
         told = entry(by, "token.issue", token_id, account_id, name)
-        await self._claim(("", keys.account(account_id)), "", token_id, writes, [], told, "")
+        where = (keys.token(self.rows.hash(token)), keys.account(account_id))
+        verdict = await self._issue(where, (self._tokens_per_account, json.dumps(writes), told))
+        if verdict == b"gone":
+            raise AccountNotFound
+        if verdict == b"quota":
+            raise TokenQuotaExceeded
         return Created(token_id, name, token)
 
     async def move_instance(self, instance_id: str, upstream: Target, *, by: str = CLI) -> None:

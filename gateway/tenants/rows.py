@@ -1,5 +1,6 @@
 """How accounts, instances and tokens are written down in Redis, and read back: tokens hashed, credentials encrypted."""
 
+import dataclasses
 import re
 import time
 from collections.abc import Mapping
@@ -107,8 +108,8 @@ class Rows:
         )
 
 
-LIMITS = ("per_minute", "creation_per_minute", "instances_quota")
-"""An account's own figures, as its row and `facts.Limits` name them."""
+LIMITS = tuple(field.name for field in dataclasses.fields(Limits))
+"""An account's own figures, as its row and `views.Limits` name them."""
 
 
 def limit_fields(limits: Limits) -> dict[str, str]:

@@ -12,6 +12,8 @@ class Limits:
     per_minute: int | None = None
     creation_per_minute: int | None = None
     instances_quota: int | None = None
+    account_per_minute: int | None = None
+    tokens_quota: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State, Target
-from gateway.settings import Admin, Http, Redis, Secrets, Settings
+from gateway.settings import Admin, Http, Limits, Redis, Secrets, Settings
 from gateway.store.redis import command
 from gateway.wiring import House, open_house
 
@@ -327,6 +327,40 @@ async def test_an_accounts_changes_here_count_against_its_limit(office: Office) 
     path = f"accounts/{made['account']['id']}/tokens"
     answers = [(await office.ask("POST", path, {}, key=made["token"]))[0] for _ in range(3)]
     assert answers == [201, 201, 429]
+
+
+async def test_an_account_makes_no_more_instances_here_than_at_the_public_door(office: Office) -> None:
+    made = await office.done("POST", "accounts", {"name": "acme", "creation_per_minute": 2})
+    path = f"accounts/{made['account']['id']}/instances"
+    answers = [(await office.ask("POST", path, {"name": f"n{n}"}, key=made["token"]))[0] for n in range(3)]
+    assert answers == [201, 201, 429]
+    public = await office.public.post("/api/instance/new", json={"name": "n4"}, headers={"token": made["token"]})
+    assert public.status == 429
+    assert (await office.ask("POST", path, {"name": "n4"}))[0] == 201
+
+
+async def test_an_accounts_looks_here_count_in_a_minute_of_their_own(
+    redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
+) -> None:
+    async with open_house(msgspec.structs.replace(settings(redis_url), limits=Limits(reading_per_minute=3))) as house:
+        account = await house.directory.create_account("acme", per_minute=2)
+        client = await aiohttp_client(mounted(house))
+        for path in ("session", "accounts", "audit"):
+            answer = await client.get(f"/admin/{path}", headers={"token": account.token})
+            assert (answer.status, answer.headers["X-RateLimit-Limit"]) == (200, "3")
+        assert (await client.get("/admin/usage", headers={"token": account.token})).status == 429
+        path = f"/admin/accounts/{account.id}/tokens"
+        assert (await client.post(path, headers={"token": account.token})).status == 201
+        assert (await client.get("/admin/usage", headers={"token": KEY})).status == 200
+
+
+async def test_an_account_issues_itself_no_more_tokens_than_it_may(office: Office) -> None:
+    made = await office.done("POST", "accounts", {"name": "acme", "tokens_quota": 3})
+    assert (made["account"]["tokens_quota"], made["account"]["account_per_minute"]) == (3, None)
+    path = f"accounts/{made['account']['id']}/tokens"
+    answers = [await office.ask("POST", path, {}, key=made["token"]) for _ in range(3)]
+    assert [status for status, _ in answers] == [201, 201, 403]
+    assert message(answers[-1][1]) == "Account token quota exceeded"
 
 
 async def test_keys_are_rotated_while_everything_serves(

@@ -287,3 +287,47 @@ async def test_nothing_in_redis_is_a_token_or_a_credential_in_clear(redis: Redis
     for secret in (account.token, instance.token, "the-upstream-credential"):
         assert secret.encode() not in dump
     assert (await directory.find_instance(account.id, "demo")).target == upstream
+
+
+async def test_an_accounts_tokens_share_one_minute_where_the_operator_says_so(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    account = await directory.create_account("acme")
+    held = [HASH(account.token), *[HASH((await directory.issue_token(account.id)).token) for _ in range(3)]]
+    other = HASH((await directory.create_account("other")).token)
+    doors = [admission_of(redis, clock, per_minute=8, account_per_minute=12) for _ in range(3)]
+    answers = await asyncio.gather(*(door.admit(token) for door in doors for token in held for _ in range(8)))
+    admitted = [answer for answer in answers if not answer.is_limited]
+    assert len(admitted) == 12
+    assert {answer.quota.limit for answer in answers} == {8}
+    assert min(answer.quota.remaining for answer in admitted) == 0
+    assert all(answer.quota.remaining == 0 for answer in answers if answer.is_limited)
+    assert not (await doors[0].admit(other)).is_limited
+    assert not (await doors[0].admit(held[0], limit_class="creation")).is_limited
+
+
+async def test_who_used_the_last_of_the_accounts_minute_waits_until_reset_and_gets_through(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    account = await directory.create_account("acme", account_per_minute=2)
+    first, second = HASH(account.token), HASH((await directory.issue_token(account.id)).token)
+    door = admission_of(redis, clock)
+    await door.admit(first)
+    clock.tick(5_000)
+    last = await door.admit(second)
+    assert last.quota.remaining == 0
+    refused = await door.admit(first)
+    assert refused.is_limited
+    assert refused.quota.reset_s == last.quota.reset_s == clock.ms // 1000 + 56
+    clock.ms = last.quota.reset_s * 1000
+    assert not (await door.admit(second)).is_limited
+    assert (await door.admit(first)).is_limited
+
+
+async def test_of_the_limit_over_everybody_nobody_is_told_what_is_left(
+    redis: Redis, clock: VirtualClock, directory: RedisDirectory
+) -> None:
+    held = [HASH((await directory.create_account(name)).token) for name in ("acme", "other")]
+    door = admission_of(redis, clock, global_per_minute=2)
+    assert [(await door.admit(token)).quota.remaining for token in held] == [99, 99]
+    assert (await door.admit(held[0])).is_limited

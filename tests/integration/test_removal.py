@@ -8,7 +8,7 @@ from redis.asyncio import Redis as AsyncRedis
 from world import Phone, Tenant, VirtualClock
 
 from gateway.fast.pipeline import Pipeline
-from gateway.presence.errors import AccountNotFound, InstanceNotFound, InvalidToken
+from gateway.presence.errors import AccountNotFound, InstanceNotFound, InvalidToken, TokenQuotaExceeded
 from gateway.presence.model import Chat, State, Target
 from gateway.presence.ports import ChatKey, Claim, Grant, Pace, Report
 from gateway.presence.service import Presence
@@ -285,3 +285,53 @@ async def test_an_instance_that_owes_thousands_is_expedited_in_short_steps(
         await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
     await scene.removal.delete_instance(tenant.instance)
     assert await redis.zcount(keys.QUEUE, "-inf", clock.ms) == 50
+
+
+async def test_an_instance_has_ten_live_tokens_and_those_replaced_first_die_first(
+    house: House, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock
+) -> None:
+    tenancy = RedisTenancy(redis, house.directory.rows, clock_us=clock.redis_us)
+    made = [tenant.instance_token]
+    for grace_s in (600, 60, 600, 600, 0, *[86_400] * 12):
+        clock.tick(1)
+        made.append((await tenancy.rotate_instance_token(tenant.instance, grace_s=grace_s)).token)
+    living = [await redis.exists(keys.token(house.hasher(token))) for token in made]
+    assert living == [0] * 8 + [1] * 10
+    assert await RedisChecker(redis).problems() == []
+
+
+async def test_rotating_costs_the_same_however_often_it_was_done(
+    house: House, tenant: Tenant, redis: AsyncRedis
+) -> None:
+    async def calls() -> int:
+        stats = await redis.info("commandstats")
+        return sum(told["calls"] for name, told in stats.items() if name not in {"cmdstat_info", "cmdstat_evalsha"})
+
+    costs = []
+    for _ in range(40):
+        before = await calls()
+        await house.tenancy.rotate_instance_token(tenant.instance, grace_s=86_400)
+        costs.append(await calls() - before)
+    assert max(costs[12:]) == min(costs[12:])
+
+
+async def test_an_account_has_as_many_tokens_of_its_own_as_it_may_and_no_more(
+    house: House, tenant: Tenant, redis: AsyncRedis
+) -> None:
+    account_id = tenant.instance.account_id
+    for number in range(25):
+        await house.directory.create_instance(account_id, f"n{number}")
+    issued = [await house.directory.issue_token(account_id) for _ in range(19)]
+    with pytest.raises(TokenQuotaExceeded):
+        await house.directory.issue_token(account_id)
+    last = await house.directory.token(issued[-1].id)
+    with pytest.raises(TokenQuotaExceeded):
+        await house.tenancy.rotate_token(last, grace_s=60)
+    created = await house.tenancy.rotate_token(last)
+    await house.tenancy.set_limits(account_id, {"tokens_quota": 21})
+    await house.tenancy.rotate_token(await house.directory.token(created.id), grace_s=60)
+    with pytest.raises(TokenQuotaExceeded):
+        await house.directory.issue_token(account_id)
+    await house.directory.revoke_token(issued[0].id)
+    await house.directory.issue_token(account_id)
+    assert await RedisChecker(redis).problems() == []

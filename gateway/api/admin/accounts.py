@@ -1,5 +1,7 @@
 """`/admin/accounts`: tenants made, listed, limited, suspended, resumed and deleted."""
 
+from dataclasses import asdict
+
 from aiohttp import web
 
 from gateway.api import bodies
@@ -84,9 +86,7 @@ def told_account(account: AccountFacts) -> dict[str, object]:
         "name": account.name,
         "status": account.status,
         "created": account.created_s,
-        "per_minute": account.limits.per_minute,
-        "creation_per_minute": account.limits.creation_per_minute,
-        "instances_quota": account.limits.instances_quota,
+        **asdict(account.limits),
         "instances": account.instances,
         "tokens": account.tokens,
         "upstream": {"kind": upstream.kind} if upstream else None,

@@ -19,6 +19,8 @@ _BOUNDS = {
     "per_minute": (1, 1_000_000),
     "creation_per_minute": (1, 1_000_000),
     "instances_quota": (0, 1_000_000),
+    "account_per_minute": (0, 1_000_000),
+    "tokens_quota": (1, 1_000_000),
 }
 
 
@@ -44,6 +46,8 @@ class _AccountFields(msgspec.Struct, frozen=True):
     per_minute: int | UnsetType | None = UNSET
     creation_per_minute: int | UnsetType | None = UNSET
     instances_quota: int | UnsetType | None = UNSET
+    account_per_minute: int | UnsetType | None = UNSET
+    tokens_quota: int | UnsetType | None = UNSET
     upstream: UpstreamFields | UnsetType | None = UNSET
 
 

@@ -6,6 +6,7 @@ path only where the visitor may know of it.
 
 import hmac
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from gateway.presence.errors import (
 )
 from gateway.presence.model import Instance, Principal
 from gateway.tenants import tokens
+from gateway.tenants.admission import LimitClass
 from gateway.tenants.audit import OPERATOR
 from gateway.tenants.failed_keys import RedisGuesses
 from gateway.tenants.views import AccountFacts, TokenFacts
@@ -91,11 +93,13 @@ class AdminGate:
 
         return guarded
 
-    def for_account(self, handler: AccountHandler, *, operator_only: bool = False) -> Handler:
-        """Guard a route whose path names an account."""
+    def for_account(
+        self, handler: AccountHandler, *, operator_only: bool = False, limit_class: LimitClass = "global"
+    ) -> Handler:
+        """Guard a route whose path names an account; what an account changes there counts in `limit_class`."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            visitor = await (self._operator(request) if operator_only else self._visitor(request))
+            visitor = await (self._operator(request) if operator_only else self._visitor(request, limit_class))
             account_id = _id(request, "account")
             if account_id is None or not visitor.may_see(account_id):
                 raise AccountNotFound
@@ -135,7 +139,7 @@ class AdminGate:
             raise OperatorOnly
         return visitor
 
-    async def _visitor(self, request: web.Request) -> Visitor:
+    async def _visitor(self, request: web.Request, limit_class: LimitClass = "global") -> Visitor:
         if self._key_hash is None:
             raise AdminOff
         given = key_of(request)
@@ -147,32 +151,30 @@ class AdminGate:
         given_hash = self._house.hasher(given)
         if hmac.compare_digest(given_hash, self._key_hash):
             return Visitor()
-        principal = await self._principal(request, given, given_hash)
+        principal = await self._principal(given, given_hash)
         if principal is None:
             await self._guesses.count(self._gate.address(request))
             raise InvalidKey
         request[CONTEXT].account = principal.account_id
+        # Looks count apart, since pages poll; every change counts like any request.
+        await self._spend(request, given_hash, "reading" if request.method == "GET" else limit_class)
         return Visitor(principal.account_id)
 
-    async def _principal(self, request: web.Request, given: str, given_hash: str) -> Principal | None:
-        """Find the account; looking is free, since pages poll, while every change counts like any request."""
+    async def _principal(self, given: str, given_hash: str) -> Principal | None:
+        """Find the account whose token this is."""
         if not tokens.is_plausible(given):
             return None
         found = await self._house.directory.identify(given_hash)
-        if found is None or found.kind != "account":
-            return None
-        if request.method != "GET":
-            await self._spend(request, given_hash)
-        return found
+        return found if found is not None and found.kind == "account" else None
 
-    async def _spend(self, request: web.Request, token_hash: str) -> None:
+    async def _spend(self, request: web.Request, token_hash: str, limit_class: LimitClass) -> None:
         try:
-            admission = await self._house.admission.admit(token_hash)
+            admission = await self._house.admission.admit(token_hash, limit_class=limit_class)
         except InvalidToken:  # revoked this very moment
             raise InvalidKey from None
         request[CONTEXT].quota = admission.quota
         if admission.is_limited:
-            raise RateLimited(retry_after_s=60)
+            raise RateLimited(retry_after_s=max(1, admission.quota.reset_s - int(time.time())))
 
 
 def _id(request: web.Request, name: str) -> str | None:

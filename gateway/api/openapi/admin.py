@@ -22,9 +22,12 @@ from gateway.api.openapi.words import (
 
 _ABOUT = (
     "Tenants, their tokens and their instances, for the operator. An account's token works here too, on what is that "
-    "account's; looking is free then, and every change counts against its limit. Every change is audited."
+    "account's; then looks count in a minute of their own, and changes against its limit. Every change is audited."
 )
-_FIGURES = {name: nullable(INTEGER) for name in ("per_minute", "creation_per_minute", "instances_quota")}
+_FIGURES = {
+    name: nullable(INTEGER)
+    for name in ("per_minute", "creation_per_minute", "account_per_minute", "instances_quota", "tokens_quota")
+}
 _CHANGE = fields({}, {**_FIGURES, "upstream": {"anyOf": [UPSTREAM, {"type": "null"}]}})
 _NEW_ACCOUNT = fields({"name": text(pattern="^[A-Za-z0-9_.-]{1,100}$")}, _CHANGE["properties"])
 _ACCOUNT = fields(

@@ -1,6 +1,6 @@
 -- needs: audit
 -- Claim a name and write everything that belongs to it, or nothing at all. Running it twice changes nothing more.
--- KEYS index (hash name -> id; '' where no name is claimed), account that must be there ('' none)
+-- KEYS index (hash name -> id), account that must be there ('' none)
 -- ARGV name, id, most names of an account without a quota of its own, JSON list of keys that must not exist,
 --      JSON list of writes {key, field, value, field, value, ...}, audit entry
 -- Returns 'ok' | 'gone' | 'exists' | 'taken' | 'quota'
@@ -10,17 +10,13 @@ if account ~= '' then
   if not told[1] or told[1] == 'deleting' then return 'gone' end
   most = tonumber(told[2] or most)
 end
-if index ~= '' then
-  local taken_by = redis.call('HGET', index, name)
-  if taken_by then return taken_by == id and 'ok' or 'exists' end
-end
+local taken_by = redis.call('HGET', index, name)
+if taken_by then return taken_by == id and 'ok' or 'exists' end
 for _, key in ipairs(cjson.decode(ARGV[4])) do
   if redis.call('EXISTS', key) == 1 then return 'taken' end
 end
-if index ~= '' then
-  if account ~= '' and redis.call('HLEN', index) >= most then return 'quota' end
-  redis.call('HSET', index, name, id)
-end
+if account ~= '' and redis.call('HLEN', index) >= most then return 'quota' end
+redis.call('HSET', index, name, id)
 for _, write in ipairs(cjson.decode(ARGV[5])) do redis.call('HSET', unpack(write)) end
 audit(ARGV[6])
 return 'ok'

@@ -1,5 +1,5 @@
 -- needs: store/clock
--- The end of a token, shared by rotate, revoke, expire and leave: its record and every index that names it.
+-- How many tokens there are, and the end of one: its record and every index that names it.
 local EXPIRING = 'pg:expiring'
 
 local function remove(hash)
@@ -14,11 +14,25 @@ local function remove(hash)
   return true
 end
 
--- Let it live until `at` at the most, or end it now.
+-- Let it live until `at` at the most, or end it now. Returns when it ends, nothing where it is gone.
 local function retire(hash, now, at)
-  if at <= now then return remove(hash) end
-  local expires = redis.call('HGET', 'pg:token:' .. hash, 'expires')
-  if expires and tonumber(expires) <= at then return end
+  if at <= now then remove(hash) return nil end
+  local expires = tonumber(redis.call('HGET', 'pg:token:' .. hash, 'expires') or at + 1)
+  if expires <= at then return expires end
   redis.call('HSET', 'pg:token:' .. hash, 'expires', string.format('%.0f', at))
   redis.call('ZADD', EXPIRING, string.format('%.0f', at), hash)
+  return at
+end
+
+-- Whether an account has as many tokens of its own as it may. Those of its instances stand in the same index: they are
+-- taken off only where all together are too many.
+local function is_full(account, most)
+  most = tonumber(redis.call('HGET', account, 'tokens_quota') or most)
+  local count = redis.call('HLEN', account .. ':tokens')
+  if count < most then return false end
+  for _, instance in ipairs(redis.call('HVALS', account .. ':instances')) do
+    count = count - redis.call('HLEN', 'pg:instance:' .. instance .. ':tokens')
+    if count < most then return false end
+  end
+  return true
 end

@@ -8,7 +8,9 @@ import { day } from "./time.js";
 const LIMITS = [
   ["per_minute", "Requests a minute, per token"],
   ["creation_per_minute", "New instances a minute, per token"],
+  ["account_per_minute", "Requests a minute, over all tokens"],
   ["instances_quota", "Instances at most"],
+  ["tokens_quota", "Tokens of its own at most"],
 ];
 
 export const accountHref = ({ id }) => `#/accounts/${encodeURIComponent(id)}`;
@@ -90,7 +92,7 @@ function limitFields(account = {}) {
     label,
     value: account[name] ?? "",
     type: "number",
-    min: name === "instances_quota" ? 0 : 1,
+    min: ["instances_quota", "account_per_minute"].includes(name) ? 0 : 1,
     step: 1,
     inputMode: "numeric",
     placeholder: "the service's default",
