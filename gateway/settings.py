@@ -295,6 +295,10 @@ def _cross_check(settings: Settings) -> list[str]:
         problems.append("[log] format: use auto, json or console")
     if settings.upstream.kind and not settings.upstream.url:
         problems.append("[upstream] url: needed where [upstream] kind is set")
+    if settings.upstream.url and not is_base_url(settings.upstream.url):
+        problems.append(
+            "[upstream] url: an http or https address without a user name, query or fragment; a key is the credential"
+        )
     if not all(is_origin(origin) for origin in settings.upstream.allowed_origins):
         problems.append("[upstream] allowed: origins such as https://waha.example:3000, separated by commas")
     if settings.redis.url and not settings.redis.url.startswith(_REDIS_SCHEMES):
@@ -308,13 +312,19 @@ def _cross_check(settings: Settings) -> list[str]:
 
 def is_origin(url: str) -> bool:
     """Whether this is a scheme, a host and perhaps a port, and nothing else."""
+    return is_base_url(url) and not urlsplit(url).path.strip("/")
+
+
+def is_base_url(url: str) -> bool:
+    """Whether paths may be put behind this: an origin with perhaps a path (as the domain's own `is_base_url` says)."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return False
-    rest = (parts.path.strip("/"), parts.query, parts.fragment, parts.username, parts.password)
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not any(rest)
+    return (
+        parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not set(url) & set("?#@\\ \t\r\n")
+    )
 
 
 def _is_fernet_key(key: str) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 from gateway.api.bodies import decode, whole
 from gateway.api.guards import NAME
 from gateway.presence.errors import InvalidGrace, InvalidName, InvalidOwnToken, InvalidUpstream, NameRequired
-from gateway.presence.model import Target
+from gateway.presence.model import Target, is_base_url
 from gateway.tenants import tokens
 from gateway.tenants.changes import MAX_GRACE_S
 from gateway.upstreams.registry import ADAPTERS
@@ -76,7 +76,8 @@ def target(fields: UpstreamFields, *, trusted: bool) -> Target:
     """
     if not fields.kind or fields.kind not in ADAPTERS or not fields.url or len(fields.url) > _LONGEST_URL:
         raise InvalidUpstream
-    if not fields.url.startswith(("http://", "https://")) and trusted:
+    # A tenant's is the policy's business, which says no more than that it is not allowed.
+    if trusted and not is_base_url(fields.url):
         raise InvalidUpstream
     if fields.session and not is_name(fields.session):
         raise InvalidUpstream

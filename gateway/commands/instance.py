@@ -16,7 +16,7 @@ from gateway.commands.printing import (
     print_json,
     print_table,
 )
-from gateway.presence.model import Instance, Target
+from gateway.presence.model import Instance, Target, is_base_url
 from gateway.tenants import tokens
 from gateway.tenants.directory import Created, RedisDirectory
 from gateway.upstreams.registry import ADAPTERS
@@ -39,8 +39,11 @@ def _upstream(kind: str, url: str, session: str, credential: str) -> Target | No
         raise typer.BadParameter(
             f"there is no such kind; known are {', '.join(ADAPTERS)}", param_hint="--upstream-kind"
         )
-    if not url.startswith(("http://", "https://")):
-        raise typer.BadParameter("give the upstream's http:// or https:// address", param_hint="--upstream-url")
+    if not is_base_url(url):
+        raise typer.BadParameter(
+            "give the upstream's http:// or https:// address, without a user name, query or fragment",
+            param_hint="--upstream-url",
+        )
     return Target(kind, url, session, credential)
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from gateway.presence.errors import InvalidNumber
 
@@ -84,6 +84,22 @@ class Chat(NamedTuple):
         return self.server == "g.us"
 
 
+_READ_DIFFERENTLY = frozenset("?#@\\ \t\r\n")
+"""What readers of URLs disagree about; and behind the first three may stand a secret, or what a path is glued to."""
+
+
+def is_base_url(url: str) -> bool:
+    """Whether an upstream's paths may be put behind it: a scheme, a host, perhaps a port and a path, nothing else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and _READ_DIFFERENTLY.isdisjoint(url)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where an instance's session lives: the upstream's kind, origin, session name and credential (in clear).
@@ -98,6 +114,11 @@ class Target:
     credential: str = ""
     trusted: bool = True
     quiet_after_s: float | None = None
+
+    @property
+    def where(self) -> str:
+        """The kind and the address, as an operator may read it."""
+        return f"{self.kind} {self.url}"
 
     @property
     def session_path(self) -> str:

@@ -71,7 +71,8 @@ class RedisTenancy:
         """
         fields: dict[str, str | None] = dict.fromkeys(_UPSTREAM_FIELDS)
         fields |= self._rows.upstream(upstream)
-        told = entry(by, "account.upstream", account_id, account_id, upstream.url if upstream else "default")
+        kind, where = (upstream.kind, upstream.where) if upstream else ("default", "")
+        told = entry(by, "account.upstream", account_id, account_id, kind, for_operator=where)
         await self._change_account(account_id, fields, told, index=keys.instances(account_id))
 
     async def rotate_token(self, old: TokenFacts, *, grace_s: int = 0, by: str = CLI) -> Created:

@@ -165,7 +165,9 @@ class RedisDirectory:
         key = keys.instance(instance_id)
         row = await self._read(key)
         fields = self.rows.upstream(upstream) | {"version": secrets.token_hex(4)}
-        told = entry(by, "instance.move", instance_id, row.get("account", ""), upstream.url)
+        told = entry(
+            by, "instance.move", instance_id, row.get("account", ""), upstream.kind, for_operator=upstream.where
+        )
         if await self._change((key, ""), (json.dumps(write(key, fields)[1:]), "[]", "", told)) == b"gone":
             raise InstanceNotFound
 

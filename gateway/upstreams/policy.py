@@ -18,7 +18,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from gateway.presence.errors import UpstreamNotAllowed
-from gateway.presence.model import Target
+from gateway.presence.model import Target, is_base_url
 
 _RESOLVE_S = 3.0
 
@@ -150,11 +150,7 @@ def _parse(url: str) -> URL | None:
         port, is_host = parsed.port, _is_host(parsed, in_brackets="[" in url)
     except ValueError:  # a UnicodeError, where a name cannot be one, is one too
         return None
-    odd = parsed.user, parsed.password, parsed.raw_query_string, parsed.raw_fragment
-    if parsed.scheme not in {"http", "https"} or not is_host or not port or any(odd):
-        return None
-    # `?`, `#` and `@` with nothing behind them, backslashes and blanks: readers of URLs disagree about these.
-    return None if any(sign in url for sign in "?#@\\ \t\r\n") else parsed
+    return parsed if is_base_url(url) and parsed.scheme in {"http", "https"} and is_host and port else None
 
 
 def _is_host(url: URL, *, in_brackets: bool) -> bool:

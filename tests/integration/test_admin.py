@@ -339,6 +339,22 @@ async def test_an_account_makes_no_more_instances_here_than_at_the_public_door(o
     assert (await office.ask("POST", path, {"name": "n4"}))[0] == 201
 
 
+async def test_a_tenant_reads_no_address_of_the_operators_in_the_audit_log(office: Office) -> None:
+    made = await office.done("POST", "accounts", {"name": "acme"})
+    upstream = {"kind": "waha", "url": "http://inside.example:3000"}
+    await office.done("PATCH", f"accounts/{made['account']['id']}", {"upstream": upstream})
+    created = await office.done("POST", f"accounts/{made['account']['id']}/instances", {"name": "sales"})
+    moved = Target("waha", "http://inside.example:4000", "s")
+    await office.house.directory.move_instance(created["instance"]["id"], moved, by="operator")
+    for key, details in [
+        (KEY, ["waha http://inside.example:4000", "waha http://inside.example:3000"]),
+        (made["token"], ["waha", "waha"]),
+    ]:
+        told = (await office.done("GET", "audit", key=key))["entries"]
+        assert [one["detail"] for one in told if one["action"] in {"account.upstream", "instance.move"}] == details
+        assert (key == KEY) is ("inside.example" in str(told))
+
+
 async def test_an_accounts_looks_here_count_in_a_minute_of_their_own(
     redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
@@ -412,6 +428,9 @@ async def test_a_changed_default_upstream_is_seen_with_the_next_request(office: 
         {"upstream": {"kind": "nothing", "url": "http://x"}},
         {"upstream": {"kind": "waha"}},
         {"upstream": {"kind": "waha", "url": "ftp://x"}},
+        {"upstream": {"kind": "waha", "url": "http://user:secret@x"}},
+        {"upstream": {"kind": "waha", "url": "http://x?key=secret"}},
+        {"upstream": {"kind": "waha", "url": "http://x#secret"}},
         [],
     ],
 )

@@ -1,5 +1,6 @@
 """Settings: read once, every error at once, and every setting documented with the default that it really has."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ import pytest
 
 from gateway import settings
 from gateway.commands.masking import masked_settings, masked_url
+from gateway.presence.model import is_base_url
 from gateway.process import keyfile
 from gateway.settings import Settings, SettingsError
 
@@ -75,6 +77,7 @@ def test_every_setting_can_be_overridden_by_the_environment(section: str, key: s
         "file": str(file.with_name("keys.toml")),
         "encryption_keys": keys["encryption_keys"],
         "allowed": "https://waha.example:3000",
+        "url": "http://elsewhere" if section == "upstream" else "redis://elsewhere",
         "tenants_may_bring": "1",
     }
     value = special.get(key, "redis://elsewhere" if isinstance(default, str) else str(type(default)(default + 1)))
@@ -237,3 +240,37 @@ def test_a_password_is_masked_wherever_a_url_holds_one(url: str, shown: str) -> 
 @pytest.mark.parametrize("url", ["", "unix:///tmp/s", "redis://host:6379/0", "redis://user@host"])
 def test_a_url_without_a_password_is_shown_as_it_is(url: str) -> None:
     assert masked_url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "fits"),
+    [
+        ("http://waha:3000", True),
+        ("https://waha.example/base/", True),
+        ("http://[::1]:3000", True),
+        ("http://user:secret@waha:3000", False),
+        ("http://user@waha", False),
+        ("http://@waha", False),
+        ("http://waha?key=secret", False),
+        ("http://waha/?", False),
+        ("http://waha/#part", False),
+        ("http://waha#", False),
+        ("http://waha\\@elsewhere", False),
+        ("http://wa ha", False),
+        ("http://waha:0", False),
+        ("http://waha:99999", False),
+        ("http://", False),
+        ("ftp://waha", False),
+        ("waha:3000", False),
+        ("", False),
+    ],
+)
+def test_an_upstreams_address_holds_nothing_but_scheme_host_port_and_path(url: str, fits: bool, file: Path) -> None:
+    assert settings.is_base_url(url) is fits
+    assert is_base_url(url) is fits
+    if fits or not url:
+        assert load(f'[upstream]\nkind = "waha"\nurl = {json.dumps(url or "http://x")}', file).upstream.kind == "waha"
+    else:
+        (problem,) = problems_of(f'[upstream]\nkind = "waha"\nurl = {json.dumps(url)}', file)
+        assert problem.startswith("[upstream] url:")
+        assert "secret" not in problem
