@@ -5,6 +5,8 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 
+import structlog
+
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.api.console.routes import add_console
@@ -18,6 +20,8 @@ from gateway.wiring import House, open_house
 
 _FAREWELL_S = 1.0
 """A client that keeps its connection and sends nothing for this long is cut off at the end of a drain."""
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
     ops.add_subapp("/admin/", create_admin(house))
     add_console(ops)
     app = create_app(house)
+    if not settings.secrets.encryption_keys:
+        _log.warning("no_encryption_keys", consequence="upstream credentials of instances and accounts cannot be kept")
     async with (
         listening(ops, settings.admin.host, settings.admin.port, fd=doors.admin) as admin_port,
         house.roster.listed("gateway", settings.admin.host, admin_port),

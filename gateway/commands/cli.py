@@ -14,7 +14,6 @@ from gateway.commands.printing import examples
 from gateway.presence.errors import GatewayError
 from gateway.process.embedded import EmbeddedError
 from gateway.settings import SettingsError
-from gateway.tenants.cipher import CredentialUnreadable
 
 app = typer.Typer(
     name=SERVICE,
@@ -100,8 +99,6 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments, prog_name=SERVICE)
     except SettingsError as error:
         _fail("the settings are wrong\n" + "\n".join(f"  {problem}" for problem in error.problems))
-    except CredentialUnreadable:
-        _fail("no encryption key opens a stored credential; was one removed from [secrets] encryption_keys too early?")
     except (GatewayError, CommandFailed, DevError, EmbeddedError) as error:
         _fail(str(error))
     except OSError as error:

@@ -97,6 +97,7 @@ _SILENCE = {
     Outcome.UNAVAILABLE: "no connection: is the URL right, and is it running?",
     Outcome.UNKNOWN: "connected, but no answer in time",
     Outcome.REJECTED: "the URL or the credential cannot be sent",
+    Outcome.SEALED: "not called: no key in [secrets] encryption_keys opens the stored credential",
 }
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from gateway.commands.office import with_house
+from gateway.commands.office import CommandFailed, with_house
 from gateway.commands.printing import Json, examples, print_done, print_json
 from gateway.process.keyfile import as_toml, generate
 
@@ -32,5 +32,8 @@ def rotate(context: typer.Context, *, as_json: Json = False) -> None:
     First put the new key before the old ones in [secrets] encryption_keys of every process; when this is done, the
     old ones may go. What was interrupted goes on where it stood.
     """
-    resealed = with_house(context, lambda house: house.tenancy.reseal())
-    print_done(f"{resealed} credentials are encrypted anew.", {"resealed": resealed}, as_json)
+    done = with_house(context, lambda house: house.tenancy.reseal())
+    told = {"resealed": done.count, "unreadable": list(done.unreadable)}
+    print_done(f"{done.count} credentials are encrypted anew.", told, as_json)
+    if done.unreadable:
+        raise CommandFailed(f"no listed key opens the credentials of {', '.join(done.unreadable)}")

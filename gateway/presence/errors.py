@@ -12,7 +12,8 @@ GatewayError
 │   ├── QuotaExceeded
 │   ├── TokenQuotaExceeded
 │   ├── OperatorOnly
-│   └── AdminOff
+│   ├── AdminOff
+│   └── EncryptionOff
 ├── RateLimited (429)
 ├── BadRequest (400)
 │   ├── InvalidBody
@@ -38,7 +39,8 @@ GatewayError
 ├── Conflict (409)
 ├── StateUnsupported (501)
 ├── UpstreamRejected (502)
-│   └── UpstreamCredentialRefused
+│   ├── UpstreamCredentialRefused
+│   └── UpstreamCredentialSealed
 ├── InstanceNotConnected (503)
 ├── UpstreamSilent (504)
 └── Unavailable (503)
@@ -136,6 +138,12 @@ class AdminOff(Forbidden):
     """No operator's key is configured, so nobody is the operator."""
 
     message = "The operator's API is off: no operator key is configured"
+
+
+class EncryptionOff(Forbidden):
+    """No encryption key is configured, and a credential is kept encrypted or not at all."""
+
+    message = "Upstream credentials cannot be kept: no encryption key is configured"
 
 
 class RateLimited(GatewayError):
@@ -297,6 +305,10 @@ class UpstreamRejected(GatewayError):
 
 class UpstreamCredentialRefused(UpstreamRejected):
     """The upstream refused the operator's credential; the log line names the instance, the caller learns nothing."""
+
+
+class UpstreamCredentialSealed(UpstreamRejected):
+    """No configured key opens the instance's credential; the log line names the instance, the caller learns nothing."""
 
 
 class InstanceNotConnected(GatewayError):

@@ -106,6 +106,7 @@ class Target:
 
     `trusted` where the operator chose it; a tenant's own is held to the operator's rules at every call.
     `quiet_after_s` is how long after its last indicator the account is made unavailable: 0 never, None as its kind.
+    `sealed` where no key that is configured opens its credential, which is '' then: nobody can call it.
     """
 
     kind: str
@@ -114,6 +115,7 @@ class Target:
     credential: str = ""
     trusted: bool = True
     quiet_after_s: float | None = None
+    sealed: bool = False
 
     @property
     def where(self) -> str:
@@ -168,6 +170,7 @@ class Outcome(StrEnum):
     UNAVAILABLE = "unavailable"
     GARBLED = "garbled"
     NOT_ALLOWED = "not_allowed"
+    SEALED = "sealed"
     UNKNOWN = "unknown"
 
     @property

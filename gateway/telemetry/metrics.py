@@ -87,7 +87,7 @@ UPSTREAM_DURATION = Histogram(
 )
 CREDENTIAL_REFUSED = Counter(
     "presence_upstream_credential_refused",
-    "Calls that an upstream refused for their credential.",
+    "Calls that failed for their credential: the upstream refused it, or no key opens it.",
     ["upstream"],
     registry=REGISTRY,
 )

@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from redis.asyncio import Redis
@@ -13,6 +14,7 @@ from gateway.store import keys
 from gateway.store.redis import Script, command
 from gateway.tenants import tokens
 from gateway.tenants.audit import CLI, entry
+from gateway.tenants.cipher import CredentialUnreadable
 from gateway.tenants.directory import Created
 from gateway.tenants.rows import Rows, Write
 from gateway.tenants.views import TokenFacts
@@ -25,6 +27,14 @@ MOST_LIVE_TOKENS = 10
 
 _EXPIRED_AT_ONCE = 200
 _UPSTREAM_FIELDS = ("kind", "url", "session", "credential", "trusted", "quiet")
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What `reseal` did; `unreadable` are the instances and accounts whose credential no listed key opens."""
+
+    count: int
+    unreadable: tuple[str, ...]
 
 
 class RedisTenancy:
@@ -120,19 +130,18 @@ class RedisTenancy:
         """Clear away tokens whose grace time is over; returns how many."""
         return int(await self._expire((), (self._now(), _EXPIRED_AT_ONCE)))
 
-    async def reseal(self, *, by: str = CLI) -> int:
-        """Encrypt every credential under the newest key, online; what was interrupted goes on where it stood.
-
-        Raises:
-            CredentialUnreadable: no listed key opens one of them.
-        """
-        resealed = 0
-        for pattern in (keys.instance("*"), keys.account("*")):
-            async for key in self._redis.scan_iter(match=pattern, count=500):
-                resealed += await self._reseal_one(key.decode())
+    async def reseal(self, *, by: str = CLI) -> Resealed:
+        """Encrypt every credential under the newest key, online; what was interrupted goes on where it stood."""
+        resealed, unreadable = 0, []
+        for what in (keys.instance, keys.account):
+            async for key in self._redis.scan_iter(match=what("*"), count=500):
+                try:
+                    resealed += await self._reseal_one(key.decode())
+                except CredentialUnreadable:
+                    unreadable.append(key.decode().removeprefix(what("")))
         # The change itself was every single one above; this is the line that tells of it.
         await self._note((), (entry(by, "keys.rotate", "", "", f"{resealed} credentials"),))
-        return resealed
+        return Resealed(resealed, tuple(sorted(unreadable)))
 
     async def _reseal_one(self, key: str) -> int:
         if await command(self._redis, "TYPE", key) != b"hash":

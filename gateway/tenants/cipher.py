@@ -2,6 +2,8 @@
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from gateway.presence.errors import EncryptionOff
+
 
 class CredentialUnreadable(Exception):
     """No listed key opens a stored credential: was an encryption key removed too early?"""
@@ -23,12 +25,12 @@ class Cipher:
         """Encrypt a credential; an empty one stays empty.
 
         Raises:
-            CredentialUnreadable: no key is configured.
+            EncryptionOff: no key is configured.
         """
         if not clear:
             return ""
         if self._fernet is None:
-            raise CredentialUnreadable
+            raise EncryptionOff
         return self._fernet.encrypt(clear.encode()).decode()
 
     def decrypt(self, sealed: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from gateway.presence.model import Instance, Target
 from gateway.store import keys
 from gateway.tenants import tokens
-from gateway.tenants.cipher import Cipher
+from gateway.tenants.cipher import Cipher, CredentialUnreadable
 from gateway.tenants.views import AccountFacts, Limits, TokenFacts
 
 Row = Mapping[str, str]
@@ -49,7 +49,7 @@ class Rows:
         """Word where sessions live, the credential encrypted.
 
         Raises:
-            CredentialUnreadable: there is a credential and no key is configured.
+            EncryptionOff: there is a credential and no key is configured.
         """
         if upstream is None:
             return {}
@@ -63,15 +63,15 @@ class Rows:
         }
 
     def reseal(self, sealed: str) -> str:
-        """Encrypt a stored credential under the newest key, unless it is (see `Cipher.reseal`)."""
+        """Encrypt a stored credential under the newest key, unless it is (see `Cipher.reseal`).
+
+        Raises:
+            CredentialUnreadable: no key opens it.
+        """
         return self._cipher.reseal(sealed)
 
     def read_instance(self, instance_id: str, row: Row, account: Row) -> Instance:
-        """Read an instance; what it leaves open its account's upstream fills in, or the service's.
-
-        Raises:
-            CredentialUnreadable: no key opens its credential.
-        """
+        """Read an instance; what it leaves open its account's upstream fills in, or the service's."""
         own = self._read_target(row) or self._read_target(account) or self._default
         session = own.session or row["name"]
         target = replace(own, session=session)
@@ -80,9 +80,12 @@ class Rows:
     def _read_target(self, row: Row) -> Target | None:
         if not row.get("kind"):
             return None
-        credential = self._cipher.decrypt(row.get("credential", ""))
-        quiet = float(row["quiet"]) if row.get("quiet") else None
-        return Target(row["kind"], row["url"], row.get("session", ""), credential, row.get("trusted") == "1", quiet)
+        try:
+            credential, sealed = self._cipher.decrypt(row.get("credential", "")), False
+        except CredentialUnreadable:
+            credential, sealed = "", True
+        trusted, quiet = row.get("trusted") == "1", float(row["quiet"]) if row.get("quiet") else None
+        return Target(row["kind"], row["url"], row.get("session", ""), credential, trusted, quiet, sealed)
 
     def read_account(self, account_id: str, row: Row, *, instances: int, tokens: int) -> AccountFacts:
         """Read an account; its credential stays closed."""

@@ -72,10 +72,12 @@ class UpstreamClient:
         if state is State.RECORDING and not adapter.capabilities.recording:
             return Outcome.UNSUPPORTED
         began = time.perf_counter()
-        outcome = await self._tell_through_breakers(adapter, target, chat, state, timeout_s)
+        outcome = Outcome.SEALED
+        if not target.sealed:
+            outcome = await self._tell_through_breakers(adapter, target, chat, state, timeout_s)
         UPSTREAM_DURATION.labels(target.kind).observe(time.perf_counter() - began)
         UPSTREAM_REQUESTS.labels(target.kind, state, outcome).inc()
-        if outcome is Outcome.UNAUTHORIZED:
+        if outcome in {Outcome.UNAUTHORIZED, Outcome.SEALED}:
             CREDENTIAL_REFUSED.labels(target.kind).inc()
         return outcome
 
@@ -100,7 +102,7 @@ class UpstreamClient:
         call = adapter.probe(target) if adapter else None
         if adapter is None or call is None:
             return Examination(None, None, Connection.UNKNOWN)
-        reply = await send(self._pools, target, call, timeout_s)
+        reply = Outcome.SEALED if target.sealed else await send(self._pools, target, call, timeout_s)
         if isinstance(reply, Outcome):
             return Examination(reply, None, Connection.UNKNOWN)
         return Examination(adapter.outcome(reply), reply.status, adapter.connection(reply))

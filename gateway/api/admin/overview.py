@@ -86,7 +86,8 @@ class OverviewRoutes:
 
     async def rotate_keys(self, request: web.Request, visitor: Visitor) -> web.Response:  # noqa: ARG002
         """Encrypt every credential under the newest key; asked again, it goes on where it was interrupted."""
-        return envelope.success({"resealed": await self._house.tenancy.reseal(by=visitor.actor)})
+        done = await self._house.tenancy.reseal(by=visitor.actor)
+        return envelope.success({"resealed": done.count, "unreadable": list(done.unreadable)})
 
     async def _chosen(self, request: web.Request, visitor: Visitor) -> list[AccountFacts]:
         """Return the account of `?account=`, or all that the visitor may see."""

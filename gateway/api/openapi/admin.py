@@ -69,6 +69,7 @@ _USAGE = fields({"id": STRING, "limit": INTEGER, "used": INTEGER, "reset": INTEG
 _ENTRY = fields({"id": STRING, "at": NUMBER, "actor": STRING, "action": STRING, "subject": STRING, "detail": STRING})
 _CONFIRM = fields({"confirm": text("The name of what will be deleted, again.")})
 _GONE = fields({"id": STRING, "status": STRING})
+_RESEALED = success({"resealed": INTEGER, "unreadable": items(text("An instance or account that no key opens."))})
 _ISSUED = success({"token": _TOKEN, "secret": text("The token itself, shown this once.")})
 _ONE_ACCOUNT = success({"account": _ACCOUNT})
 _OF_ACCOUNT = {"account": "Only this account's, by its id."}
@@ -209,9 +210,7 @@ _OVERVIEW = {
             )
         }
     ),
-    "/admin/keys/rotate": path(
-        {"post": _do("rotateKeys", "Encrypt credentials under the newest key", success({"resealed": INTEGER}))}
-    ),
+    "/admin/keys/rotate": path({"post": _do("rotateKeys", "Encrypt credentials under the newest key", _RESEALED)}),
 }
 
 
