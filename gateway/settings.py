@@ -96,6 +96,7 @@ class Upstream(Struct, frozen=True):
     connections_per_origin: Positive = 256
     allowed: str = ""
     tenants_may_bring: bool = False
+    sessions: str = "account.instance"
 
     @property
     def allowed_origins(self) -> list[str]:
@@ -295,6 +296,8 @@ def _cross_check(settings: Settings) -> list[str]:
         problems.append("[log] format: use auto, json or console")
     if settings.upstream.kind and not settings.upstream.url:
         problems.append("[upstream] url: needed where [upstream] kind is set")
+    if settings.upstream.sessions not in {"account.instance", "instance"}:
+        problems.append("[upstream] sessions: use account.instance or instance")
     if settings.upstream.url and not is_base_url(settings.upstream.url):
         problems.append(
             "[upstream] url: an http or https address without a user name, query or fragment; a key is the credential"

@@ -26,7 +26,9 @@ from gateway.tenants.audit import RedisAudit
 from gateway.tenants.changes import RedisTenancy
 from gateway.tenants.cipher import Cipher
 from gateway.tenants.directory import RedisDirectory
+from gateway.tenants.moves import RedisMoves
 from gateway.tenants.removal import RedisRemoval
+from gateway.tenants.sessions import Sessions
 from gateway.tenants.tokens import TokenHasher
 from gateway.tenants.usage import RedisUsage
 from gateway.upstreams.client import UpstreamClient, open_client
@@ -54,6 +56,7 @@ class House:
     hasher: TokenHasher
     tenancy: RedisTenancy
     removal: RedisRemoval
+    moves: RedisMoves
     showing: RedisShowing
     usage: RedisUsage
     audit: RedisAudit
@@ -128,6 +131,8 @@ def _build(
         default_upstream=Target(settings.upstream.kind, settings.upstream.url, "", settings.upstream.credential),
         instances_per_account=settings.limits.instances_per_account,
         tokens_per_account=settings.limits.tokens_per_account,
+        sessions=Sessions(hasher, nameless_kinds=[kind for kind, one in ADAPTERS.items() if not one.names_sessions]),
+        sessions_by_account=settings.upstream.sessions == "account.instance",
     )
     indicators = RedisIndicators(
         pipeline,
@@ -145,6 +150,7 @@ def _build(
         failures_per_minute=settings.limits.failures_per_minute,
     )
     promises = Promises(indicators)
+    removal = RedisRemoval(redis, echo_s=settings.presence.echo_s)
     calls = Calls(upstreams, timeout_s=settings.upstream.timeout_s)
     presence = Presence(indicators, calls, promises, natural_end_s=settings.presence.natural_end_s)
     wakeups = WakeUps(indicators, calls, directory, give_up_s=settings.presence.give_up_s)
@@ -165,7 +171,8 @@ def _build(
         promises,
         hasher,
         tenancy=RedisTenancy(redis, directory.rows, tokens_per_account=settings.limits.tokens_per_account),
-        removal=RedisRemoval(redis, echo_s=settings.presence.echo_s),
+        removal=removal,
+        moves=RedisMoves(redis, directory.rows, directory.sessions, removal),
         showing=RedisShowing(redis),
         usage=RedisUsage(redis),
         audit=RedisAudit(redis),

@@ -143,6 +143,7 @@ def running_rig(folder: Path, overrides: Mapping[str, str]) -> Iterator[Rig]:
             "PRESENCE_ADMIN__PORT": str(ports["gateway metrics"]),
             "PRESENCE_WORKER__PORT": str(ports["worker metrics"]),
             "PRESENCE_UPSTREAM__KIND": "sandbox",
+            "PRESENCE_UPSTREAM__SESSIONS": "instance",
             "PRESENCE_UPSTREAM__URL": f"http://{LOOPBACK}:{ports['sandbox']}",
             "PRESENCE_LIMITS__FAILURES_PER_MINUTE": "1000000",
             **overrides,

@@ -5,7 +5,7 @@ A tenant is an account with a token and an instance with a token and an upstream
 
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,16 @@ from comparison.ours import CREDENTIAL
 from comparison.replay import Pipe, resp, watch
 from gateway.presence.model import Target
 from gateway.settings import Settings
+from gateway.store import keys
 from gateway.tenants import tokens
 from gateway.tenants.directory import Created
+from gateway.tenants.reading import read_row
 from gateway.wiring import House, open_house
 
 _NAME = "tenant-{:08}"
+_TOKEN_HASH = 6
+"""Where it stands among a tenant's words."""
+
 _AT_ONCE = 500
 _NO_LIMIT = 100_000_000
 
@@ -46,6 +51,7 @@ class Making:
 
     socket_path: str
     hasher: tokens.TokenHasher
+    seal: Callable[[str], tuple[str, str]]
     create: bytes
     admit: bytes
     model: tuple[str, ...]
@@ -65,17 +71,18 @@ class Making:
         """Count so many requests of each token."""
         with Pipe(self.socket_path) as pipe:
             for one in spenders:
-                ask = self.admit.replace(self.model[-1].encode(), one.token_hash.encode())
+                ask = self.admit.replace(self.model[_TOKEN_HASH].encode(), one.token_hash.encode())
                 pipe.send(ask.replace(self.model[0].encode(), one.name.encode()) * requests)
                 _expect(pipe, requests)
 
     def _one(self, number: int) -> tuple[Tenant, bytes]:
         name, account_token, token = _NAME.format(number), tokens.make("account"), tokens.make("instance")
-        words = _words(name, secrets.token_hex(6), secrets.token_hex(6), self.hasher(account_token), self.hasher(token))
+        hashes = self.hasher(account_token), self.hasher(token)
+        words = _words(name, secrets.token_hex(6), secrets.token_hex(6), *hashes, *self.seal(name))
         request = self.create
         for old, new in zip(self.model, words, strict=True):
             request = request.replace(old.encode(), new.encode())
-        return Tenant(name, token, words[-1]), request
+        return Tenant(name, token, hashes[1]), request
 
 
 def callers(tenants: Sequence[Tenant], file: Path, seed: int) -> Path:
@@ -105,25 +112,43 @@ async def learn(settings: Settings, upstream_url: str) -> Making:
 
         await admit()
         asked = await watch(path, admit, token_hash, 1)
+        row = await read_row(house.redis, keys.instance(instance.id))
+
+        def seal(name: str) -> tuple[str, str]:
+            target = _target(name, upstream_url)
+            return house.directory.rows.upstream(target)["credential"], house.directory.sessions.key(target)
+
         return Making(
             path,
             house.hasher,
+            seal,
             b"".join(resp(words) for words in seen),
             resp(asked[0]),
-            _words(name, account.id[1:], instance.id[1:], house.hasher(account.token), token_hash),
+            _words(
+                *(name, account.id[1:], instance.id[1:], house.hasher(account.token), token_hash),
+                *(row["credential"], row["uses"]),
+            ),
         )
 
 
 async def _create(house: House, name: str, upstream_url: str) -> list[Created]:
     account = await house.directory.create_account(name, per_minute=_NO_LIMIT)
-    upstream = Target("wuzapi", upstream_url, name, CREDENTIAL)
+    upstream = _target(name, upstream_url)
     return [account, await house.directory.create_instance(account.id, name, upstream=upstream)]
 
 
-def _words(name: str, account: str, instance: str, account_hash: str, token_hash: str) -> tuple[str, ...]:
+def _target(name: str, url: str) -> Target:
+    """Give each its own credential, since that is the session."""
+    return Target("wuzapi", url, name, f"{CREDENTIAL}-{name}")
+
+
+def _words(
+    name: str, account: str, instance: str, account_hash: str, token_hash: str, credential: str, session: str
+) -> tuple[str, ...]:
     """Return everything that is a tenant's own; each is always as long."""
     ids = ("a" + account, "i" + instance)
-    return (name, *ids, account_hash, "t" + account_hash[:12], "t" + token_hash[:12], token_hash)
+    hashes = (account_hash, "t" + account_hash[:12], "t" + token_hash[:12], token_hash)
+    return (name, *ids, *hashes, credential, session)
 
 
 def _expect(pipe: Pipe, replies: int) -> None:

@@ -17,7 +17,7 @@ class IndicatorRoutes:
 
     async def showing(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:  # noqa: ARG002
         """Answer the indicators, the newest first; instants are Unix seconds, `ends` is null where there is no end."""
-        shown = await self._showing.of([instance.id])
+        shown = await self._showing.of([instance.chats_id])
         count = len(shown)
         return envelope.success(
             {

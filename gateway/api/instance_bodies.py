@@ -20,11 +20,15 @@ _DOTS = {".", ".."}
 
 @dataclass(frozen=True, slots=True)
 class NewInstance:
-    """A checked request for an instance; the upstream's address is not looked at yet."""
+    """A checked request for an instance; the upstream's address is not looked at yet.
+
+    `session` is what an operator calls its session on an upstream that is not its own.
+    """
 
     name: str
     token: str | None
     upstream: Target | None
+    session: str = ""
 
 
 class UpstreamFields(msgspec.Struct, frozen=True):
@@ -35,6 +39,11 @@ class UpstreamFields(msgspec.Struct, frozen=True):
     session: str | None = None
     credential: str | None = None
     quiet_after_s: int | float | None = None
+
+    @property
+    def names_a_session_only(self) -> bool:
+        """Whether everything else is left to the default upstream."""
+        return bool(self.session) and not (self.kind or self.url or self.credential)
 
 
 class _InstanceFields(msgspec.Struct, frozen=True):
@@ -64,8 +73,10 @@ def new_instance(body: bytes, *, trusted: bool) -> NewInstance:
         raise InvalidName
     if fields.token and not tokens.is_acceptable(fields.token):
         raise InvalidOwnToken
-    upstream = target(fields.upstream, trusted=trusted) if fields.upstream else None
-    return NewInstance(fields.name, fields.token or None, upstream)
+    token = fields.token or None
+    if trusted and fields.upstream is not None and fields.upstream.names_a_session_only:
+        return NewInstance(fields.name, token, None, session_name(fields.upstream))
+    return NewInstance(fields.name, token, target(fields.upstream, trusted=trusted) if fields.upstream else None)
 
 
 def target(fields: UpstreamFields, *, trusted: bool) -> Target:
@@ -79,12 +90,21 @@ def target(fields: UpstreamFields, *, trusted: bool) -> Target:
     # A tenant's is the policy's business, which says no more than that it is not allowed.
     if trusted and not is_base_url(fields.url):
         raise InvalidUpstream
-    if fields.session and not is_name(fields.session):
-        raise InvalidUpstream
     if fields.quiet_after_s is not None and not 0 <= fields.quiet_after_s <= _LONGEST_QUIET_S:
         raise InvalidUpstream
     credential, quiet_s = fields.credential or "", fields.quiet_after_s
-    return Target(fields.kind, fields.url, fields.session or "", credential, trusted, quiet_s)
+    return Target(fields.kind, fields.url, session_name(fields), credential, trusted, quiet_s)
+
+
+def session_name(fields: UpstreamFields) -> str:
+    """Read what the session is called, '' where that is not said.
+
+    Raises:
+        InvalidUpstream: it could not stand in a URL.
+    """
+    if fields.session and not is_name(fields.session):
+        raise InvalidUpstream
+    return fields.session or ""
 
 
 def grace_s(body: bytes) -> int:

@@ -10,6 +10,7 @@ import structlog
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.api.console.routes import add_console
+from gateway.presence.errors import StoreUnavailable
 from gateway.process import garbage, notify
 from gateway.process.server import Caps, listening
 from gateway.settings import Settings
@@ -20,6 +21,8 @@ from gateway.wiring import House, open_house
 
 _FAREWELL_S = 1.0
 """A client that keeps its connection and sends nothing for this long is cut off at the end of a drain."""
+
+_AGAIN_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -87,15 +90,30 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
     ):
         garbage.settle()
         notify.ready()
+        settling = asyncio.create_task(_settle(house))
         watch = asyncio.create_task(house.promises.watch())
         await drain.begun.wait()
         # Not ready yet still serving: the balancer needs a moment to look elsewhere.
         await asyncio.sleep(settings.http.drain_delay_s)
         watch.cancel()
+        settling.cancel()
     # The last request is answered. What Redis has not taken yet is worth a moment too.
     with suppress(TimeoutError):
         async with asyncio.timeout(settings.http.drain_timeout_s):
             await house.presence.drain()
+
+
+async def _settle(house: House) -> None:
+    """Write down where instances live now that the settings were read anew, as soon as Redis takes it."""
+    while True:
+        try:
+            changed = await house.moves.settle()
+        except StoreUnavailable:
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            if changed:
+                _log.info("instances_settled", changed=changed)
+            return
 
 
 async def _is_ready(house: House, drain: Drain) -> bool:

@@ -10,6 +10,7 @@ from gateway.commands.printing import Json, print_done, print_json
 from gateway.process.keyfile import write_private
 from gateway.tenants.backup import RedisBackup
 from gateway.tenants.checker import RedisChecker
+from gateway.wiring import House
 
 
 def check(context: typer.Context, *, as_json: Json = False) -> None:
@@ -47,5 +48,11 @@ def restore(
 ) -> None:
     """Bring tenant data back into an empty Redis."""
     lines = file.read_text(encoding="utf-8").splitlines()
-    count = with_house(context, lambda house: RedisBackup(house.redis, house.hasher).restore(lines, force=force))
+
+    async def bring_back(house: House) -> int:
+        restored = await RedisBackup(house.redis, house.hasher).restore(lines, force=force)
+        await house.moves.settle()  # an older version's backup does not say who uses which session
+        return restored
+
+    count = with_house(context, bring_back)
     print_done(f"{count} records are back.", {"records": count}, as_json)

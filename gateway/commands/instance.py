@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.api.instance_bodies import is_name
 from gateway.commands.names import Account, NewName
 from gateway.commands.office import with_directory, with_house
 from gateway.commands.printing import (
@@ -27,13 +28,29 @@ app = typer.Typer(help="Instances: one WhatsApp number of an account, on its ups
 _COLUMNS = ("name", "id", "upstream", "url", "session")
 
 
+Kind = Annotated[
+    str,
+    typer.Option(help="What holds the session, such as waha; without it the account's or service's default upstream."),
+]
+Url = Annotated[str, typer.Option(help="The upstream's origin.")]
+Session = Annotated[
+    str,
+    typer.Option(
+        help="What the upstream calls the session.", show_default="NAME, or ACCOUNT.NAME on the service's upstream"
+    ),
+]
+Credential = Annotated[
+    str, typer.Option(envvar="PRESENCE_UPSTREAM_CREDENTIAL", help="The upstream's key; encrypted at rest.")
+]
+
+
 def _upstream(kind: str, url: str, session: str, credential: str) -> Target | None:
-    """Read the four options as one upstream, or none."""
+    """Read the four options as one upstream, or none; a session alone names that on the default upstream."""
+    if session and not is_name(session):
+        raise typer.BadParameter("use letters, digits and _ . - only", param_hint="--upstream-session")
     if not kind:
-        if url or session:
-            raise typer.BadParameter(
-                "is needed where the upstream's URL or session is given", param_hint="--upstream-kind"
-            )
+        if url:
+            raise typer.BadParameter("is needed where the upstream's URL is given", param_hint="--upstream-kind")
         return None
     if kind not in ADAPTERS:
         raise typer.BadParameter(
@@ -66,14 +83,10 @@ def create(
     account: Account,
     name: NewName,
     *,
-    upstream_kind: Annotated[
-        str, typer.Option(help="What holds the session, such as waha; without it the service's default upstream.")
-    ] = "",
-    upstream_url: Annotated[str, typer.Option(help="The upstream's origin.")] = "",
-    upstream_session: Annotated[str, typer.Option(help="What the upstream calls the session.  [default: NAME]")] = "",
-    upstream_credential: Annotated[
-        str, typer.Option(envvar="PRESENCE_UPSTREAM_CREDENTIAL", help="The upstream's key; encrypted at rest.")
-    ] = "",
+    upstream_kind: Kind = "",
+    upstream_url: Url = "",
+    upstream_session: Session = "",
+    upstream_credential: Credential = "",
     token: Annotated[
         str | None,
         typer.Option(
@@ -89,7 +102,8 @@ def create(
 
     async def make(directory: RedisDirectory) -> Created:
         account_id = await directory.find_account(account)
-        return await directory.create_instance(account_id, name, upstream=upstream, token=token)
+        given = "" if upstream else upstream_session
+        return await directory.create_instance(account_id, name, upstream=upstream, session=given, token=token)
 
     print_created("Instance", with_directory(context, make), {"account": account}, as_json=as_json)
 
@@ -107,6 +121,35 @@ def list_instances(context: typer.Context, account: Account, *, as_json: Json = 
         return
     rows = [[instance[column] or "(the service's)" for column in _COLUMNS] for instance in shown]
     print_table(_COLUMNS, rows, empty=f"No instances yet; make one: presence-gateway instance create {account} NAME")
+
+
+@app.command(
+    epilog=examples(
+        "presence-gateway instance move acme sales --upstream-kind waha --upstream-url http://waha.internal:3000",
+    )
+)
+def move(
+    context: typer.Context,
+    account: Account,
+    name: NewName,
+    *,
+    upstream_kind: Kind,
+    upstream_url: Url,
+    upstream_session: Session = "",
+    upstream_credential: Credential = "",
+    as_json: Json = False,
+) -> None:
+    """Give an instance another upstream; what it owes where it was is paused there, now."""
+    upstream = _upstream(upstream_kind, upstream_url, upstream_session, upstream_credential)
+    if upstream is None:
+        raise typer.BadParameter("name where it is to live", param_hint="--upstream-kind")
+
+    async def work(house: House) -> Instance:
+        found = await house.directory.find_instance(await house.directory.find_account(account), name)
+        await house.moves.move_instance(found.id, upstream)
+        return await house.directory.instance_by_id(found.id)
+
+    print_done(f"Instance {name} lives at {upstream.where} now.", _shown(with_house(context, work)), as_json)
 
 
 @app.command(epilog=examples("presence-gateway instance delete acme sales --confirm sales"))

@@ -37,6 +37,7 @@ GatewayError
 │   ├── AccountNotFound
 │   └── TokenNotFound
 ├── Conflict (409)
+│   └── ChangedMeanwhile
 ├── StateUnsupported (501)
 ├── UpstreamRejected (502)
 │   ├── UpstreamCredentialRefused
@@ -280,10 +281,16 @@ class TokenNotFound(NotFound):
 
 
 class Conflict(GatewayError):
-    """The name, or the token, is taken."""
+    """The name or the token is taken, or another account uses the session."""
 
     status = 409
     message = "Instance already exists"
+
+
+class ChangedMeanwhile(Conflict):
+    """Somebody else changed the same account all the time."""
+
+    message = "The account was changed at the same moment; try again"
 
 
 class StateUnsupported(GatewayError):

@@ -133,12 +133,18 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One WhatsApp number of an account, and where its session lives."""
+    """One WhatsApp number of an account, and where its session lives; `moves` is how often that was changed."""
 
     id: str
     account_id: str
     name: str
     target: Target
+    moves: int = 0
+
+    @property
+    def chats_id(self) -> str:
+        """Under what its chats' promises are kept: another at each place, so that none is told what another owes."""
+        return f"{self.id}~{self.moves}" if self.moves else self.id
 
 
 class Principal(NamedTuple):

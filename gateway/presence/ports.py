@@ -215,7 +215,7 @@ class Directory(Protocol):
     """Who exists."""
 
     async def instance(self, instance_id: str, version: str) -> Instance | None:
-        """Return the instance as of `version`, or None where it has gone.
+        """Return the instance as of `version`, or None where it has gone; by its id, or by that of its chats.
 
         Raises:
             StoreUnavailable: Redis did not answer.

@@ -101,7 +101,7 @@ class Presence:
         """
         wanted = self._wanted(state, duration_s)
         pace = self._calls.pace(instance)
-        grant = await self._promise(ChatKey(instance.id, chat), wanted, pace, trace)
+        grant = await self._promise(ChatKey(instance.chats_id, chat), wanted, pace, trace)
         if not isinstance(grant, Grant):
             return Shown("repeated" if isinstance(grant, Repeated) else "overtaken")
         told, settled = await self._carry_out(instance, grant, wanted)
@@ -116,7 +116,7 @@ class Presence:
         Never fails: what cannot be done now is done by a wake-up, or when Redis is back. A command that arrives after
         this call is newer, and is not touched.
         """
-        key, sent_s = ChatKey(instance.id, chat), self._monotonic()
+        key, sent_s = ChatKey(instance.chats_id, chat), self._monotonic()
         try:
             grant = await self._promise(key, _MESSAGE, self._calls.pace(instance), "")
         except StoreUnavailable:
@@ -137,7 +137,7 @@ class Presence:
         if outcome is not Outcome.OK:
             raise error_of(outcome, State.PAUSED.value)
         # The record does not know, and would show its indicator again: it is told once Redis is back.
-        late = _Late(ChatKey(instance.id, chat), _PAUSE, self._monotonic(), ids.fresh())
+        late = _Late(ChatKey(instance.chats_id, chat), _PAUSE, self._monotonic(), ids.fresh())
         self._retries.until_done(partial(self._record_pause, late))
 
     async def drain(self) -> None:

@@ -114,7 +114,7 @@ class RedisIndicators:
         """Take the lease for a wake-up (see `ports.Indicators.claim`)."""
         deadline_s = self._deadline_s()
         verdict, *rest = await self._claim(
-            (*keys.of_chat(key.instance_id, key.chat.jid), keys.instance(key.instance_id)),
+            keys.of_chat(key.instance_id, key.chat.jid),
             (self._now(), owner, generation, self._lease_ms, self._echo_ms),
         )
         if verdict == b"early":

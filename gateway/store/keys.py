@@ -35,6 +35,9 @@ LEAVING: Final = "pg:leaving"
 LEAVING_ACCOUNTS: Final = "pg:leaving:accounts"
 """Set: ids of accounts that are deleted and may still have such an instance."""
 
+FORMERS: Final = "pg:leaving:upstreams"
+"""Set: ids under which instances that moved kept their chats before, and may still owe a pause where they were."""
+
 AUDIT: Final = "pg:audit"
 """Stream: what the operator changed, bounded; before 0.2.0 every change."""
 
@@ -78,14 +81,29 @@ def instance(instance_id: str) -> str:
     return f"{PREFIX}instance:{instance_id}"
 
 
+def instance_of(chats_id: str) -> str:
+    """Return the id of the instance that keeps, or kept, its chats under this id (see `model.Instance.chats_id`)."""
+    return chats_id.partition("~")[0]
+
+
+def former(chats_id: str) -> str:
+    """Return the key of the hash of where an instance was when it kept its chats under this id."""
+    return f"{PREFIX}former:{chats_id}"
+
+
+def session(session_key: str) -> str:
+    """Return the key of the hash of who uses a session at an upstream: id of chats -> account id."""
+    return f"{PREFIX}session:{session_key}"
+
+
 def instance_tokens(instance_id: str) -> str:
     """Return the key of an instance's hash of token id -> token hash."""
     return f"{PREFIX}instance:{instance_id}:tokens"
 
 
-def chats(instance_id: str) -> str:
+def chats(chats_id: str) -> str:
     """Return the key of an instance's sorted set of chats that show or owe something."""
-    return f"{PREFIX}chats:{instance_id}"
+    return f"{PREFIX}chats:{chats_id}"
 
 
 def audit(account_id: str) -> str:

@@ -24,10 +24,18 @@ _ONE_KEY = (
     keys.EXPIRING,
     keys.LEAVING,
     keys.LEAVING_ACCOUNTS,
+    keys.FORMERS,
     keys.AUDIT,
     keys.AUDITED,
 )
-_PATTERNS = (keys.account("*"), keys.instance("*"), keys.token("*"), keys.audit("*"))
+_PATTERNS = (
+    keys.account("*"),
+    keys.instance("*"),
+    keys.former("*"),
+    keys.session("*"),
+    keys.token("*"),
+    keys.audit("*"),
+)
 _TRIES = 5
 _AT_ONCE = 500
 _MARK = "presence-gateway"

@@ -1,7 +1,6 @@
-"""Changes to what is there: an account's limits, status and upstream; tokens rotated and expired; keys rotated."""
+"""Changes to what is there: an account's limits and status; tokens rotated and expired; keys rotated."""
 
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +8,7 @@ from typing import Literal
 from redis.asyncio import Redis
 
 from gateway.presence.errors import AccountNotFound, InstanceNotFound, TokenNotFound, TokenQuotaExceeded
-from gateway.presence.model import Instance, Target
+from gateway.presence.model import Instance
 from gateway.store import keys
 from gateway.store.redis import Script, command
 from gateway.tenants import tokens
@@ -26,7 +25,6 @@ MOST_LIVE_TOKENS = 10
 """Of one instance: where more are in their grace time, those that were replaced first die first."""
 
 _EXPIRED_AT_ONCE = 200
-_UPSTREAM_FIELDS = ("kind", "url", "session", "credential", "trusted", "quiet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +70,6 @@ class RedisTenancy:
         fields = {name: None if figure is None else str(figure) for name, figure in figures.items()}
         detail = ", ".join(f"{name} {'default' if value is None else value}" for name, value in fields.items())
         await self._change_account(account_id, fields, entry(by, "account.limits", account_id, account_id, detail))
-
-    async def set_upstream(self, account_id: str, upstream: Target | None, *, by: str = CLI) -> None:
-        """Choose the upstream of those of an account's instances that have none of their own; None: the service's.
-
-        Raises:
-            AccountNotFound: it is gone, or going.
-        """
-        fields: dict[str, str | None] = dict.fromkeys(_UPSTREAM_FIELDS)
-        fields |= self._rows.upstream(upstream)
-        kind, where = (upstream.kind, upstream.where) if upstream else ("default", "")
-        told = entry(by, "account.upstream", account_id, account_id, kind, for_operator=where)
-        await self._change_account(account_id, fields, told, index=keys.instances(account_id))
 
     async def rotate_token(self, old: TokenFacts, *, grace_s: int = 0, by: str = CLI) -> Created:
         """Replace one token of an account; the old one stays valid for the grace time.
@@ -133,7 +119,7 @@ class RedisTenancy:
     async def reseal(self, *, by: str = CLI) -> Resealed:
         """Encrypt every credential under the newest key, online; what was interrupted goes on where it stood."""
         resealed, unreadable = 0, []
-        for what in (keys.instance, keys.account):
+        for what in (keys.instance, keys.account, keys.former):
             async for key in self._redis.scan_iter(match=what("*"), count=500):
                 try:
                     resealed += await self._reseal_one(key.decode())
@@ -152,13 +138,11 @@ class RedisTenancy:
         anew = self._rows.reseal(sealed.decode())
         return int(await self._reseal((key,), (sealed, anew))) if anew != sealed.decode() else 0
 
-    async def _change_account(
-        self, account_id: str, fields: Mapping[str, str | None], told: str, *, index: str = ""
-    ) -> None:
+    async def _change_account(self, account_id: str, fields: Mapping[str, str | None], told: str) -> None:
         given = [part for name, value in fields.items() if value is not None for part in (name, value)]
         dropped = [name for name, value in fields.items() if value is None]
-        words = (json.dumps(given), json.dumps(dropped), secrets.token_hex(4), told)
-        if await self._change((keys.account(account_id), index), words) == b"gone":
+        words = (json.dumps(given), json.dumps(dropped), told)
+        if await self._change((keys.account(account_id),), words) == b"gone":
             raise AccountNotFound
 
     def _now(self) -> int | str:

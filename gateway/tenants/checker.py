@@ -30,14 +30,19 @@ class RedisChecker:
         """
         accounts = {key: row for key, row in (await self._rows("account")).items() if ":" not in key}
         instances = {key: row for key, row in (await self._rows("instance")).items() if ":" not in key}
-        held = await self._rows("token")
+        formers, held = await self._rows("former"), await self._rows("token")
         return [
             *_restoring(await command(self._redis, "EXISTS", keys.RESTORING)),
             *_accounts(accounts, await self._read(keys.ACCOUNTS), await self._members(keys.LEAVING_ACCOUNTS)),
             *_instances(instances, accounts, await self._members(keys.LEAVING)),
             *[problem async for problem in self._indexes(accounts, instances, held)],
+            *_formers(formers, await self._members(keys.FORMERS)),
+            *_sessions(await self._rows("session"), _places(instances) | formers),
             *_tokens(held, accounts, instances, await self._read(keys.TOKEN_IDS)),
-            *_owed([member.decode() for member in await command(self._redis, "ZRANGE", keys.OWED, 0, -1)], instances),
+            *_owed(
+                [member.decode() for member in await command(self._redis, "ZRANGE", keys.OWED, 0, -1)],
+                _places(instances) | formers,
+            ),
         ]
 
     async def _indexes(
@@ -103,6 +108,28 @@ def _instances(instances: dict[str, Row], accounts: dict[str, Row], leaving: set
             yield f"instance {instance_id} is only half there"
 
 
+def _places(instances: dict[str, Row]) -> dict[str, Row]:
+    """Return the instances by the ids of their chats."""
+    return {f"{one}~{row['moves']}" if "moves" in row else one: row for one, row in instances.items()}
+
+
+def _formers(formers: dict[str, Row], leaving: set[str]) -> Iterator[str]:
+    for chats_id in formers.keys() - leaving:
+        yield f"where instance {chats_id} was before it moved is still written down, and nothing forgets it"
+
+
+def _sessions(sessions: dict[str, Row], places: dict[str, Row]) -> Iterator[str]:
+    used = {(row["uses"], chats_id): row["account"] for chats_id, row in places.items() if row.get("uses")}
+    held = {(session, chats_id): owner for session, users in sessions.items() for chats_id, owner in users.items()}
+    for session, chats_id in held.keys() - used.keys():
+        yield f"a session is kept for instance {chats_id}, which does not use it ({session})"
+    for session, chats_id in used.keys() - held.keys():
+        yield f"instance {chats_id} uses a session that is not kept for it ({session})"
+    for users in sessions.values():
+        if len(set(users.values())) > 1:
+            yield f"accounts {' and '.join(sorted(set(users.values())))} use one session: {', '.join(sorted(users))}"
+
+
 def _tokens(held: dict[str, Row], accounts: dict[str, Row], instances: dict[str, Row], ids: Row) -> Iterator[str]:
     for token_id, token_hash in ids.items():
         if token_hash not in held:
@@ -117,7 +144,7 @@ def _tokens(held: dict[str, Row], accounts: dict[str, Row], instances: dict[str,
             yield f"token {token_id} opens an instance that is gone"
 
 
-def _owed(records: list[str], instances: dict[str, Row]) -> Iterator[str]:
-    gone = {record.split(":")[2] for record in records} - instances.keys()
+def _owed(records: list[str], places: dict[str, Row]) -> Iterator[str]:
+    gone = {record.split(":")[2] for record in records} - places.keys()
     for instance_id in sorted(gone):
         yield f"pauses are owed for instance {instance_id}, which is gone"

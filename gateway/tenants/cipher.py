@@ -21,6 +21,11 @@ class Cipher:
         self._newest = Fernet(keys[0]) if keys else None
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
 
+    @property
+    def has_key(self) -> bool:
+        """Whether anything can be encrypted."""
+        return self._fernet is not None
+
     def encrypt(self, clear: str) -> str:
         """Encrypt a credential; an empty one stays empty.
 

@@ -1,6 +1,7 @@
 """Accounts, instances and tokens in Redis: found, listed, and made whole or not at all."""
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from redis.asyncio import Redis
 
 from gateway.presence.errors import (
     AccountNotFound,
+    ChangedMeanwhile,
     Conflict,
     InstanceNotFound,
+    InvalidAccountName,
     QuotaExceeded,
     TokenNotFound,
     TokenQuotaExceeded,
@@ -21,10 +24,16 @@ from gateway.store.redis import Script, command, store_errors
 from gateway.tenants import tokens
 from gateway.tenants.audit import CLI, entry
 from gateway.tenants.cipher import Cipher
+from gateway.tenants.moves import TRIES
+from gateway.tenants.reading import as_text, read_row, read_rows
 from gateway.tenants.rows import Row, Rows, Write, limit_fields, now, write
+from gateway.tenants.sessions import Sessions
 from gateway.tenants.views import AccountFacts, Limits, TokenFacts
 
+_ID = re.compile(r"a[0-9a-f]{12}")
 _CACHED = 10_000
+_FOLLOWED = ("kind", "url", "session", "credential")
+"""Of an account's row: what its instances' own records copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +57,16 @@ class RedisDirectory:
         default_upstream: Target,
         instances_per_account: int,
         tokens_per_account: int = 20,
+        sessions: Sessions | None = None,
+        sessions_by_account: bool = True,
     ) -> None:
         self._redis = redis
-        self.rows = Rows(hasher, cipher, default_upstream)
+        self.rows = Rows(hasher, cipher, default_upstream, sessions_by_account=sessions_by_account)
+        self.sessions = sessions or Sessions(hasher)
         self._instances_per_account = instances_per_account
         self._tokens_per_account = tokens_per_account
         self._issue = Script(redis, "tenants/issue")
         self._create = Script(redis, "tenants/create")
-        self._change = Script(redis, "tenants/change")
         self._revoke = Script(redis, "tenants/revoke")
         self._decoded: dict[tuple[str, str], Instance] = {}
 
@@ -66,14 +77,22 @@ class RedisDirectory:
         known = self._decoded.get((instance_id, version))
         if known is not None:
             return known
-        row = await self._read(keys.instance(instance_id))
+        row = await self._row(instance_id, version)
         if not row:
             return None
-        instance = self.rows.read_instance(instance_id, row, await self._account_of(row))
+        instance = self.rows.read_instance(keys.instance_of(instance_id), row, await self._account_of(row))
         while len(self._decoded) >= _CACHED:
             self._decoded.pop(next(iter(self._decoded)))
         self._decoded[instance_id, row["version"]] = instance
         return instance
+
+    async def _row(self, instance_id: str, version: str) -> dict[str, str]:
+        """Return the instance, or where it was when it kept its chats under this id."""
+        row = await self._read(keys.instance(keys.instance_of(instance_id)))
+        if row.get("version") == version:
+            return row
+        former = await self._read(keys.former(instance_id))
+        return former if former.get("version") == version else row
 
     async def create_account(
         self,
@@ -87,7 +106,10 @@ class RedisDirectory:
 
         Raises:
             Conflict: the name is taken.
+            InvalidAccountName: it looks like an account's id.
         """
+        if _ID.fullmatch(name):
+            raise InvalidAccountName
         account_id, token = "a" + secrets.token_hex(6), tokens.make("account")
         fields = {"name": name, "status": "active", "created": now()}
         fields |= limit_fields(Limits(**figures)) | self.rows.upstream(upstream)
@@ -102,6 +124,7 @@ class RedisDirectory:
         name: str,
         *,
         upstream: Target | None = None,
+        session: str = "",
         token: str | None = None,
         by: str = CLI,
     ) -> Created:
@@ -110,33 +133,51 @@ class RedisDirectory:
         Args:
             account_id: whose.
             name: unique within the account.
-            upstream: where its session lives; without one the account's default, else the service's, and the session
-                is called `name`.
+            upstream: where its session lives; without one the account's default, else the service's.
+            session: how it is called where `upstream` is not given, as the operator says.
             token: the caller's own, else one is made.
             by: who does it, for the audit log.
 
         Raises:
-            Conflict: the name, or the caller's own token, is taken.
+            Conflict: the name, or the caller's own token, is taken, or another account uses the session.
             QuotaExceeded: the account has as many instances as it may.
             AccountNotFound: it is gone, or going.
         """
+        for _ in range(TRIES):
+            created = await self._create_instance(account_id, name, upstream, session, token, by)
+            if created is not None:
+                return created
+        raise ChangedMeanwhile
+
+    async def _create_instance(
+        self, account_id: str, name: str, upstream: Target | None, session: str, token: str | None, by: str
+    ) -> Created | None:
+        """Make it; None where its account's upstream was changed at the same moment."""
         instance_id, token = "i" + secrets.token_hex(6), token or tokens.make("instance")
+        row, account = self.rows.new_instance(name, session), await self._read(keys.account(account_id))
+        if upstream is None:
+            target, follows = self.rows.followed(row, account_id, account)
+            seen = json.dumps([account.get(field, "") for field in _FOLLOWED])
+        else:
+            target, follows, seen = self.rows.own(row, upstream), "", ""
+        used = self.sessions.key(target)
         fields = {
             "account": account_id,
-            "name": name,
             "status": "active",
             "version": secrets.token_hex(4),
             "created": now(),
-        } | self.rows.upstream(upstream)
+            "uses": used,
+        }
         writes = [
-            write(keys.instance(instance_id), fields),
+            write(keys.instance(instance_id), fields | row | self.rows.kept(target, follows, account)),
             *self.rows.token(token, "instance", account_id, instance_id, name),
         ]
         taken = [keys.token(self.rows.hash(token))]
         where = (keys.instances(account_id), keys.account(account_id))
         told = entry(by, "instance.create", instance_id, account_id, name)
-        await self._claim(where, name, instance_id, writes, taken, told, "Instance already exists")
-        return Created(instance_id, name, token)
+        claim = (used, account_id, seen)
+        done = await self._claim(where, name, instance_id, writes, taken, told, "Instance already exists", claim)
+        return Created(instance_id, name, token) if done else None
 
     async def issue_token(self, account_id: str, *, name: str = "", by: str = CLI) -> Created:
         """Make one more token for an account.
@@ -155,21 +196,6 @@ class RedisDirectory:
         if verdict == b"quota":
             raise TokenQuotaExceeded
         return Created(token_id, name, token)
-
-    async def move_instance(self, instance_id: str, upstream: Target, *, by: str = CLI) -> None:
-        """Point an instance at another upstream; every process sees it with its next request.
-
-        Raises:
-            InstanceNotFound: it is gone, or going.
-        """
-        key = keys.instance(instance_id)
-        row = await self._read(key)
-        fields = self.rows.upstream(upstream) | {"version": secrets.token_hex(4)}
-        told = entry(
-            by, "instance.move", instance_id, row.get("account", ""), upstream.kind, for_operator=upstream.where
-        )
-        if await self._change((key, ""), (json.dumps(write(key, fields)[1:]), "[]", "", told)) == b"gone":
-            raise InstanceNotFound
 
     async def revoke_token(self, token_id: str, *, by: str = CLI) -> None:
         """Make a token invalid with the next request of every process; pauses that are owed still come.
@@ -250,8 +276,9 @@ class RedisDirectory:
             raise InstanceNotFound
         return self.rows.read_instance(instance_id, row, await self._account_of(row))
 
-    async def find_by_id(self, instance_id: str) -> Instance | None:
-        """Return any account's instance, one that is leaving too; None where it has gone."""
+    async def find_by_id(self, chats_id: str) -> Instance | None:
+        """Return who keeps, or kept, its chats under this id, one that is leaving too; None where it has gone."""
+        instance_id = keys.instance_of(chats_id)
         version = await command(self._redis, "HGET", keys.instance(instance_id), "version")
         return await self.instance(instance_id, version.decode()) if version else None
 
@@ -274,12 +301,16 @@ class RedisDirectory:
             raise TokenNotFound
         return self.rows.read_token(found.decode(), row)
 
-    async def instance_ids(self, account_ids: Iterable[str]) -> list[str]:
-        """Return the ids of all instances of some accounts."""
+    async def chats_ids(self, account_ids: Iterable[str]) -> list[str]:
+        """Return under what all instances of some accounts keep their chats."""
         async with store_errors(), self._redis.pipeline(transaction=False) as pipe:
             for account_id in account_ids:
                 pipe.hvals(keys.instances(account_id))
-            return [found.decode() for ids in await pipe.execute() for found in ids]
+            ids = [found.decode() for held in await pipe.execute() for found in held]
+            for instance_id in ids:
+                pipe.hget(keys.instance(instance_id), "moves")
+            moves = await pipe.execute()
+        return [f"{one}~{moved.decode()}" if moved else one for one, moved in zip(ids, moves, strict=True)]
 
     async def _account(self, account_id: str) -> AccountFacts | None:
         async with store_errors(), self._redis.pipeline(transaction=True) as pipe:
@@ -287,7 +318,7 @@ class RedisDirectory:
             pipe.hlen(keys.instances(account_id))
             pipe.hlen(keys.account_tokens(account_id))
             row, instances, held = await pipe.execute()
-        return self.rows.read_account(account_id, _text(row), instances=instances, tokens=held) if row else None
+        return self.rows.read_account(account_id, as_text(row), instances=instances, tokens=held) if row else None
 
     async def _account_of(self, row: Row) -> Row:
         """Return the account's row where an instance leaves its upstream to it."""
@@ -302,31 +333,30 @@ class RedisDirectory:
         taken: list[str],
         told: str,
         exists: str,
-    ) -> None:
+        session: tuple[str, str, str] = ("", "", ""),
+    ) -> bool:
+        """Take the step; False where what it was thought out by has changed."""
         most = self._instances_per_account
-        verdict = await self._create(where, (name, new_id, most, json.dumps(taken), json.dumps(writes), told))
+        words = (name, new_id, most, json.dumps(taken), json.dumps(writes), told, *session)
+        verdict = await self._create(where, words)
         if verdict == b"gone":
             raise AccountNotFound
         if verdict == b"exists":
             raise Conflict(exists)
+        if verdict == b"session":
+            raise Conflict
         if verdict == b"taken":
             raise Conflict("Token already in use")
         if verdict == b"quota":
             raise QuotaExceeded
+        return bool(verdict == b"ok")
 
     async def _read(self, key: str) -> dict[str, str]:
-        return _text(await command(self._redis, "HGETALL", key))
+        return await read_row(self._redis, key)
 
     async def _read_all(self, wanted: Sequence[str]) -> list[dict[str, str]]:
-        async with store_errors(), self._redis.pipeline(transaction=False) as pipe:
-            for key in wanted:
-                pipe.hgetall(key)
-            return [_text(row) for row in await pipe.execute()]
+        return await read_rows(self._redis, wanted)
 
     async def _now_ms(self) -> int:
         seconds, micros = await command(self._redis, "TIME")
         return int(seconds) * 1000 + int(micros) // 1000
-
-
-def _text(row: dict[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in row.items()}

@@ -43,7 +43,7 @@ class RedisRemoval:
         if await self._leave((), (self._now(), instance.id, told)) == b"gone":
             raise InstanceNotFound
         # Dying here is safe: `tidy` expedites whatever is leaving.
-        await self._expedite_one(instance.id)
+        await self._expedite_one(instance.chats_id)
 
     async def delete_account(self, account: AccountFacts, *, by: str = CLI) -> None:
         """End an account and its instances: all tokens are dead when this returns.
@@ -57,20 +57,27 @@ class RedisRemoval:
         await self._expedite_leaving()
 
     async def tidy(self) -> int:
-        """Go on with every deletion under way; returns how many instances and accounts are still leaving."""
+        """Go on with every deletion and move under way; returns how many instances, places and accounts are left."""
         await self._expedite_leaving()
         return int(await self._bury((), (self._now(), self._hold_ms)))
 
     async def _expedite_leaving(self) -> None:
         for instance_id in await command(self._redis, "SMEMBERS", keys.LEAVING):
-            await self._expedite_one(instance_id.decode())
+            moves = await command(self._redis, "HGET", keys.instance(instance_id.decode()), "moves")
+            await self._expedite_one(f"{instance_id.decode()}~{moves.decode()}" if moves else instance_id.decode())
+        await self.expedite_formers()
 
-    async def _expedite_one(self, instance_id: str) -> None:
+    async def expedite_formers(self) -> None:
+        """Pause now what is owed where instances were before they moved."""
+        for chats_id in await command(self._redis, "SMEMBERS", keys.FORMERS):
+            await self._expedite_one(chats_id.decode())
+
+    async def _expedite_one(self, chats_id: str) -> None:
         """Go through its chats in steps, each short; one that slips by in between is found by the next `tidy`."""
         looked_at = step = _CHATS_AT_ONCE
         passed = 0
         while looked_at == step:
-            words = (self._now(), instance_id, self._echo_ms, passed, step)
+            words = (self._now(), chats_id, self._echo_ms, passed, step)
             looked_at = int(await self._expedite(("", keys.OWED, keys.QUEUE), words))
             passed += looked_at
 

@@ -107,6 +107,8 @@ class Adapter(ABC):
     kind: ClassVar[str]
     capabilities: ClassVar[Capabilities] = Capabilities()
     rules: ClassVar[tuple[Rule, ...]] = ()
+    names_sessions: ClassVar[bool] = True
+    """Whether a session is named beside its credential; else the credential is the session."""
 
     @abstractmethod
     def presence(self, target: Target, chat: Chat, state: State) -> Call:

@@ -114,6 +114,7 @@ class Site:
             "PRESENCE_REDIS__URL": redis_url,
             "PRESENCE_SECRETS__PEPPER": secrets.token_hex(16),
             "PRESENCE_UPSTREAM__KIND": "sandbox",
+            "PRESENCE_UPSTREAM__SESSIONS": "instance",
             "PRESENCE_UPSTREAM__URL": self.sandbox_url,
             "PRESENCE_ADMIN__PORT": "0",
             "PRESENCE_LOG__LEVEL": "warning",

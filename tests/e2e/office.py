@@ -76,7 +76,7 @@ class Office:
         return key
 
     async def pause_all(self) -> None:
-        ids = await self.house.directory.instance_ids(account.id for account in await self.accounts())
+        ids = await self.house.directory.chats_ids(account.id for account in await self.accounts())
         for shown in await self.house.showing.of(ids):
             await self._command(ChatKey(shown.instance_id, Chat(shown.chat)), State.PAUSED, 0, 0)
 

@@ -92,9 +92,9 @@ async def test_a_moved_instance_is_seen_with_the_next_request(
     from gateway.presence.model import Target
 
     headers = {"token": tenant.account_token}
-    await house.directory.move_instance(tenant.instance.id, Target("sandbox", "http://127.0.0.1:1", "demo"))
+    await house.moves.move_instance(tenant.instance.id, Target("sandbox", "http://127.0.0.1:1", "demo"))
     assert (await client.post(PATH, json=TYPING, headers=headers)).status == 503
-    await house.directory.move_instance(tenant.instance.id, Target("sandbox", phone.url, "demo"))
+    await house.moves.move_instance(tenant.instance.id, Target("sandbox", phone.url, "demo"))
     assert (await client.post(PATH, json=TYPING, headers=headers)).status == 200
 
 

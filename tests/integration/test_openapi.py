@@ -158,7 +158,7 @@ async def test_schemathesis_finds_nothing_on_the_operators_api(house: House, pho
     for number in range(4):
         account = await house.directory.create_account(f"acme{number}", upstream=Target("sandbox", phone.url, ""))
         known["account"].append(account.id)
-        known["instance"].append((await house.directory.create_instance(account.id, "demo")).id)
+        known["instance"].append((await house.directory.create_instance(account.id, f"demo{number}")).id)
         known["token"].append((await house.directory.issue_token(account.id)).id)
     server = await served(with_admin(house))
     began = time.monotonic()

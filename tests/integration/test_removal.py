@@ -123,7 +123,7 @@ async def test_the_checker_finds_what_a_careless_hand_breaks(house: House, tenan
     await redis.delete(keys.token(token.hash))
     assert len(await checker.problems()) == 2
     await redis.delete(keys.instance(tenant.instance.id))
-    assert len(await checker.problems()) == 3
+    assert len(await checker.problems()) == 4
     await redis.set(keys.RESTORING, "1")
     assert "a restore was interrupted; run it again" in await checker.problems()
 
@@ -265,7 +265,7 @@ async def test_the_index_of_an_instances_chats_forgets_what_lingers(
 async def test_a_moved_or_renamed_target_of_a_leaving_instance_is_no_more(house: House, tenant: Tenant) -> None:
     await house.removal.delete_instance(tenant.instance)
     with pytest.raises(InstanceNotFound):
-        await house.directory.move_instance(tenant.instance.id, Target("sandbox", "http://x", ""))
+        await house.moves.move_instance(tenant.instance.id, Target("sandbox", "http://x", ""))
     with pytest.raises(InstanceNotFound):
         await house.tenancy.rotate_instance_token(tenant.instance)
 

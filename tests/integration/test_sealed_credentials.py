@@ -109,8 +109,8 @@ async def test_a_pause_it_owes_is_given_up_in_the_end_and_loudly(scene: Scene, p
     with capture_logs() as lines:
         async with asyncio.timeout(10):
             while await house.redis.zcard(keys.OWED):
-                for claim in await house.presence.take(10):
-                    await perform(house.presence, claim)
+                for claim in await house.wakeups.take(10):
+                    await perform(house.wakeups, claim)
                 await asyncio.sleep(0.01)
     last = lines[-1]
     assert (last["did"], last["outcome"], last["log_level"], last["instance"]) == (

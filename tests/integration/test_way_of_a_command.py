@@ -137,7 +137,7 @@ async def test_an_instance_token_is_refused_once_its_name_is_anothers(
 async def test_an_instance_that_moved_is_told_at_its_new_place_in_the_same_command(
     client: Client, house: House, tenant: Tenant, phone: Phone, other_phone: Phone
 ) -> None:
-    await house.directory.move_instance(tenant.instance.id, Target("sandbox", other_phone.url, "demo"))
+    await house.moves.move_instance(tenant.instance.id, Target("sandbox", other_phone.url, "demo"))
     assert await send(client, tenant.account_token) == FINE
     assert (phone.states(), other_phone.states()) == ([State.RECORDING], [State.TYPING])
 

@@ -79,6 +79,7 @@ def test_every_setting_can_be_overridden_by_the_environment(section: str, key: s
         "allowed": "https://waha.example:3000",
         "url": "http://elsewhere" if section == "upstream" else "redis://elsewhere",
         "tenants_may_bring": "1",
+        "sessions": "instance",
     }
     value = special.get(key, "redis://elsewhere" if isinstance(default, str) else str(type(default)(default + 1)))
     environ = {"PRESENCE_UPSTREAM__URL": "http://upstream", f"PRESENCE_{section.upper()}__{key.upper()}": value}

@@ -48,7 +48,7 @@ class AccountRoutes:
         if change.figures:
             await self._house.tenancy.set_limits(account.id, change.figures, by=visitor.actor)
         if change.upstream != "keep":
-            await self._house.tenancy.set_upstream(account.id, change.upstream, by=visitor.actor)
+            await self._house.moves.set_upstream(account.id, change.upstream, by=visitor.actor)
         return await self._answer(account)
 
     async def suspend(self, request: web.Request, visitor: Visitor, account: AccountFacts) -> web.Response:  # noqa: ARG002

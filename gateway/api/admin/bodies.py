@@ -10,7 +10,13 @@ from msgspec import UNSET, UnsetType
 from gateway.api.bodies import decode
 from gateway.api.guards import NAME
 from gateway.api.instance_bodies import UpstreamFields, target
-from gateway.presence.errors import ConfirmationNeeded, InvalidAccountName, InvalidFigure, InvalidLabel
+from gateway.presence.errors import (
+    ConfirmationNeeded,
+    InvalidAccountName,
+    InvalidFigure,
+    InvalidLabel,
+    InvalidUpstream,
+)
 from gateway.presence.model import Target
 
 MOST_ENTRIES = 1000
@@ -55,12 +61,17 @@ class _NameFields(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
+class _MoveFields(msgspec.Struct, frozen=True):
+    upstream: UpstreamFields | None = None
+
+
 class _ConfirmFields(msgspec.Struct, frozen=True):
     confirm: str | None = None
 
 
 _account_fields = msgspec.json.Decoder(_AccountFields)
 _name_fields = msgspec.json.Decoder(_NameFields)
+_move_fields = msgspec.json.Decoder(_MoveFields)
 _confirm_fields = msgspec.json.Decoder(_ConfirmFields)
 
 
@@ -73,8 +84,8 @@ def new_account(body: bytes) -> NewAccount:
     fields = decode(_account_fields, body)
     if not fields.name or not NAME.fullmatch(fields.name):
         raise InvalidAccountName
-    upstream = _upstream(fields)
-    return NewAccount(fields.name, _figures(fields), None if upstream == "keep" else upstream)
+    chosen = _upstream(fields)
+    return NewAccount(fields.name, _figures(fields), None if chosen == "keep" else chosen)
 
 
 def account_change(body: bytes) -> AccountChange:
@@ -85,6 +96,18 @@ def account_change(body: bytes) -> AccountChange:
     """
     fields = decode(_account_fields, body)
     return AccountChange(_figures(fields), _upstream(fields))
+
+
+def upstream(body: bytes) -> Target:
+    """Read the body of `PATCH /admin/instances/{id}`: where the instance is to live.
+
+    Raises:
+        InvalidUpstream: it names none.
+    """
+    fields = decode(_move_fields, body).upstream
+    if fields is None:
+        raise InvalidUpstream
+    return target(fields, trusted=True)
 
 
 def label(body: bytes) -> str:

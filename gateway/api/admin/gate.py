@@ -120,11 +120,11 @@ class AdminGate:
 
         return guarded
 
-    def for_instance(self, handler: InstanceHandler) -> Handler:
+    def for_instance(self, handler: InstanceHandler, *, operator_only: bool = False) -> Handler:
         """Guard a route whose path names an instance by its id."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            visitor = await self._visitor(request)
+            visitor = await (self._operator(request) if operator_only else self._visitor(request))
             instance_id = _id(request, "instance")
             instance = await self._house.directory.instance_by_id(instance_id) if instance_id else None
             if instance is None or not visitor.may_see(instance.account_id):

@@ -38,12 +38,23 @@ class InstanceRoutes:
         if wanted.upstream is not None:
             await self._house.policy.check(wanted.upstream)
         created = await self._house.directory.create_instance(
-            account.id, wanted.name, upstream=wanted.upstream, token=wanted.token, by=visitor.actor
+            account.id,
+            wanted.name,
+            upstream=wanted.upstream,
+            session=wanted.session,
+            token=wanted.token,
+            by=visitor.actor,
         )
         instance = await self._house.directory.instance_by_id(created.id)
         return secret(
             {"instance": {**_told(instance, visitor), "token": created.token}, "secret": created.token}, status=201
         )
+
+    async def move(self, request: web.Request, visitor: Visitor, instance: Instance) -> web.Response:
+        """Give an instance an upstream of its own; what it owes where it was is paused there."""
+        upstream = admin_bodies.upstream(await bodies.read(request, self._body_timeout_s))
+        await self._house.moves.move_instance(instance.id, upstream, by=visitor.actor)
+        return envelope.success({"instance": _told(await self._house.directory.instance_by_id(instance.id), visitor)})
 
     async def delete(self, request: web.Request, visitor: Visitor, instance: Instance) -> web.Response:
         """Delete an instance, where its name is given again."""

@@ -25,7 +25,7 @@ class OverviewRoutes:
     async def indicators(self, request: web.Request, visitor: Visitor) -> web.Response:
         """Answer the newest indicators that show now, how many pauses are owed, and how late the oldest is."""
         accounts = await self._chosen(request, visitor)
-        ids = await self._house.directory.instance_ids(account.id for account in accounts)
+        ids = await self._house.directory.chats_ids(account.id for account in accounts)
         shown = await self._house.showing.of(ids)
         instances = {one: await self._instance(one) for one in {one.instance_id for one in shown}}
         owed, oldest_s = await self._house.showing.owed(None if _is_everything(request, visitor) else ids)

@@ -108,7 +108,13 @@ _ACCOUNTS = {
     ),
     "/admin/accounts/{account}": path(
         {
-            "patch": _do("changeAccount", "Change figures or upstream; null resets", _ONE_ACCOUNT, body=_CHANGE),
+            "patch": _do(
+                "changeAccount",
+                "Change figures or upstream; null resets",
+                _ONE_ACCOUNT,
+                body=_CHANGE,
+                refusals=(409,),
+            ),
             "delete": _do("deleteAccount", "Delete an account", success({"account": _GONE}), body=_CONFIRM),
         },
         account="The account's id.",
@@ -164,7 +170,16 @@ _INSTANCES = {
         account="The account's id.",
     ),
     "/admin/instances/{instance}": path(
-        {"delete": _do("deleteInstanceById", "Delete an instance", success({"instance": _GONE}), body=_CONFIRM)},
+        {
+            "patch": _do(
+                "moveInstance",
+                "Give an instance another upstream; what it owes is paused where it was",
+                success({"instance": fields(_INSTANCE)}),
+                body=fields({"upstream": UPSTREAM}),
+                refusals=(409,),
+            ),
+            "delete": _do("deleteInstanceById", "Delete an instance", success({"instance": _GONE}), body=_CONFIRM),
+        },
         instance="The instance's id.",
     ),
     "/admin/instances/{instance}/token": path(

@@ -17,7 +17,7 @@ _MEANING = {
     403: "The caller may not do this.",
     404: "There is no such thing, as far as this caller may know.",
     408: "The body did not arrive in time.",
-    409: "The name, or the token, is taken.",
+    409: "The name or the token is taken, or another account uses the session.",
     413: "The body is too large.",
     417: "An expectation of the request cannot be met.",
     429: "Over the limit; wait until `X-RateLimit-Reset`.",

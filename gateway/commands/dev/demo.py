@@ -46,7 +46,9 @@ async def ensure_demo(house: House, file: Path, sandbox_url: str) -> Demo:
         demo = await _create_instance(house, account_id, demo, phone)
         _write(file, demo)
     found = await house.directory.find_instance(account_id, demo.instance)
-    await house.directory.move_instance(found.id, phone)
+    # The sandbox is the phone that it was at the last start, wherever it listens now; what is owed is owed to it.
+    await house.moves.move_instance(found.id, phone, is_same_phone=True)
+    await house.moves.settle(is_same_phone=True)
     return demo
 
 

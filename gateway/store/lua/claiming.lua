@@ -1,4 +1,4 @@
--- needs: record
+-- needs: record, keeper
 -- Claiming a chat for a wake-up, shared by claim and take.
 
 -- Take the lease of the record that `KEY` names. Its wake-up stays in the queue and comes back when the lease ends, so

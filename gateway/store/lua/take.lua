@@ -9,7 +9,7 @@ local lease, echo = tonumber(ARGV[4]), tonumber(ARGV[5])
 local asked, taken, versions = 'pg:t:' .. owner, {}, {}
 
 local function version(instance)
-  versions[instance] = versions[instance] or redis.call('HGET', 'pg:instance:' .. instance, 'version') or ''
+  versions[instance] = versions[instance] or keeper(instance)
   return versions[instance]
 end
 

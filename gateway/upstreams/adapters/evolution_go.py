@@ -11,6 +11,7 @@ class EvolutionGo(Adapter):
     """`POST /message/presence` with the instance's token; an unknown instance is a 401, like any wrong key."""
 
     kind = "evolution_go"
+    names_sessions = False
     # A client that is down is started first, and the call sleeps 2 s for it (message_service.go).
     capabilities = Capabilities(answer_s=3.0)
     rules = (

@@ -37,6 +37,7 @@ class QuePasa(Adapter):
     """`POST /chat/presence` with `X-QUEPASA-TOKEN`."""
 
     kind = "quepasa"
+    names_sessions = False
     capabilities = Capabilities(own_timer=True)
     rules = (
         # No bot has this token; fe89ad9 words it "server was not found" (ErrSessionNotFound, qp_whatsapp_session.go).

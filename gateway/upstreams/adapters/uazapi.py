@@ -17,6 +17,7 @@ class Uazapi(Adapter):
     """`POST /message/presence` with the instance's `token`."""
 
     kind = "uazapi"
+    names_sessions = False
     capabilities = Capabilities(own_timer=True)
     rules = (
         Rule(500, Outcome.NOT_CONNECTED, "no session"),

@@ -11,6 +11,7 @@ class Wuzapi(Adapter):
     """`POST /chat/presence` with `token`; an unknown user is a 401, like any wrong token."""
 
     kind = "wuzapi"
+    names_sessions = False
     rules = (
         Rule(500, Outcome.NOT_CONNECTED, "no session"),
         # whatsmeow fails a chat state only when its socket is down (presence.go).

@@ -1,0 +1,33 @@
+"""Records of Redis read as text: one, or many in one round trip."""
+
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+
+from gateway.store.redis import Executor, command, store_errors
+
+
+async def read_row(redis: Executor, key: str) -> dict[str, str]:
+    """Return a record, {} where there is none.
+
+    Raises:
+        StoreUnavailable: Redis did not answer.
+    """
+    return as_text(await command(redis, "HGETALL", key))
+
+
+async def read_rows(redis: Redis, wanted: Sequence[str]) -> list[dict[str, str]]:
+    """Return records in the order of their keys.
+
+    Raises:
+        StoreUnavailable: Redis did not answer.
+    """
+    async with store_errors(), redis.pipeline(transaction=False) as pipe:
+        for key in wanted:
+            pipe.hgetall(key)
+        return [as_text(row) for row in await pipe.execute()]
+
+
+def as_text(row: dict[bytes, bytes]) -> dict[str, str]:
+    """Read a record's names and values."""
+    return {name.decode(): value.decode() for name, value in row.items()}
