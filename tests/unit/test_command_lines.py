@@ -16,7 +16,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *(file for file in sorted((ROOT / "deploy").rglob("*")) if file.suffix in {".yaml", ".service", ".conf"}),
 ]
-SECRET = re.compile(r"token|credential|password|key|pepper")
+SECRET = re.compile(r"token(?!s_quota)|credential|password|key|pepper")
 
 
 def commands(group: Any, path: str = "presence-gateway") -> Iterator[tuple[str, Any]]:
