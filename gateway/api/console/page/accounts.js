@@ -8,7 +8,7 @@ import { day } from "./time.js";
 const LIMITS = [
   ["per_minute", "Requests a minute, per token"],
   ["creation_per_minute", "New instances a minute, per token"],
-  ["account_per_minute", "Requests a minute, over all tokens"],
+  ["account_per_minute", "Over all its tokens, a minute"],
   ["instances_quota", "Instances at most"],
   ["tokens_quota", "Tokens of its own at most"],
 ];
