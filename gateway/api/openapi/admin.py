@@ -54,6 +54,11 @@ _TOKEN = fields(
     }
 )
 _INSTANCE = {"id": STRING, "name": STRING, "status": STRING, "upstream": TOLD_UPSTREAM}
+_SESSION = fields({"session": text("What the default upstream calls its session; the operator's word alone.")})
+_NEW_INSTANCE = fields(
+    {"name": NEW_INSTANCE["properties"]["name"]},
+    {**NEW_INSTANCE["properties"], "upstream": {"anyOf": [UPSTREAM, _SESSION, {"type": "null"}]}},
+)
 _INDICATOR = fields(
     {
         "instance": STRING,
@@ -163,7 +168,7 @@ _INSTANCES = {
                 "Make an instance",
                 success({"instance": fields({**_INSTANCE, "token": STRING}), "secret": STRING}),
                 status=201,
-                body=NEW_INSTANCE,
+                body=_NEW_INSTANCE,
                 refusals=(409,),
             ),
         },
