@@ -25,6 +25,7 @@ from acceptance.conftest import (
 
 END_S = 20.0  # every story is over by then, echoes of an unknown outcome included
 ECHO_S = 10.0
+NATURAL_END_S = 10.0
 DARK_S = 5.0  # the phone drops an indicator that was not sent again for so long
 
 
@@ -40,6 +41,7 @@ class Story:
     began: float = field(default_factory=time.monotonic)
     answers: list[Answer] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    asked_at: list[float] = field(default_factory=list)
     answered_at: list[float] = field(default_factory=list)
     failure: BaseException | None = None
 
@@ -65,6 +67,7 @@ class Story:
         await asyncio.sleep(max(0.0, self.began + seconds - time.monotonic()))
 
     async def say(self, state: str, duration: int | None = None, *, number: str | None = None) -> Answer:
+        self.asked_at.append(time.time())
         answer = await self.client.show(self.tenant, number or self.number, state, duration)
         self.answers.append(answer)
         self.answered_at.append(time.time())
@@ -256,8 +259,8 @@ async def rejected(story: Story) -> None:
 async def rejected_refresh(story: Story) -> None:
     await story.say("typing", 4)
     await story.at(story_time(story) + 1)
-    await story.client.fault(story.tenant, "status", status=422, state="typing", count=1)
-    await story.say("typing", 9)
+    await story.client.fault(story.tenant, "status", status=422, state="recording", count=1)
+    await story.say("recording", 9)
 
 
 @plot
@@ -359,8 +362,9 @@ def test_recording_with_a_duration_is_paused_by_itself_when_it_ends(story: Story
 
 
 @reads("no_duration")
-def test_without_a_duration_nothing_follows(story: Story) -> None:
-    assert story.states == ["typing"]
+def test_without_a_duration_it_is_paused_at_its_natural_end(story: Story) -> None:
+    assert story.states == ["typing", "paused"]
+    assert_paused_on_time(story.pause, story.calls[0], NATURAL_END_S)
 
 
 @reads("held")
@@ -384,10 +388,11 @@ def test_a_cancelled_indicator_is_never_sent_again(story: Story) -> None:
 
 
 @reads("longer_replaces")
-def test_a_longer_typing_replaces_the_pause_of_the_one_before(story: Story) -> None:
-    assert story.states[:2] == ["typing", "typing"]
-    assert story.states[-1] == "paused"
-    assert_paused_on_time(story.pause, story.calls[1], 5)
+def test_a_longer_typing_moves_the_pause_of_the_one_before_and_calls_nobody(story: Story) -> None:
+    assert story.states == ["typing", "typing", "paused"]
+    assert 3 <= story.calls[1].at - story.calls[0].at <= DARK_S  # its refresh, when it was due
+    assert 5 - CLOCK_S <= story.pause.at - story.asked_at[1]
+    assert story.pause.at - story.answered_at[1] <= 5 + NOISE_S
 
 
 @reads("shorter_replaces")
@@ -403,9 +408,10 @@ def test_recording_replaces_typing_and_its_pause(story: Story) -> None:
 
 
 @reads("repeated_every_second")
-def test_overlapping_repeats_every_second_end_in_one_pause_after_the_last(story: Story) -> None:
-    assert story.states == ["typing"] * 6 + ["paused"]
-    assert_paused_on_time(story.pause, story.calls[5], 3)
+def test_overlapping_repeats_every_second_cost_refreshes_and_one_pause_after_the_last(story: Story) -> None:
+    assert story.states == ["typing"] * 2 + ["paused"]
+    assert 3 - CLOCK_S <= story.pause.at - story.asked_at[5]
+    assert story.pause.at - story.answered_at[5] <= 3 + NOISE_S
     assert story.statuses == [200] * 6
     assert max(answer.took_s for answer in story.answers) < 1.5
 
@@ -428,8 +434,11 @@ def test_a_pause_has_no_duration(story: Story) -> None:
 
 
 @reads("no_duration_cancels")
-def test_typing_without_a_duration_cancels_the_pause_of_the_one_before(story: Story) -> None:
-    assert story.states == ["typing", "typing"]
+def test_typing_without_a_duration_moves_the_pause_of_the_one_before_to_its_natural_end(story: Story) -> None:
+    assert set(story.states[:-1]) == {"typing"}
+    assert story.states[-1] == "paused"
+    assert NATURAL_END_S - CLOCK_S <= story.pause.at - story.asked_at[1]
+    assert story.pause.at - story.answered_at[1] <= NATURAL_END_S + NOISE_S
 
 
 @reads("another_spelling_cancels")
@@ -527,7 +536,7 @@ def test_who_got_an_error_owes_nothing(story: Story) -> None:
 
 
 @reads("rejected_refresh")
-def test_a_rejected_repeat_keeps_the_older_pause(story: Story) -> None:
+def test_a_rejected_command_keeps_the_older_pause(story: Story) -> None:
     assert story.statuses == [200, 502]
     assert story.states == ["typing", "paused"]
     assert_paused_on_time(story.pause, story.calls[0], 4)
