@@ -96,7 +96,7 @@ class Upstream(Struct, frozen=True):
     credential: str = ""
     timeout_s: Seconds = 4.5
     connections: Positive = 1024
-    connections_per_origin: Positive = 256
+    connections_per_origin: Positive = 512
     allowed: str = ""
     tenants_may_bring: bool = False
     sessions: str = "account.instance"
@@ -128,7 +128,7 @@ class Worker(Struct, frozen=True):
 
     host: str = "127.0.0.1"
     port: Port = 9191
-    max_jobs: Positive = 256
+    max_jobs: Positive = 512
     poll_s: Seconds = 0.02
     drain_timeout_s: Seconds = 10.0
 

@@ -15,6 +15,7 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from gateway.fast.batch_claims import BatchClaims
+from gateway.presence.places import Places
 from gateway.process import garbage, notify
 from gateway.process.server import listening
 from gateway.settings import Settings
@@ -55,9 +56,10 @@ def create_worker(settings: Settings, house: House, watch: Watch) -> Worker:
         "job_deserializer": json.loads,
         "handle_signals": False,
     }
+    places = Places(settings.worker.max_jobs)
     if settings.fast.batch_claims:
-        return BatchClaims(house.wakeups.take, partial(perform, house.wakeups), watch, **options)
-    return OneAtATime(house.wakeups, watch, lease_s=settings.lease_s, **options)
+        return BatchClaims(house.wakeups.take, partial(perform, house.wakeups), places, watch, **options)
+    return OneAtATime(house.wakeups, house.directory.account_of, places, watch, lease_s=settings.lease_s, **options)
 
 
 async def run(settings: Settings) -> None:

@@ -14,7 +14,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway.presence.calls import Calls
 from gateway.presence.errors import GatewayError, StoreUnavailable
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
-from gateway.presence.ports import ChatKey, Pace
+from gateway.presence.places import Places
+from gateway.presence.ports import ChatKey, Claim, Pace
 from gateway.presence.replay import Promises
 from gateway.presence.service import Presence
 from gateway.presence.wakeups import WakeUps, Woken
@@ -32,6 +33,7 @@ IN_PROGRESS_MS = 21_000
 POLL_S = 0.02
 AGAIN_S = 0.1
 AT_ONCE = 2
+MAX_JOBS = 8
 LOOK = "look"
 PACE = Pace(4.0, 5.5)
 
@@ -134,6 +136,7 @@ class Node:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.looks_at: float | None = None  # when this worker looks at the queue next
         self.is_looking = False
+        self.places = Places(MAX_JOBS)
         self.indicators = world.make_indicators(self)
         self.calls = Calls(Phone(world, self), timeout_s=UPSTREAM_TIMEOUT_S, monotonic=self.monotonic)
         self.presence, self.wakeups = world.make_presence(self)
@@ -288,7 +291,7 @@ class World:
             name: Instance(name, f"a-{name}", name, Target("sandbox", f"http://{name}", name)) for name in ("i1", "i2")
         }
         for name in self.instances:
-            keyspace.step("HSET", f"pg:instance:{name}", "version", "1")
+            keyspace.step("HSET", f"pg:instance:{name}", "version", "1", "account", f"a-{name}")
         self.nodes: dict[str, Node] = {}
         self._every_node: list[Node] = []  # the dead too: what they waited for must not be collected
         for role in ("gateway", "worker"):
@@ -536,29 +539,36 @@ class World:
         """What `fast.batch_claims` does between two sleeps."""
         look = CURRENT.get()
         assert isinstance(look, Wake)
-        while True:
+        while most := min(node.places.free, AT_ONCE):
             try:
-                claims = await node.wakeups.take(AT_ONCE)
+                claims = await node.wakeups.take(most, node.places)
             except StoreUnavailable:
                 await node.sleep(AGAIN_S)
                 continue
             for claim in claims:
                 CURRENT.set(Wake(claim.grant.key.chat.user, look.began_at))
-                node.start(self._perform(node, node.wakeups.perform(claim)))
+                node.start(self._perform_in_its_place(node, claim))
                 CURRENT.set(look)
-            if len(claims) < AT_ONCE:
+            if len(claims) < most:
                 break
         node.is_looking = False
         self.watch_queue()
 
-    async def _perform(self, node: Node, work: Coroutine[Any, Any, Woken]) -> None:
+    async def _perform_in_its_place(self, node: Node, claim: Claim) -> None:
+        began_s = self.now
+        node.places.hold(claim.account_id)
+        woken = await self._perform(node, node.wakeups.perform(claim))
+        node.places.end(claim.account_id, began_s, woken)
+
+    async def _perform(self, node: Node, work: Coroutine[Any, Any, Woken]) -> Woken | None:
         try:
             woken = await work
         except StoreUnavailable:
             self.say(f"{node.name}: a wake-up gave up, redis is away")
-        else:
-            if woken.did != "nothing":
-                self.say(f"{node.name}: {woken.did} {woken.trigger} late={woken.late_ms} lost={woken.lost_lease}")
+            return None
+        if woken.did != "nothing":
+            self.say(f"{node.name}: {woken.did} {woken.trigger} late={woken.late_ms} lost={woken.lost_lease}")
+        return woken
 
     def _start_arq(self) -> None:
         """Let arq's own worker, in one of an older version, take a job that is due now too."""
