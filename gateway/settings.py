@@ -45,6 +45,7 @@ class Http(Struct, frozen=True):
     port: Port = 8080
     max_body_bytes: Positive = 4096
     max_event_bytes: Positive = 1_048_576
+    head_timeout_s: Seconds = 5.0
     body_timeout_s: Seconds = 5.0
     keepalive_timeout_s: Seconds = 20.0
     max_head_bytes: Positive = 8190

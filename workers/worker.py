@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 from gateway.fast.batch_claims import BatchClaims
 from gateway.presence.places import Places
 from gateway.process import garbage, notify
-from gateway.process.server import listening
+from gateway.process.caps import Caps
+from gateway.process.server import MOST_OPERATORS, listening
 from gateway.settings import Settings
 from gateway.store import keys
 from gateway.store.redis import connection_pool
@@ -125,12 +126,22 @@ async def _ops(settings: Settings, house: House, watch: Watch) -> AsyncIterator[
     def app() -> web.Application:
         return create_ops("worker", is_ready, gauges.refresh)
 
+    def listen(port: int) -> contextlib.AbstractAsyncContextManager[int]:
+        return listening(
+            app(),
+            settings.worker.host,
+            port,
+            caps=Caps(MOST_OPERATORS),
+            head_timeout_s=settings.http.head_timeout_s,
+            keepalive_timeout=settings.http.keepalive_timeout_s,
+        )
+
     async with contextlib.AsyncExitStack() as stack:
         try:
-            port = await stack.enter_async_context(listening(app(), settings.worker.host, settings.worker.port))
+            port = await stack.enter_async_context(listen(settings.worker.port))
         except OSError:
             # A second worker on one machine: pauses matter more than its metrics' address.
-            port = await stack.enter_async_context(listening(app(), settings.worker.host, 0))
+            port = await stack.enter_async_context(listen(0))
             _log.warning("worker_port_in_use", wanted=settings.worker.port, got=port)
         _log.info("worker_ops", port=port)
         await stack.enter_async_context(house.roster.listed("worker", settings.worker.host, port))
