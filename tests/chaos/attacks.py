@@ -9,14 +9,15 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 from rig import LOOPBACK
 
-from chaos.bystander import CREDENTIALS, WITNESSES, Field, Row, all_at_once
+from chaos.bystander import CREDENTIALS, DEAD_NAMES, WITNESSES, Field, Row, all_at_once
 
 _OWED_EACH = 10
-_OWED_FOR_S = 4
+_OWED_FOR_S = 3
 _BURST = 800
 _HALF_OPEN = 4200
 _FLOOD_FROM = "127.0.0.66"
 _TIMES_ASKED = 6
+_UNAVAILABLE = 503
 
 
 @asynccontextmanager
@@ -35,6 +36,26 @@ async def hanging_credentials(scene: Field) -> AsyncIterator[None]:
         assert scene.upstream.most_under_way >= 32, "nothing hung"
     finally:
         scene.upstream.go_on()
+
+
+@asynccontextmanager
+async def dead_names(scene: Field) -> AsyncIterator[None]:
+    """Commands without end to sixteen upstreams whose names no server answers for."""
+    asking = [asyncio.create_task(_command_until_answered(scene, f"d{number}")) for number in range(DEAD_NAMES)]
+    try:
+        yield
+        assert not any(one.done() for one in asking), "a name that nobody answers for led somewhere"
+    finally:
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def _command_until_answered(scene: Field, instance: str) -> None:
+    while True:
+        if await scene.attacker.show(instance, scene.ground.number(), duration=1) != _UNAVAILABLE:
+            return
+        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -118,7 +139,7 @@ async def _ask_as_operator(scene: Field) -> None:
     """Ask the operator's port, each time on a connection of its own."""
     url = f"http://{scene.ground.rig.targets['gateway']}/livez"
     for _ in range(_TIMES_ASKED):
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.4)
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http,
@@ -151,8 +172,9 @@ def _half_open(port: int) -> socket.socket:
 
 
 ATTACKS = (
-    Row("100 credentials that hang, 10 owed each", hanging_credentials, seconds=8.0),
-    Row("a list of 100 sessions that hang", hanging_probes, seconds=4.0),
-    Row("800 commands at once, again and again", burst_of_commands, seconds=6.0),
-    Row("4,200 half-open connections", half_open_connections, seconds=6.0),
+    Row("100 credentials that hang, 10 owed each", hanging_credentials, short_s=6.0),
+    Row("16 names that no DNS server answers for", dead_names),
+    Row("a list of 100 sessions that hang", hanging_probes),
+    Row("800 commands at once, again and again", burst_of_commands),
+    Row("4,200 half-open connections", half_open_connections),
 )

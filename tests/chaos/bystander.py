@@ -19,6 +19,7 @@ import aiohttp
 from rig import LOOPBACK, Caller, Rig, running_rig
 
 from chaos.hanging import HangingUpstream
+from chaos.names import ALIVE, DEAD, NameServer
 from gateway.commands.dev.ports import choose
 from gateway.presence.model import Target
 
@@ -27,11 +28,14 @@ NOISE_S = 0.1
 """What the attack's own generator, on the same two cores, adds to any lateness."""
 
 CREDENTIALS = 100
+DEAD_NAMES = 16
 WITNESSES = 4
 _PER_SECOND = 25.0
+_ALONE_S, _ALONE_SHORT_S = 6.0, 0.4
 _PAUSES_AFTER_S = 1
 _SETTLED_WITHIN_S = 30.0
 _OPEN_FILES = 12_000
+_SETTINGS = {"PRESENCE_LIMITS__INSTANCES_PER_ACCOUNT": str(CREDENTIALS + DEAD_NAMES)}
 
 
 @dataclass
@@ -108,29 +112,45 @@ Attack = Callable[[Field], AbstractAsyncContextManager[None]]
 
 @dataclass(frozen=True)
 class Row:
-    """One attack, for how long it is looked at, and what it is."""
+    """One attack, and for how long it is looked at: for the figures, and by the tests."""
 
     name: str
     attack: Attack
-    seconds: float = 6.0
+    seconds: float = 8.0
+    short_s: float = 3.0
 
 
 @contextmanager
 def prepared(folder: Path, **overrides: str) -> Iterator[Ground]:
-    """Start everything, and make an attacker with a hundred credentials at one origin."""
+    """Start everything; the bystander's upstream has a name, which the only DNS server there is answers for."""
     _allow_open_files()
     port = choose(LOOPBACK, 0, option="")
-    with running_rig(folder, overrides) as rig:
-        names = [f"w{number}" for number in range(CREDENTIALS)]
-        origin = f"http://{LOOPBACK}:{port}"
-        attacker = rig.create_account(
-            "attacker", {name: Target("wuzapi", origin, name, f"credential-{name}") for name in names}
-        )
-        bystander = rig.create_account("bystander", {"calm": None})
-        witnesses = [rig.create_account(f"witness{number}", {"calm": None}) for number in range(WITNESSES)]
+    with (
+        NameServer() as names,
+        running_rig(folder, _SETTINGS | {"PRESENCE_UPSTREAM__DNS_SERVERS": names.address} | overrides) as rig,
+    ):
+        healthy = f"http://{ALIVE}:{rig.ports['sandbox']}"
+        attacker = rig.create_account("attacker", _of_attacker(port))
+        bystander = rig.create_account("bystander", {"calm": Target("sandbox", healthy, "calm")})
+        witnesses = [
+            rig.create_account(f"witness{number}", {"calm": Target("sandbox", healthy, f"witness{number}")})
+            for number in range(WITNESSES)
+        ]
         rig.start("gateway")
         rig.start("worker")
         yield Ground(rig, port, attacker, bystander, witnesses)
+
+
+def _of_attacker(port: int) -> dict[str, Target | None]:
+    """Its instances: many credentials at one origin, and some whose origins' names nobody answers for."""
+    hanging: dict[str, Target | None] = {
+        f"w{number}": Target("wuzapi", f"http://{LOOPBACK}:{port}", f"w{number}", f"credential-{number}")
+        for number in range(CREDENTIALS)
+    }
+    return hanging | {
+        f"d{number}": Target("wuzapi", f"http://{DEAD.format(number)}", f"d{number}", f"credential-{number}")
+        for number in range(DEAD_NAMES)
+    }
 
 
 def _allow_open_files() -> None:
@@ -141,12 +161,12 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def play(row: Row, ground: Ground, *, alone_s: float = 2.0) -> Result:
+async def play(row: Row, ground: Ground, *, is_short: bool = False) -> Result:
     """Measure the bystander alone, then beside the attack; then let everything settle for the next row."""
     async with _field(ground) as scene:
-        alone = await _measure(scene, alone_s)
+        alone = await _measure(scene, _ALONE_SHORT_S if is_short else _ALONE_S)
         async with row.attack(scene):
-            beside = await _measure(scene, row.seconds)
+            beside = await _measure(scene, row.short_s if is_short else row.seconds)
         await _nothing_owed(ground)
     return Result(alone, beside, scene.witnessed)
 

@@ -32,7 +32,6 @@ _HEAD = (
 _WIDTHS = (32, 9, 9, 10, 8, 10, 6, 6, 6, 9, 9)
 _BESIDE_HEAD = ("a bystander beside", "pauses", "not 200", "p99 alone", "p99 beside", "worst")
 _BESIDE_WIDTHS = (42, 9, 9, 11, 12, 9)
-_ALONE_S = 6.0
 
 
 def line(cells: tuple[object, ...]) -> str:
@@ -121,7 +120,7 @@ def attack(rows: tuple[bystander.Row, ...], folder: Path) -> list[str]:
     folder.mkdir()
     with bystander.prepared(folder) as ground:
         for row in rows:
-            result = asyncio.run(bystander.play(row, ground, alone_s=_ALONE_S))
+            result = asyncio.run(bystander.play(row, ground))
             objections = result.objections()
             print(beside_line(row, result) + ("  BROKEN: " + "; ".join(objections) if objections else ""), flush=True)
             found += [f"{row.name}: {objection}" for objection in objections]

@@ -20,5 +20,5 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 @pytest.mark.parametrize("row", ATTACKS, ids=lambda row: row.name)
 def test_a_bystander_loses_nothing(row: Row, ground: Ground) -> None:
-    result = asyncio.run(play(row, ground))
+    result = asyncio.run(play(row, ground, is_short=True))
     assert result.objections(BUSY_S) == []
