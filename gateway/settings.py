@@ -45,6 +45,7 @@ class Http(Struct, frozen=True):
     port: Port = 8080
     max_body_bytes: Positive = 4096
     max_event_bytes: Positive = 1_048_576
+    head_timeout_s: Seconds = 5.0
     body_timeout_s: Seconds = 5.0
     keepalive_timeout_s: Seconds = 20.0
     max_head_bytes: Positive = 8190
@@ -96,7 +97,7 @@ class Upstream(Struct, frozen=True):
     credential: str = ""
     timeout_s: Seconds = 4.5
     connections: Positive = 1024
-    connections_per_origin: Positive = 256
+    connections_per_origin: Positive = 512
     allowed: str = ""
     tenants_may_bring: bool = False
     sessions: str = "account.instance"
@@ -128,7 +129,7 @@ class Worker(Struct, frozen=True):
 
     host: str = "127.0.0.1"
     port: Port = 9191
-    max_jobs: Positive = 256
+    max_jobs: Positive = 512
     poll_s: Seconds = 0.02
     drain_timeout_s: Seconds = 10.0
 

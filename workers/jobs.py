@@ -15,15 +15,15 @@ from gateway.telemetry.trace import Trace
 _log = structlog.get_logger()
 
 
-async def perform(wakeups: WakeUps, claim: Claim) -> None:
-    """Do what was claimed for a chat."""
+async def perform(wakeups: WakeUps, claim: Claim) -> Woken | None:
+    """Do what was claimed for a chat; None where it could not be done, and is claimed again."""
     key = claim.grant.key
-    await _contain(_perform(wakeups, claim), key.instance_id, key.chat.jid)
+    return await _contain(_perform(wakeups, claim), key.instance_id, key.chat.jid)
 
 
-async def wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> None:
-    """Claim one wake-up, and do what is due."""
-    await _contain(_wake_one(wakeups, key, generation), key.instance_id, key.chat.jid)
+async def wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> Woken | None:
+    """Claim one wake-up, and do what is due; None where it could not be done."""
+    return await _contain(_wake_one(wakeups, key, generation), key.instance_id, key.chat.jid)
 
 
 async def _wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> Woken:
@@ -36,16 +36,18 @@ async def _perform(wakeups: WakeUps, claim: Claim) -> Woken:
         return await wakeups.perform(claim)
 
 
-async def _contain(work: Awaitable[Woken], instance_id: str, jid: str) -> None:
+async def _contain(work: Awaitable[Woken], instance_id: str, jid: str) -> Woken | None:
     """Whatever goes wrong, the record still says what is due: it is claimed again when its lease ends."""
     try:
         woken = await work
         if woken.did != "nothing":
             _record(woken, instance_id, jid)
     except StoreUnavailable:
-        return
+        return None
     except Exception:  # noqa: BLE001 - see the docstring; it is logged whole
         _log.exception("wake_failed", instance=instance_id, chat=chat_label(jid))
+        return None
+    return woken
 
 
 def _record(woken: Woken, instance_id: str, jid: str) -> None:

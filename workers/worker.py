@@ -15,8 +15,10 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from gateway.fast.batch_claims import BatchClaims
+from gateway.presence.places import Places
 from gateway.process import garbage, notify
-from gateway.process.server import listening
+from gateway.process.caps import Caps
+from gateway.process.server import MOST_OPERATORS, listening
 from gateway.settings import Settings
 from gateway.store import keys
 from gateway.store.redis import connection_pool
@@ -55,9 +57,10 @@ def create_worker(settings: Settings, house: House, watch: Watch) -> Worker:
         "job_deserializer": json.loads,
         "handle_signals": False,
     }
+    places = Places(settings.worker.max_jobs)
     if settings.fast.batch_claims:
-        return BatchClaims(house.wakeups.take, partial(perform, house.wakeups), watch, **options)
-    return OneAtATime(house.wakeups, watch, lease_s=settings.lease_s, **options)
+        return BatchClaims(house.wakeups.take, partial(perform, house.wakeups), places, watch, **options)
+    return OneAtATime(house.wakeups, house.directory.account_of, places, watch, lease_s=settings.lease_s, **options)
 
 
 async def run(settings: Settings) -> None:
@@ -123,12 +126,22 @@ async def _ops(settings: Settings, house: House, watch: Watch) -> AsyncIterator[
     def app() -> web.Application:
         return create_ops("worker", is_ready, gauges.refresh)
 
+    def listen(port: int) -> contextlib.AbstractAsyncContextManager[int]:
+        return listening(
+            app(),
+            settings.worker.host,
+            port,
+            caps=Caps(MOST_OPERATORS),
+            head_timeout_s=settings.http.head_timeout_s,
+            keepalive_timeout=settings.http.keepalive_timeout_s,
+        )
+
     async with contextlib.AsyncExitStack() as stack:
         try:
-            port = await stack.enter_async_context(listening(app(), settings.worker.host, settings.worker.port))
+            port = await stack.enter_async_context(listen(settings.worker.port))
         except OSError:
             # A second worker on one machine: pauses matter more than its metrics' address.
-            port = await stack.enter_async_context(listening(app(), settings.worker.host, 0))
+            port = await stack.enter_async_context(listen(0))
             _log.warning("worker_port_in_use", wanted=settings.worker.port, got=port)
         _log.info("worker_ops", port=port)
         await stack.enter_async_context(house.roster.listed("worker", settings.worker.host, port))

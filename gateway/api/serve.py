@@ -12,7 +12,8 @@ from gateway.api.app import create_app
 from gateway.api.console.routes import add_console
 from gateway.presence.errors import StoreUnavailable
 from gateway.process import garbage, notify
-from gateway.process.server import Caps, listening
+from gateway.process.caps import Caps
+from gateway.process.server import MOST_OPERATORS, listening
 from gateway.settings import Settings
 from gateway.telemetry import logs
 from gateway.telemetry.gauges import Gauges
@@ -72,7 +73,15 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
     if not settings.secrets.encryption_keys:
         _log.warning("no_encryption_keys", consequence="upstream credentials of instances and accounts cannot be kept")
     async with (
-        listening(ops, settings.admin.host, settings.admin.port, fd=doors.admin) as admin_port,
+        listening(
+            ops,
+            settings.admin.host,
+            settings.admin.port,
+            fd=doors.admin,
+            caps=Caps(MOST_OPERATORS),
+            head_timeout_s=settings.http.head_timeout_s,
+            keepalive_timeout=settings.http.keepalive_timeout_s,
+        ) as admin_port,
         house.roster.listed("gateway", settings.admin.host, admin_port),
         listening(
             app,
@@ -83,6 +92,7 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
             is_leaving=drain.begun.is_set,
             batches_writes=settings.fast.write_batching,
             caps=Caps(settings.http.max_connections, settings.http.max_connections_per_address),
+            head_timeout_s=settings.http.head_timeout_s,
             keepalive_timeout=settings.http.keepalive_timeout_s,
             max_line_size=settings.http.max_head_bytes,
             max_field_size=settings.http.max_head_bytes,

@@ -17,7 +17,10 @@ from typing import Any, Protocol
 
 from arq.worker import Worker
 
+from gateway.presence.places import Places
 from gateway.presence.ports import Claim
+from gateway.presence.shares import Shares
+from gateway.presence.wakeups import Woken
 
 _AT_ONCE = 100
 """Wake-ups claimed by one script: a few milliseconds of Redis' time, for which everybody else waits."""
@@ -38,15 +41,17 @@ class BatchClaims(Worker):
 
     def __init__(
         self,
-        take: Callable[[int], Awaitable[list[Claim]]],
-        perform: Callable[[Claim], Coroutine[Any, Any, None]],
+        take: Callable[[int, Shares], Awaitable[list[Claim]]],
+        perform: Callable[[Claim], Coroutine[Any, Any, Woken | None]],
+        places: Places,
         watch: Watch,
         **options: Any,
     ) -> None:
-        """Claim by `take`, and `perform` each claim at once; `options` are arq's."""
+        """Claim by `take`, and `perform` each claim at once in its account's share of `places`; `options` are arq's."""
         super().__init__(**options)
         self._take = take
         self._perform = perform
+        self._places = places
         self._watch = watch
 
     async def _poll_iteration(self) -> None:
@@ -56,8 +61,8 @@ class BatchClaims(Worker):
 
     async def _take_what_is_due(self) -> None:
         """Claim until nothing more is due or no place is free; a claim's lease runs, so that each is begun at once."""
-        while most := min(self.max_jobs - len(self.tasks), _AT_ONCE):
-            claims = await self._take(most)
+        while most := min(self._places.free, _AT_ONCE):
+            claims = await self._take(most, self._places)
             for claim in claims:
                 self._begin(claim)
             if len(claims) < most or self._watch.stop.is_set():
@@ -66,10 +71,13 @@ class BatchClaims(Worker):
     def _begin(self, claim: Claim) -> None:
         self.job_counter += 1
         name = str(self.job_counter)
+        began_s, account_id = self.loop.time(), claim.account_id
+        self._places.hold(account_id)
         task = self.tasks[name] = asyncio.create_task(self._perform(claim))
 
-        def ended(_: object) -> None:
+        def ended(done: asyncio.Task[Woken | None]) -> None:
             del self.tasks[name]
             self.jobs_complete += 1
+            self._places.end(account_id, began_s, None if done.cancelled() else done.result())
 
         task.add_done_callback(ended)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
+from gateway.presence.shares import Shares
 
 
 class ChatKey(NamedTuple):
@@ -74,6 +75,7 @@ class Claim(NamedTuple):
         trace: the `traceparent` of the command that made the promise, or ''.
         why: what a pause is for, where it is not for its time.
         instance_version: '' where the instance has gone.
+        account_id: whose share of the worker it takes; '' where nobody asked for that.
     """
 
     grant: Grant
@@ -83,6 +85,7 @@ class Claim(NamedTuple):
     trace: str
     why: Why
     instance_version: str
+    account_id: str = ""
 
 
 class Early(NamedTuple):
@@ -175,9 +178,10 @@ class Indicators(Protocol):
         """Take the lease for a wake-up; None where a newer command, or another worker, has taken over."""
         ...
 
-    async def take(self, most: int, *, owner: str) -> list[Claim]:
+    async def take(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
         """Take the leases of up to `most` wake-ups that are due, the longest due first.
 
+        What is due to an account that has its share of the places waits for a moment, and hides nothing of others.
         No other worker gets them before their leases end; whoever dies with them gives them back then. Calling again
         with the same `owner` returns what a lost reply held, and is the only way to get it sooner.
         """

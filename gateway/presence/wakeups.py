@@ -16,6 +16,7 @@ from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Outcome, State
 from gateway.presence.ports import ChatKey, Claim, Directory, Early, Indicators
 from gateway.presence.retries import Retries
+from gateway.presence.shares import Shares
 
 BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 """Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""
@@ -72,15 +73,19 @@ class WakeUps:
                 return claim
             await self._sleep(min(claim.wait_ms / 1000, 1.0))
 
-    async def take(self, most: int) -> list[Claim]:
+    async def take(self, most: int, shares: Shares) -> list[Claim]:
         """Claim up to `most` wake-ups that are due; whoever gets them performs them at once, within their lease.
+
+        Args:
+            most: how many.
+            shares: the places that they are performed in, by account.
 
         Raises:
             StoreUnavailable: Redis did not answer. What it may have claimed for us comes with the next call.
         """
         owner, self._taker = self._taker or ids.fresh(), None
         try:
-            return await self._indicators.take(most, owner=owner)
+            return await self._indicators.take(most, owner=owner, shares=shares)
         except StoreUnavailable:
             self._taker = owner
             raise

@@ -6,10 +6,9 @@ of ours: nothing here is private to aiohttp. Which of its transports' writes wai
 
 import asyncio
 import socket
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from aiohttp import web
 from gateway.fast.write_batching import AtOnce, Outbox, Writes
 from gateway.presence import ids
 from gateway.process import envelope
+from gateway.process.caps import Caps
 
 BACKLOG = 1024
 """Connections that wait to be accepted; a burst beyond it is refused by the kernel."""
@@ -30,29 +30,11 @@ _SHUTDOWN_S = 2.0
 _MESSAGE_OF_STATUS = {400: "Malformed HTTP request", 500: "Internal server error"}
 
 
-@dataclass(slots=True)
-class Caps:
-    """How many connections one listener keeps open at once, of all clients and of any one address; 0 is no cap."""
+HEAD_TIMEOUT_S = 5.0
+"""How long a request's head may take to arrive: it comes in one packet, or in two."""
 
-    total: int = 0
-    per_address: int = 0
-    _open: Counter[str] = field(default_factory=Counter)
-    _opened: int = 0
-
-    def take(self, address: str) -> bool:
-        """Count a connection from here, unless it is one too many."""
-        if 0 < self.total <= self._opened or 0 < self.per_address <= self._open[address]:
-            return False
-        self._opened += 1
-        self._open[address] += 1
-        return True
-
-    def give_back(self, address: str) -> None:
-        """Count down what was taken."""
-        self._opened -= 1
-        self._open[address] -= 1
-        if not self._open[address]:
-            del self._open[address]
+MOST_OPERATORS = 256
+"""Connections to a port for operators and their tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +42,7 @@ class _Door:
     """What all connections of one listener share."""
 
     caps: Caps
+    head_timeout_s: float
     is_leaving: Callable[[], bool]
     writes: Writes
 
@@ -70,10 +53,13 @@ class _Connection(web.RequestHandler):
     aiohttp's own protocol, subclassed at its public methods; what it writes to is its transport, or stands in for it.
     """
 
-    def __init__(self, server: web.Server, door: _Door, **options: Any) -> None:
-        super().__init__(server, **options)
+    def __init__(self, server: web.Server, door: _Door, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        super().__init__(server, loop=loop, **options)
         self._door = door
+        self._clock = loop
+        self._is_answering = False
         self._address: str | None = None
+        self._head_expiry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Close what is over a cap at once: an answer would have to wait for a request that may never come."""
@@ -85,12 +71,35 @@ class _Connection(web.RequestHandler):
             return
         self._address = address
         super().connection_made(self._door.writes.of(client))
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came; a head that begins with it must be whole in time."""
+        super().data_received(data)
+        if not self._is_answering:
+            self._expect_head()
+
+    def begin(self) -> None:
+        """A head is whole, and its request is being answered."""
+        self._is_answering = True
+        self._stop_expecting()
+
+    def _expect_head(self) -> None:
+        """Bound it from its first byte on; one byte more now and then gains no time."""
+        if self._head_expiry is None:
+            self._head_expiry = self._clock.call_later(self._door.head_timeout_s, self.force_close)
+
+    def _stop_expecting(self) -> None:
+        if self._head_expiry is not None:
+            self._head_expiry.cancel()
+            self._head_expiry = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Make room for the next one."""
         if self._address is not None:
             self._door.caps.give_back(self._address)
             self._address = None
+        self._stop_expecting()
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
@@ -122,13 +131,29 @@ class _Connection(web.RequestHandler):
             resp = _failure(resp.status, resp.reason)
         if self._door.is_leaving():
             resp.force_close()
-        return await super().finish_response(request, resp, start_time)
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._is_answering = False
 
 
 def _failure(status: int, message: str) -> web.Response:
     response = envelope.failure(status, message)
     response.headers["X-Request-Id"] = ids.fresh()
     return response
+
+
+_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def _announcing(handler: _Handler) -> _Handler:
+    """Let a connection know of each request that begins."""
+
+    def begun(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        cast("_Connection", request.protocol).begin()
+        return handler(request)
+
+    return begun
 
 
 @asynccontextmanager
@@ -140,6 +165,7 @@ async def listening(
     fd: int | None = None,
     farewell_s: float = 0.0,
     caps: Caps | None = None,
+    head_timeout_s: float = HEAD_TIMEOUT_S,
     is_leaving: Callable[[], bool] = lambda: False,
     batches_writes: bool = False,
     **limits: Any,
@@ -154,6 +180,7 @@ async def listening(
             accepted waits for whoever accepts next.
         farewell_s: how long clients that keep their connection may take, after the block, to be told that it ends.
         caps: how many connections are kept open; by default any number.
+        head_timeout_s: how long a request's head may take to arrive, the first one's counted from the connection.
         is_leaving: whether clients are told to open their next connections elsewhere.
         batches_writes: whether the answers of one turn leave together (`fast/write_batching`).
         limits: of aiohttp's runner and its connections.
@@ -166,7 +193,8 @@ async def listening(
     await runner.setup()
     assert runner.server is not None
     try:
-        door = _Door(caps or Caps(), is_leaving, Outbox(loop) if batches_writes else AtOnce())
+        runner.server.request_handler = _announcing(runner.server.request_handler)
+        door = _Door(caps or Caps(), head_timeout_s, is_leaving, Outbox(loop) if batches_writes else AtOnce())
         accept = partial(_Connection, runner.server, door, loop=loop, access_log=None, **limits)
         listener = await _listen(accept, host, port, fd)
         try:

@@ -20,6 +20,7 @@ from gateway.presence.ports import (
     Settled,
     Why,
 )
+from gateway.presence.shares import Shares
 from gateway.store import keys
 from gateway.store.clock import RedisClock
 from gateway.store.redis import Executor, Script, command
@@ -29,7 +30,7 @@ _SWEEP_AT_MOST = 500
 _ASK_AT_MOST = 2
 
 _STATES = {state.value.encode(): state for state in State}
-_FIELDS_OF_A_CLAIM = 9
+_FIELDS_OF_A_CLAIM = 10
 _SETTLED = Settled(lost_lease=False, late_ms=None)
 
 
@@ -123,10 +124,14 @@ class RedisIndicators:
             return None
         return _claimed(key, owner, deadline_s, rest)
 
-    async def take(self, most: int, *, owner: str) -> list[Claim]:
+    async def take(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
         """Take the leases of what is due (see `ports.Indicators.take`)."""
         deadline_s = self._deadline_s()
-        flat = await self._take(("", keys.OWED, keys.QUEUE), (self._now(), owner, most, self._lease_ms, self._echo_ms))
+        held = [word for pair in shares.held.items() for word in pair]
+        flat = await self._take(
+            ("", keys.OWED, keys.QUEUE),
+            (self._now(), owner, most, self._lease_ms, self._echo_ms, shares.free, *held),
+        )
         claims = []
         for at in range(0, len(flat), _FIELDS_OF_A_CLAIM):
             instance_id, jid, *rest = flat[at : at + _FIELDS_OF_A_CLAIM]
@@ -230,7 +235,7 @@ def _in_ms(pace: Pace) -> tuple[int, int, int]:
 
 
 def _claimed(key: ChatKey, owner: str, deadline_s: float, told: Sequence[Any]) -> Claim:
-    op, state, overdue_ms, tries, trace, why, version = told
+    op, state, overdue_ms, tries, trace, why, version, *account = told
     return Claim(
         Grant(key, owner, _STATES[op], deadline_s),
         overdue_ms=int(overdue_ms),
@@ -239,6 +244,7 @@ def _claimed(key: ChatKey, owner: str, deadline_s: float, told: Sequence[Any]) -
         trace=trace.decode(),
         why=why.decode(),
         instance_version=version.decode(),
+        account_id=account[0].decode() if account else "",
     )
 
 

@@ -282,6 +282,15 @@ class RedisDirectory:
         version = await command(self._redis, "HGET", keys.instance(instance_id), "version")
         return await self.instance(instance_id, version.decode()) if version else None
 
+    async def account_of(self, chats_id: str) -> str:
+        """Say whose the chats are that are kept under this id; '' where that has gone.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        found = await command(self._redis, "HGET", keys.instance(keys.instance_of(chats_id)), "account")
+        return found.decode() if found else ""
+
     async def tokens(self, account_id: str) -> list[TokenFacts]:
         """List an account's tokens, those of its instances too, the oldest first."""
         hashes = list((await self._read(keys.account_tokens(account_id))).values())

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.presence.ports import Pace
 from gateway.telemetry.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply
-from gateway.upstreams.breaker import Breaker, Breakers
+from gateway.upstreams.breaker import Breakers
 from gateway.upstreams.http import OpenTransport, open_session
 from gateway.upstreams.policy import UpstreamPolicy
 from gateway.upstreams.pools import Pools, open_pools
@@ -25,6 +26,8 @@ _PATIENCE_S = 1.0
 
 _AVAILABLE_S = 600.0
 """How long an account that was set available is taken to stay so."""
+
+_MOST_AVAILABLE = 10_000
 
 _LIFE_S = 5.5
 """A pause due within this needs no further telling: phones drop an indicator after 5 to 25 s, and calls take time."""
@@ -62,7 +65,7 @@ class UpstreamClient:
         self._pools = pools
         self._breakers = breakers or Breakers()
         self._paces = {kind: _pace(adapter.capabilities) for kind, adapter in adapters.items()}
-        self._available_until: dict[Hashable, float] = {}
+        self._available_until: OrderedDict[Hashable, float] = OrderedDict()
         for kind in adapters:
             CREDENTIAL_REFUSED.labels(kind)  # at zero, so that the first refusal is an increase
         self._background: set[asyncio.Task[Reply | Outcome]] = set()
@@ -122,42 +125,16 @@ class UpstreamClient:
     async def _tell_through_breakers(
         self, adapter: Adapter, target: Target, chat: Chat, state: State, timeout_s: float
     ) -> Outcome:
-        origin, session = self._breakers_of(target)
-        now_s = self._breakers.monotonic()
-        if not (origin.has_room(now_s) and session.has_room(now_s)):
-            # It hangs. Each call would hold a place of this process until its timeout, and others would wait for one.
+        passage = self._breakers.enter(target, is_pause=state is State.PAUSED)
+        if passage is None:
             return Outcome.UNAVAILABLE
-        admitted = origin.admits(now_s) and session.admits(now_s)
-        if not admitted and state is not State.PAUSED:
-            return Outcome.UNAVAILABLE
-        origin.begins(now_s)
-        session.begins(now_s)
-        reply: Reply | Outcome = Outcome.UNKNOWN
-        try:
+        with passage:
             reply = await self._reply(adapter, target, chat, state, timeout_s)
-        finally:
-            heard = isinstance(reply, Reply) or reply not in {Outcome.UNKNOWN, Outcome.UNAVAILABLE}
-            origin.ends(heard=heard)
-            session.ends(heard=heard)
-        self._record(reply, origin, session)
-        return reply if isinstance(reply, Outcome) else adapter.outcome(reply)
-
-    def _breakers_of(self, target: Target) -> tuple[Breaker, Breaker]:
-        """An origin that cannot be reached is down for all; silence may be one session's own, and stops no other."""
-        origin = (target.url, target.credential)
-        return self._breakers.of(origin), self._breakers.of((*origin, target.session))
-
-    def _record(self, reply: Reply | Outcome, origin: Breaker, session: Breaker) -> None:
-        now_s = self._breakers.monotonic()
-        if isinstance(reply, Reply):
-            origin.succeeded()
-            session.succeeded()
-            if reply.status == _TOO_MANY:
-                session.holds_off(now_s + _hold_off_s(reply.retry_after))
-        elif reply is Outcome.UNAVAILABLE:
-            origin.failed(now_s)
-        elif reply in {Outcome.UNKNOWN, Outcome.GARBLED}:
-            session.failed(now_s)
+            if isinstance(reply, Outcome):
+                passage.ended(reply)
+                return reply
+            passage.answered(_hold_off_s(reply.retry_after) if reply.status == _TOO_MANY else 0.0)
+            return adapter.outcome(reply)
 
     async def _reply(
         self, adapter: Adapter, target: Target, chat: Chat, state: State, timeout_s: float
@@ -183,10 +160,17 @@ class UpstreamClient:
         reply = await self._pools.send(target, call, timeout_s)
         if isinstance(reply, Reply) and adapter.outcome(reply) is Outcome.OK:
             # Long before it is made unavailable: that is counted from the end of what is shown now.
-            lasts_s = min(_AVAILABLE_S, self.pace(target).quiet_s or _AVAILABLE_S)
-            self._available_until[key] = time.monotonic() + lasts_s
+            self._remember_available(key, min(_AVAILABLE_S, self.pace(target).quiet_s or _AVAILABLE_S))
             return None
         return reply
+
+    def _remember_available(self, key: Hashable, lasts_s: float) -> None:
+        """Remember it for so long, and forget those who were marked first, once it is over or they are too many."""
+        known, now_s = self._available_until, time.monotonic()
+        known[key] = now_s + lasts_s
+        known.move_to_end(key)
+        while len(known) > _MOST_AVAILABLE or next(iter(known.values())) <= now_s:
+            known.popitem(last=False)
 
     async def _start(self, target: Target, call: Call, lasts_s: float, timeout_s: float) -> Reply | Outcome:
         """Start a call that blocks while it shows, and let it run on; an error comes at once or not at all."""
@@ -233,7 +217,7 @@ async def open_client(
     resolver: AbstractResolver,
     *,
     connections: int = 1024,
-    connections_per_origin: int = 256,
+    connections_per_origin: int = 512,
     policy: UpstreamPolicy | None = None,
     open_transport: OpenTransport = open_session,
 ) -> AsyncIterator[UpstreamClient]:

@@ -25,7 +25,7 @@ MOST_BYTES = 64 * 1024
 
 HEADERS = {"User-Agent": "presence-gateway", "Accept-Encoding": "identity"}
 
-_CONNECT_S = 2.0
+CONNECT_S = 2.0
 """For a free connection and its handshake together: nothing was sent before."""
 
 _CONNECT_SHARE = 0.9
@@ -100,7 +100,7 @@ async def _send(transport: Transport, target: Target, call: Call, timeout_s: flo
 
 @lru_cache(maxsize=64)
 def _limits(timeout_s: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_S, _CONNECT_SHARE * timeout_s))
+    return aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_S, _CONNECT_SHARE * timeout_s))
 
 
 _OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (

@@ -1,15 +1,18 @@
 """The connections to upstreams: one pool goes anywhere, the other, for tenants' own, to public addresses only."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from yarl import URL
 
 from gateway.presence.model import Outcome, Target
 from gateway.upstreams.base import Call, Reply
-from gateway.upstreams.http import HEADERS, MOST_BYTES, OpenTransport, Transport, open_session, send
+from gateway.upstreams.connection_shares import ConnectionShares
+from gateway.upstreams.http import CONNECT_S, HEADERS, MOST_BYTES, OpenTransport, Transport, open_session, send
 from gateway.upstreams.policy import PublicResolver, UpstreamPolicy
 from gateway.upstreams.resolver import asking_account
 
@@ -18,11 +21,41 @@ _KEEPALIVE_S = 3.5
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections, and who has how many of them."""
+
+    transport: Transport
+    shares: ConnectionShares
+
+    async def send(self, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
+        """Send one request within the account's share; `UNAVAILABLE` where that is taken for as long as we may wait."""
+        account_id, origin = target.account_id, _origin(target.url)
+        try:
+            await self.shares.take(account_id, origin, min(CONNECT_S, timeout_s))
+        except TimeoutError:
+            return Outcome.UNAVAILABLE
+        try:
+            return await send(self.transport, target, call, timeout_s)
+        finally:
+            self.shares.give_back(account_id, origin)
+
+
+@lru_cache(maxsize=4096)
+def _origin(url: str) -> Hashable:
+    """Return what aiohttp's connector counts connections by; what is no URL is refused when it is sent to."""
+    try:
+        parsed = URL(url)
+        return parsed.scheme, (parsed.host or "").lower(), parsed.port
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Pools:
     """Both pools, and the rules that choose between them."""
 
-    anywhere: Transport
-    public: Transport
+    anywhere: Pool
+    public: Pool
     policy: UpstreamPolicy
 
     async def send(self, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
@@ -31,13 +64,13 @@ class Pools:
         Returns:
             What `http.send` returns; `NOT_ALLOWED` where the operator's rules keep us from there.
         """
-        transport = self._of(target)
-        if transport is None:
+        pool = self._of(target)
+        if pool is None:
             return Outcome.NOT_ALLOWED
         asking_account.set(target.account_id)
-        return await send(transport, target, call, timeout_s)
+        return await pool.send(target, call, timeout_s)
 
-    def _of(self, target: Target) -> Transport | None:
+    def _of(self, target: Target) -> Pool | None:
         match self.policy.route(target):
             case "open":
                 return self.anywhere
@@ -56,7 +89,7 @@ async def open_pools(
     policy: UpstreamPolicy | None = None,
     open_transport: OpenTransport = open_session,
 ) -> AsyncIterator[Pools]:
-    """Open the pools of connections; one origin that hangs can never hold more than its share of them."""
+    """Open the pools of connections; no origin, and no account, can hold more than its share of them."""
     limits = connections, connections_per_origin
     # A resolver is asked for names only: literals are looked at by the policy, before each call.
     anywhere, public = _connector(resolver, *limits), _connector(PublicResolver(resolver), *limits)
@@ -66,7 +99,11 @@ async def open_pools(
         open_transport(anywhere, HEADERS, MOST_BYTES) as to_anywhere,
         open_transport(public, HEADERS, MOST_BYTES) as to_public,
     ):
-        yield Pools(to_anywhere, to_public, policy or UpstreamPolicy())
+        yield Pools(
+            Pool(to_anywhere, ConnectionShares(*limits)),
+            Pool(to_public, ConnectionShares(*limits)),
+            policy or UpstreamPolicy(),
+        )
 
 
 def _connector(resolver: AbstractResolver, most: int, most_per_origin: int) -> aiohttp.TCPConnector:

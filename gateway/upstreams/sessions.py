@@ -1,4 +1,7 @@
-"""What each instance's session was like a moment ago, asked in the background so that no caller waits for long."""
+"""What each instance's session was like a moment ago, asked in the background so that no caller waits for long.
+
+Each account has a share of those that are asked at a time, so that a list of sessions that hang hides nobody else's.
+"""
 
 import asyncio
 import time
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.presence.model import Instance, Target
+from gateway.presence.shares import Slots
 from gateway.upstreams.base import Connection
 from gateway.upstreams.client import UpstreamClient
 
@@ -33,7 +37,7 @@ class Connections:
         self._upstreams = upstreams
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._asking: dict[str, asyncio.Task[None]] = {}
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._slots = Slots(_AT_ONCE)
 
     async def of(self, instances: Sequence[Instance], *, patience_s: float = 1.0) -> list[Connection]:
         """Return what is known of each, `unknown` where nothing is.
@@ -75,7 +79,7 @@ class Connections:
         return task
 
     async def _probe(self, instance: Instance) -> None:
-        async with self._slots:
+        async with self._slots.slot(instance.account_id):
             state = await self._upstreams.connection(instance.target, timeout_s=_PROBE_S)
         self._known[instance.id] = _Known(instance.target, state, time.monotonic())
         self._known.move_to_end(instance.id)

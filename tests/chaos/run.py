@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from chaos import bystander
+from chaos.attacks import ATTACKS
 from chaos.faults import ROWS, Row
 from chaos.load import Load, Verdict
 from chaos.network import NotPermitted
@@ -28,6 +30,8 @@ _HEAD = (
     "bound",
 )
 _WIDTHS = (32, 9, 9, 10, 8, 10, 6, 6, 6, 9, 9)
+_BESIDE_HEAD = ("a bystander beside", "pauses", "not 200", "p99 alone", "p99 beside", "worst")
+_BESIDE_WIDTHS = (42, 9, 9, 11, 12, 9)
 
 
 def line(cells: tuple[object, ...]) -> str:
@@ -109,13 +113,37 @@ async def _play_all(rows: list[Row], site: Site) -> list[str]:
     return found
 
 
+def attack(rows: tuple[bystander.Row, ...], folder: Path) -> list[str]:
+    """Play the attacks beside a bystander; return what it lost that it may not lose."""
+    found: list[str] = []
+    print("".join(f"{head:>{width}}" for head, width in zip(_BESIDE_HEAD, _BESIDE_WIDTHS, strict=True)), flush=True)
+    folder.mkdir()
+    with bystander.prepared(folder) as ground:
+        for row in rows:
+            result = asyncio.run(bystander.play(row, ground))
+            objections = result.objections()
+            print(beside_line(row, result) + ("  BROKEN: " + "; ".join(objections) if objections else ""), flush=True)
+            found += [f"{row.name}: {objection}" for objection in objections]
+    return found
+
+
+def beside_line(row: bystander.Row, result: bystander.Result) -> str:
+    alone, beside = result.alone, result.beside
+    figures = (f"{1000 * late_s:.0f} ms" for late_s in (alone.p99_s, beside.p99_s, max(beside.late_s)))
+    cells = (row.name, beside.promised, sum(beside.statuses.values()) - beside.statuses[200], *figures)
+    return "".join(f"{cell!s:>{width}}" for cell, width in zip(cells, _BESIDE_WIDTHS, strict=True))
+
+
 def main(names: list[str]) -> int:
     """Play the rows whose name contains one of `names`, or all."""
     rows = tuple(row for row in ROWS if not names or any(name in row.name for name in names))
+    attacks = tuple(row for row in ATTACKS if not names or any(name in row.name for name in names))
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        found = asyncio.run(run(rows, Path(folder)))
-    print(f"{len(rows)} rows on {os.cpu_count()} cores, load average {load:.1f} before; {len(found)} bounds broken")
+        found = asyncio.run(run(rows, Path(folder))) if rows else []
+        found += attack(attacks, Path(folder) / "bystander") if attacks else []
+    count = len(rows) + len(attacks)
+    print(f"{count} rows on {os.cpu_count()} cores, load average {load:.1f} before; {len(found)} bounds broken")
     for objection in found:
         print(f"  {objection}")
     return 1 if found else 0

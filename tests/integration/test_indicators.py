@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,7 @@ from gateway.presence.ports import (
     Settled,
     Why,
 )
+from gateway.presence.shares import Shares
 from gateway.process.embedded import start_valkey
 from gateway.store import keys
 from gateway.store.health import RedisHealth
@@ -100,9 +102,9 @@ class Chats:
         generation = generation or await self.generation()
         return await self.indicators.claim(key, generation, owner=f"o{self.owners}")
 
-    async def take(self, most: int = 100, *, owner: str = "") -> list[Claim]:
+    async def take(self, most: int = 100, *, owner: str = "", shares: Shares | None = None) -> list[Claim]:
         self.owners += 1
-        return await self.indicators.take(most, owner=owner or f"o{self.owners}")
+        return await self.indicators.take(most, owner=owner or f"o{self.owners}", shares=shares or Shares(10_000))
 
     async def pause(self, claim: Claim) -> Settled:
         return await self.indicators.settle_wake(claim.grant, Report("ok", self.pace, 0, 0), retry_ms=300)
@@ -559,6 +561,51 @@ async def test_no_more_are_claimed_than_were_asked_for(chats: Chats) -> None:
         await chats.command(TYPING, 1, key=chat(number))
     chats.clock.tick(1000)
     assert [len(await chats.take(2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def greedy_and_bystander(chats: Chats, owed: int) -> None:
+    """Two accounts: the first owes many pauses, the second owes the one that is due last."""
+    await command(chats.redis, "HSET", keys.instance("i1"), "version", "7", "account", "greedy")
+    await command(chats.redis, "HSET", keys.instance("i2"), "version", "7", "account", "bystander")
+    for number in range(owed):
+        await chats.command(TYPING, 1, key=chat(number))
+    await chats.command(TYPING, 1.001, key=ChatKey("i2", chat(0).chat))
+    chats.clock.tick(1001)
+
+
+async def test_an_account_gets_no_more_than_its_share_and_hides_nothing_of_others(chats: Chats) -> None:
+    await greedy_and_bystander(chats, owed=200)
+    claims = await chats.take(16, shares=Shares(16))
+    assert Counter(claim.account_id for claim in claims) == {"greedy": 8, "bystander": 1}
+    assert [claim.grant.key for claim in claims[:8]] == [chat(number) for number in range(8)]
+
+
+async def test_what_an_account_holds_already_counts(chats: Chats) -> None:
+    await greedy_and_bystander(chats, owed=20)
+    places = Shares(16)
+    while places.take("greedy"):
+        pass
+    assert [claim.account_id for claim in await chats.take(8, shares=places)] == ["bystander"]
+
+
+async def test_what_waits_for_its_accounts_share_is_looked_at_again_in_its_order_and_still_overdue(
+    chats: Chats,
+) -> None:
+    await greedy_and_bystander(chats, owed=40)
+    await chats.take(16, shares=Shares(16))
+    assert await chats.take(16, shares=Shares(16)) == []
+    assert await chats.indicators.sweep() == 0
+    chats.clock.tick(5000)
+    assert await chats.indicators.sweep() == 0, "what waits in the queue is not lost"
+    assert [claim.grant.key for claim in await chats.take(100)] == [chat(number) for number in range(8, 40)]
+
+
+async def test_a_batch_whose_reply_was_lost_is_got_back_whatever_the_share(chats: Chats) -> None:
+    await greedy_and_bystander(chats, owed=8)
+    lost = await chats.take(16, owner="me", shares=Shares(16))
+    full = Shares(1)
+    full.hold("greedy")
+    assert len(await chats.take(16, owner="me", shares=full)) == len(lost) == 9
 
 
 async def test_nothing_is_claimed_before_its_time(chats: Chats) -> None:

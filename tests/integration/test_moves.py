@@ -13,6 +13,7 @@ from world import Phone, VirtualClock, until
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat, Instance, State, Target
 from gateway.presence.ports import ChatKey, Claim, Grant, Pace, Report
+from gateway.presence.shares import Shares
 from gateway.settings import Presence, Redis, Secrets, Settings, Upstream
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
@@ -267,7 +268,7 @@ async def test_a_move_that_dies_anywhere_leaves_nothing_on(
         if now.target.url != url:  # it never happened, and what shows is still owed in time
             await house.presence.show(now, CHAT, PAUSED, 0)
         await removal.tidy()
-        for claim in await house.wakeups.take(10):
+        for claim in await house.wakeups.take(10, Shares(10)):
             await house.wakeups.perform(claim)
         assert await removal.tidy() == 0
         for one in (phone, other_phone):
@@ -295,7 +296,7 @@ async def test_where_it_was_is_kept_as_long_as_a_request_under_way_may_promise(
     await indicators.settle_command(grant, report, 60_000)
     clock.tick(2_000)
     assert await removal.tidy() == 1
-    (claim,) = await indicators.take(10, owner="w")
+    (claim,) = await indicators.take(10, owner="w", shares=Shares(10))
     assert isinstance(claim, Claim)
     assert claim.grant.op is PAUSED
     was = await house.directory.instance(key.instance_id, claim.instance_version)

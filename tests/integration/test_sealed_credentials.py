@@ -16,6 +16,7 @@ from world import Phone
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.presence.model import Chat, Instance, State, Target
+from gateway.presence.shares import Shares
 from gateway.settings import Presence, Redis, Secrets, Settings
 from gateway.store import keys
 from gateway.wiring import House, open_house
@@ -109,7 +110,7 @@ async def test_a_pause_it_owes_is_given_up_in_the_end_and_loudly(scene: Scene, p
     with capture_logs() as lines:
         async with asyncio.timeout(10):
             while await house.redis.zcard(keys.OWED):
-                for claim in await house.wakeups.take(10):
+                for claim in await house.wakeups.take(10, Shares(10)):
                     await perform(house.wakeups, claim)
                 await asyncio.sleep(0.01)
     last = lines[-1]

@@ -16,6 +16,7 @@ from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.presence.errors import Conflict, InvalidAccountName
 from gateway.presence.model import Chat, State, Target
+from gateway.presence.shares import Shares
 from gateway.settings import Redis, Secrets, Settings, Upstream
 from gateway.store import keys
 from gateway.store.redis import command
@@ -184,7 +185,7 @@ async def test_a_session_is_free_when_its_last_pause_was_delivered(house: House)
     await removal.tidy()
     with pytest.raises(Conflict):
         await house.directory.create_instance(other.id, "x", upstream=phone)
-    for claim in await house.wakeups.take(10):
+    for claim in await house.wakeups.take(10, Shares(10)):
         await house.wakeups.perform(claim)
     assert await removal.tidy() == 0
     await house.directory.create_instance(other.id, "x", upstream=phone)

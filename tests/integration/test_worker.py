@@ -15,6 +15,8 @@ from world import Phone, Tenant, until
 
 from gateway import settings
 from gateway.presence.model import Chat, State, Target
+from gateway.presence.places import Places
+from gateway.presence.shares import Shares
 from gateway.settings import Fast, Settings, Upstream
 from gateway.store import keys
 from gateway.store.redis import command
@@ -105,7 +107,7 @@ async def test_arqs_own_worker_runs_our_jobs(house: House, tenant: Tenant, phone
         functions=[WAKE],
         redis_pool=ArqRedis(redis.connection_pool),
         queue_name=keys.QUEUE,
-        ctx={"wakeups": house.wakeups},
+        ctx={"wakeups": house.wakeups, "account_of": house.directory.account_of, "places": Places(10)},
         job_serializer=lambda job: json.dumps(job).encode(),
         job_deserializer=json.loads,
         keep_result=0,
@@ -124,7 +126,7 @@ async def test_what_a_dead_worker_claimed_comes_back_when_its_lease_ends_without
 ) -> None:
     await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     await asyncio.sleep(1.05)
-    assert len(await house.wakeups.take(10)) == 1  # and nobody performs it
+    assert len(await house.wakeups.take(10, Shares(10))) == 1  # and nobody performs it
     claimed = time.time()
     async with working(house, sweeps=False):
         await until(lambda: State.PAUSED in phone.states(), within_s=8)
@@ -142,7 +144,12 @@ async def test_two_workers_side_by_side_tell_each_pause_once(house: House, tenan
     assert len(paused) == len(set(paused)) == 200
 
 
-async def test_a_worker_takes_no_more_than_it_has_places_for(house: House, tenant: Tenant, phone: Phone) -> None:
+async def test_a_worker_takes_no_more_for_an_account_than_it_has_places_left(
+    house: House, tenant: Tenant, phone: Phone, other_phone: Phone
+) -> None:
+    account = await house.directory.create_account("bystander")
+    await house.directory.create_instance(account.id, "calm", upstream=Target("sandbox", other_phone.url, "calm"))
+    calm = await house.directory.find_instance(account.id, "calm")
     for number in range(12):
         await house.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
     phone.hangs, asked = True, phone.asked
@@ -150,9 +157,30 @@ async def test_a_worker_takes_no_more_than_it_has_places_for(house: House, tenan
     watch = Watch(asyncio.Event())
     worker = create_worker(few, house, watch)
     working = asyncio.create_task(work(worker, drain_s=0))
-    await until(lambda: phone.asked - asked == 5, within_s=4)
-    await asyncio.sleep(0.5)
-    assert (phone.asked - asked, len(worker.tasks)) == (5, 5)
+    await until(lambda: phone.asked - asked == 3, within_s=4)
+    await house.presence.show(calm, CHAT, State.TYPING, 1)
+    await until(lambda: State.PAUSED in other_phone.states(), within_s=3)
+    assert phone.asked - asked == 3
+    watch.stop.set()
+    await working
+
+
+async def test_what_fails_at_once_is_tried_no_faster_than_there_are_places(
+    house: House, tenant: Tenant, phone: Phone
+) -> None:
+    for number in range(40):
+        await house.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
+    few = Settings(redis=house.settings.redis, fast=house.settings.fast, worker=settings.Worker(max_jobs=8))
+    watch = Watch(asyncio.Event())
+    worker = create_worker(few, house, watch)
+    phone.status, asked = 500, phone.asked
+    working = asyncio.create_task(work(worker, drain_s=0))
+    await until(lambda: phone.asked - asked == 4, within_s=4)
+    began = time.monotonic()
+    await until(lambda: phone.asked - asked >= 12, within_s=5)
+    assert time.monotonic() - began > 1.5
+    phone.status = 200
+    await until(lambda: phone.states().count(State.PAUSED) == 40, within_s=15)
     watch.stop.set()
     await working
 
@@ -176,7 +204,7 @@ async def test_an_instance_that_hangs_leaves_places_for_the_others(
         other_phone.hangs = True
         async with working(small):
             # At first it takes what there is; then it is known.
-            await until(lambda: other_phone.asked >= 60 + 16, within_s=5)
+            await until(lambda: other_phone.asked >= 60 + 8, within_s=5)
             await asyncio.sleep(2)
             for number in range(5):
                 await small.presence.show(tenant.instance, Chat(f"55116{number:08}@s.whatsapp.net"), State.TYPING, 1)

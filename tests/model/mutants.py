@@ -1,16 +1,17 @@
 """The rules, each of which can be taken away: a patch of the scripts' text or of the domain code."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from gateway.presence import service
 from gateway.presence.calls import Calls
-from gateway.presence.model import State
+from gateway.presence.model import State, Target
 from gateway.presence.ports import Grant
 from gateway.presence.retries import Retries
 from gateway.presence.service import Presence, Shown
+from gateway.upstreams.breaker import Passage
 from model.world import Node
 
 
@@ -144,6 +145,15 @@ def _no_retry(node: Node) -> None:
     node.wakeups._retry_ms = lambda *_: None  # type: ignore[method-assign]
 
 
+def _no_breakers_of_its_own(node: Node) -> None:
+    enter = node.breakers.enter
+
+    def shared(target: Target, *, is_pause: bool) -> Passage | None:
+        return enter(replace(target, account_id=""), is_pause=is_pause)
+
+    node.breakers.enter = shared  # type: ignore[method-assign]
+
+
 MUTANTS = (
     Mutant("promise before telling", code("show", _show_before_promising), kind="kills"),
     Mutant(
@@ -273,6 +283,12 @@ MUTANTS = (
         kind="single redis failover",
         first_seed=644,
     ),
+    Mutant(
+        "an account's share of a worker's places",
+        lua("take", "if not again and (held[account] or 0) >= free then", "if false then"),
+        kind="crowd",
+    ),
+    Mutant("breakers of its own for each account", _no_breakers_of_its_own, kind="crowd", first_seed=8),
     Mutant(
         "refreshes",
         every_lua("if rec.state ~= '' and at - rec.sent > life then at = math.min(at, rec.sent + refresh) end", ""),

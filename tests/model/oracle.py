@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from gateway.presence.model import Outcome, State
 from gateway.presence.ports import ChatKey
+from model.world import CROWD
 
 if TYPE_CHECKING:
     from model.world import Command, Telling, World
@@ -67,6 +68,9 @@ STORM_S = 8.5
 
 NOT_CONNECTED_S = 20.0
 
+CROWD_S = 5.0
+"""How much longer it takes where more is owed to an upstream that failed than its account may hold places for."""
+
 
 _BRIEF = (b"pg:instance:", b"arq:in-progress:", b"pg:t:")
 """The instances themselves, and what expires by itself in minutes."""
@@ -81,7 +85,10 @@ def judge(world: "World", kind: str, ends_at: float) -> tuple[list[str], list[fl
         objections += story.objections()
         lateness += story.lateness
     if kind == "calm":
-        objections += _not_calm(world)
+        objections += _not_calm(world.commands)
+    if kind == "crowd":
+        # Whatever another account's sessions do: for a bystander all is calm.
+        objections += _not_calm([c for c in world.commands if c.chat.instance_id not in CROWD])
     return sorted(objections), lateness
 
 
@@ -97,8 +104,8 @@ def _left_over(world: "World") -> Iterable[str]:
         yield f"still in Redis at the end: {left}"
 
 
-def _not_calm(world: "World") -> Iterable[str]:
-    for command in world.commands:
+def _not_calm(commands: "Iterable[Command]") -> Iterable[str]:
+    for command in commands:
         if command.result not in {"shown", "overtaken", "nothing"}:
             yield f"{command} answered {command.result!r} although nothing was wrong"
         elif command.done_at is None or command.done_at - command.sent_at > 1.5:
@@ -115,6 +122,11 @@ class _Story:
         self.applied = sorted((at, t.n, t) for t in self.tellings for at in t.applied_at)
         self.lateness: list[float] = []
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing goes wrong that this chat's account has a part in."""
+        return self.kind == "calm" or (self.kind == "crowd" and self.chat.instance_id not in CROWD)
+
     def objections(self) -> Iterable[str]:
         yield from self._ends()
         for telling in self.tellings:
@@ -128,7 +140,7 @@ class _Story:
         for command in self.commands:
             if command.result == "shown" and command.seconds:
                 yield from self._on_time(command)
-                if self.kind == "calm" and not command.is_natural:
+                if self.is_calm and not command.is_natural:
                     yield from self._never_dark(command)
             if command.is_message:
                 yield from self._ends_with(command)
@@ -309,7 +321,7 @@ class _Story:
 
     def _deadline(self, ends: float) -> float:
         disturbances = [(a, b) for a, b in self.world.disturbances if a <= ends + 60]
-        if self.kind == "calm" or not disturbances:
+        if self.is_calm or not disturbances:
             return ends + CALM_LATE_S
         if self.kind.startswith("single "):
             after_due, after_fault = BOUNDS[self.kind.removeprefix("single ")]
@@ -318,6 +330,8 @@ class _Story:
         quiet = NOT_CONNECTED_S if any(w[2] == "not_connected" for w in self.world.faults.upstream) else STORM_S
         if self.world.faults.upstream:
             quiet = max(quiet, STEP_S)
+        if self.kind == "crowd":
+            quiet += CROWD_S
         at = ends + quiet
         moved = True
         while moved:

@@ -11,7 +11,7 @@ from gateway.presence.ports import ChatKey
 from model import oracle
 from model.keyspace import Keyspace
 from model.loop import run as run_virtually
-from model.world import NATURAL_S, Faults, Node, World
+from model.world import CROWD, NATURAL_S, Faults, Node, World
 
 CHATS = (
     ChatKey("i1", Chat("5511900000001@s.whatsapp.net")),
@@ -22,6 +22,9 @@ _SECONDS = (0, 1, 1, 2, 3, 3, 5, 5, 8, 12, 20, 30)
 _BUSY_S = 25.0
 _NEVER_S = 1e8
 _TAIL_S = 70.0  # stops last 30 s, echoes 16, and a closed record lives for 30
+
+_ONE_CROWD_IN = 40
+_CROWD_S, _OWED_BY_EACH = 4, 3
 
 _ANYWHERE = ("kill_gateway", "kill_worker", "stall_gateway", "stall_worker", "lost_request", "lost_reply")
 """Faults that may strike at any I/O."""
@@ -74,9 +77,11 @@ class Report:
 def scenario_of(seed: int, kind: str | None = None) -> Scenario:
     """Draw a scenario: a tenth calm, three tenths with one fault out of the table, the rest with several at once."""
     dice = random.Random(seed)
+    if kind is None and seed % _ONE_CROWD_IN == 0:
+        kind = "crowd"
     drawn, drawn_freely = dice.random(), kind is None
     kind = kind or ("calm" if drawn < 0.1 else "single" if drawn < 0.4 else "storm")
-    orders = _orders(dice, calm=kind == "calm")
+    orders = _orders(dice, calm=kind == "calm") if kind != "crowd" else _crowd(dice)
     if drawn_freely or kind in {"messages", "repeats"}:
         orders = _talk(random.Random(seed + 1), orders)
     if kind == "calm":
@@ -85,6 +90,8 @@ def scenario_of(seed: int, kind: str | None = None) -> Scenario:
         faults = _single(dice, orders, kind.removeprefix("single").strip())
     elif kind == "storm":
         faults = _storm(dice)
+    elif kind == "crowd":
+        faults = _crowd_fails(dice)
     else:
         orders = [replace(order, chat=CHATS[0]) for order in orders]
         if kind == "a message while redis is away":
@@ -134,6 +141,26 @@ def _talk(dice: random.Random, orders: list[Order]) -> list[Order]:
             if dice.random() < 0.3:
                 talk.append(replace(order, at=sent.at + dice.uniform(0.0, 0.05)))
     return sorted(talk, key=lambda order: order.at)
+
+
+def _crowd(dice: random.Random) -> list[Order]:
+    """One account owes many pauses at once; two others go about their business, one of them on the same origin."""
+    chats = [
+        ChatKey(name, Chat(f"55118{number:08}@s.whatsapp.net")) for name in CROWD for number in range(_OWED_BY_EACH)
+    ]
+    begun = dice.uniform(0.1, 2.0)
+    orders = [Order(begun + dice.uniform(0, 0.3), chat, State.TYPING, _CROWD_S) for chat in chats]
+    for number in range(14):
+        whose = dice.choice(("i1", "i2"))
+        chat = ChatKey(whose, Chat(f"55119{number:08}@s.whatsapp.net"))
+        orders.append(Order(dice.uniform(0.1, _BUSY_S), chat, State.TYPING, dice.choice((1, 2, 3, 6))))
+    return sorted(orders, key=lambda order: order.at)
+
+
+def _crowd_fails(dice: random.Random) -> Faults:
+    """Every session of the crowd hangs, or is out of reach for it: what it may hold of the connections is taken."""
+    since, how = dice.uniform(2.5, 4.0), dice.choice(("hangs", "hangs", "down"))
+    return Faults(upstream=[(since, since + dice.uniform(5, 20), how, name) for name in CROWD])
 
 
 def _storm(dice: random.Random) -> Faults:

@@ -14,12 +14,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway.presence.calls import Calls
 from gateway.presence.errors import GatewayError, StoreUnavailable
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
-from gateway.presence.ports import ChatKey, Pace
+from gateway.presence.places import Places
+from gateway.presence.ports import ChatKey, Claim, Pace
 from gateway.presence.replay import Promises
 from gateway.presence.service import Presence
 from gateway.presence.wakeups import WakeUps, Woken
 from gateway.store.indicators import RedisIndicators, parse_key
 from gateway.store.redis import Script
+from gateway.upstreams.breaker import Breakers
 from model.keyspace import QUEUE, Keyspace
 
 EPOCH_MS = 1_800_000_000_000
@@ -32,8 +34,12 @@ IN_PROGRESS_MS = 21_000
 POLL_S = 0.02
 AGAIN_S = 0.1
 AT_ONCE = 2
+MAX_JOBS = 8
 LOOK = "look"
 PACE = Pace(4.0, 5.5)
+
+CROWD = tuple(f"h{number}" for number in range(6))
+"""Sessions of one account, each with a credential of its own, on the origin where another account has `i2`."""
 
 Role = Literal["gateway", "worker"]
 
@@ -134,6 +140,8 @@ class Node:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.looks_at: float | None = None  # when this worker looks at the queue next
         self.is_looking = False
+        self.places = Places(MAX_JOBS)
+        self.breakers = Breakers(self.monotonic)
         self.indicators = world.make_indicators(self)
         self.calls = Calls(Phone(world, self), timeout_s=UPSTREAM_TIMEOUT_S, monotonic=self.monotonic)
         self.presence, self.wakeups = world.make_presence(self)
@@ -284,11 +292,9 @@ class World:
         self.server = "s1"
         self.client_tasks: set[asyncio.Task[Any]] = set()
         self._snapshot: Any = None
-        self.instances = {
-            name: Instance(name, f"a-{name}", name, Target("sandbox", f"http://{name}", name)) for name in ("i1", "i2")
-        }
-        for name in self.instances:
-            keyspace.step("HSET", f"pg:instance:{name}", "version", "1")
+        self.instances = {name: _instance(name) for name in ("i1", "i2", *CROWD)}
+        for name, instance in self.instances.items():
+            keyspace.step("HSET", f"pg:instance:{name}", "version", "1", "account", instance.account_id)
         self.nodes: dict[str, Node] = {}
         self._every_node: list[Node] = []  # the dead too: what they waited for must not be collected
         for role in ("gateway", "worker"):
@@ -536,29 +542,36 @@ class World:
         """What `fast.batch_claims` does between two sleeps."""
         look = CURRENT.get()
         assert isinstance(look, Wake)
-        while True:
+        while most := min(node.places.free, AT_ONCE):
             try:
-                claims = await node.wakeups.take(AT_ONCE)
+                claims = await node.wakeups.take(most, node.places)
             except StoreUnavailable:
                 await node.sleep(AGAIN_S)
                 continue
             for claim in claims:
                 CURRENT.set(Wake(claim.grant.key.chat.user, look.began_at))
-                node.start(self._perform(node, node.wakeups.perform(claim)))
+                node.start(self._perform_in_its_place(node, claim))
                 CURRENT.set(look)
-            if len(claims) < AT_ONCE:
+            if len(claims) < most:
                 break
         node.is_looking = False
         self.watch_queue()
 
-    async def _perform(self, node: Node, work: Coroutine[Any, Any, Woken]) -> None:
+    async def _perform_in_its_place(self, node: Node, claim: Claim) -> None:
+        began_s = self.now
+        node.places.hold(claim.account_id)
+        woken = await self._perform(node, node.wakeups.perform(claim))
+        node.places.end(claim.account_id, began_s, woken)
+
+    async def _perform(self, node: Node, work: Coroutine[Any, Any, Woken]) -> Woken | None:
         try:
             woken = await work
         except StoreUnavailable:
             self.say(f"{node.name}: a wake-up gave up, redis is away")
-        else:
-            if woken.did != "nothing":
-                self.say(f"{node.name}: {woken.did} {woken.trigger} late={woken.late_ms} lost={woken.lost_lease}")
+            return None
+        if woken.did != "nothing":
+            self.say(f"{node.name}: {woken.did} {woken.trigger} late={woken.late_ms} lost={woken.lost_lease}")
+        return woken
 
     def _start_arq(self) -> None:
         """Let arq's own worker, in one of an older version, take a job that is due now too."""
@@ -668,8 +681,30 @@ class Phone:
         return Outcome.UNSUPPORTED
 
     async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
-        world, node, dice = self.world, self.node, self.world.dice
+        world, node = self.world, self.node
         doing = CURRENT.get()
+        by = doing if isinstance(doing, Command) else None
+        passage = node.breakers.enter(target, is_pause=state is State.PAUSED)
+        if passage is None:
+            world.say(f"{node.name}: leaves {chat.user} {state} alone ({_name(doing)})")
+            return self._answered(by, Outcome.UNAVAILABLE)
+        with passage:
+            outcome = await self._tell(target, chat, state, doing, timeout_s)
+            if outcome in {Outcome.UNKNOWN, Outcome.UNAVAILABLE}:
+                passage.ended(outcome)
+            else:
+                passage.answered()
+        return self._answered(by, outcome)
+
+    def _answered(self, by: Command | None, outcome: Outcome) -> Outcome:
+        if by is not None:
+            by.answered_at, by.outcome = self.world.now, outcome
+        return outcome
+
+    async def _tell(
+        self, target: Target, chat: Chat, state: State, doing: Command | Wake | None, timeout_s: float
+    ) -> Outcome:
+        world, node, dice = self.world, self.node, self.world.dice
         by = doing if isinstance(doing, Command) else None
         telling = Telling(len(world.tellings), ChatKey(target.session, chat), state, by, world.now)
         telling.claimed_at = doing.began_at if isinstance(doing, Wake) else world.now
@@ -685,8 +720,6 @@ class Phone:
         if outcome is Outcome.OK and world.now - telling.sent_at > timeout_s and dice.random() < 0.5:
             outcome = Outcome.UNKNOWN
         telling.answered_at, telling.outcome = world.now, outcome
-        if by is not None:
-            by.answered_at, by.outcome = world.now, outcome
         return outcome
 
     def _fate(self, instance: str, timeout_s: float) -> tuple[Outcome, float, list[float]]:  # noqa: PLR0911 - a table
@@ -722,6 +755,11 @@ class Phone:
     def _apply(self, telling: Telling) -> None:
         telling.applied_at.append(self.world.now)
         self.world.say(f"        phone {telling.chat.instance_id}/{telling.chat.chat.user} shows {telling.state}")
+
+
+def _instance(name: str) -> Instance:
+    account, origin = ("a-crowd", "i2") if name in CROWD else (f"a-{name}", name)
+    return Instance(name, account, name, Target("sandbox", f"http://{origin}", name, name, account_id=account))
 
 
 def _mark(doing: Command | Wake | None) -> None:

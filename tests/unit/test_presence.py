@@ -32,6 +32,7 @@ from gateway.presence.ports import (
     Why,
 )
 from gateway.presence.service import Presence, Shown
+from gateway.presence.shares import Shares
 from gateway.presence.wakeups import WakeUps, Woken
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
@@ -100,7 +101,7 @@ class World:
         self.events.append(f"claim {generation}")
         return self.claims.pop(0)
 
-    async def take(self, most: int, *, owner: str) -> list[Claim]:
+    async def take(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
         self.owners.append(owner)
         if self.wake_failures:
             self.wake_failures -= 1
@@ -376,7 +377,7 @@ async def test_a_look_whose_reply_was_lost_is_repeated_under_its_name_and_the_ne
     world = World(claims=[claim_of(State.PAUSED)], wake_failures=1)
     wakeups = world.wakeups()
     with pytest.raises(StoreUnavailable):
-        await wakeups.take(10)
-    assert [await wakeups.take(10) for _ in range(2)] == [world.claims, world.claims]
+        await wakeups.take(10, Shares(10))
+    assert [await wakeups.take(10, Shares(10)) for _ in range(2)] == [world.claims, world.claims]
     lost, again, next_one = world.owners
     assert lost == again != next_one

@@ -234,7 +234,7 @@ async def test_a_setting_chooses_the_way(is_fast: bool, kind: type) -> None:
     settings = Settings(redis=Redis(url="redis://127.0.0.1:1"), fast=Fast(upstream_http=is_fast))
     async with open_house(settings) as house:
         pools = house.upstreams._pools
-        assert {type(pools.anywhere), type(pools.public)} == {kind}
+        assert {type(pools.anywhere.transport), type(pools.public.transport)} == {kind}
 
 
 # Canaries: what the fast way leans on in aiohttp.

@@ -6,3 +6,9 @@ local function keeper(chats)
   local told = redis.call('HMGET', 'pg:instance:' .. instance, 'version', 'moves')
   return (told[2] or '') == moves and told[1] or ''
 end
+
+-- Whose these chats are; '' where nobody keeps them any more.
+local function account_of(chats)
+  return redis.call('HGET', 'pg:former:' .. chats, 'account')
+    or redis.call('HGET', 'pg:instance:' .. string.match(chats, '^([^~]*)'), 'account') or ''
+end

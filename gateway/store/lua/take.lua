@@ -2,21 +2,42 @@
 -- needs: claiming
 -- Claim what is due, many wake-ups in one step; Redis' own clock says what that is.
 -- KEYS '', owed, queue
--- ARGV clock (us or ''), owner, most, lease, echo
--- Returns a flat list of instance, chat, op, state, ms overdue, tries, trace, why, instance version
+-- ARGV clock (us or ''), owner, most, lease, echo, places that are free, then each account that holds some and how many
+-- Returns a flat list of instance, chat, op, state, ms overdue, tries, trace, why, instance version, account
 local now, owner, most = math.floor(clock(ARGV[1]) / 1000), ARGV[2], tonumber(ARGV[3])
 local lease, echo = tonumber(ARGV[4]), tonumber(ARGV[5])
-local asked, taken, versions = 'pg:t:' .. owner, {}, {}
+local free, held = tonumber(ARGV[6]), {}
+for i = 7, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local asked, taken, instances = 'pg:t:' .. owner, {}, {}
 
-local function version(instance)
-  versions[instance] = versions[instance] or keeper(instance)
-  return versions[instance]
+-- The most wake-ups that one call looks at: a few milliseconds, where most of what is due belongs to full accounts.
+local MOST_LOOKED_AT = 1000
+local looked_at = 0
+
+-- An account that holds as much as is free waits. Its wake-ups leave the due ones for a moment, in their order, so that
+-- they hide nobody else's; the more are queued the longer, so that looking again costs the same however many they are.
+-- The owed set still knows their time.
+local wait = 200 + math.floor(redis.call('ZCARD', QUEUE) / 50)
+
+local function read(instance)
+  if not instances[instance] then
+    instances[instance] = {version = keeper(instance), account = account_of(instance)}
+  end
+  return instances[instance]
 end
 
 -- What is not ours to do leaves the due ones, so that nobody looks at it again and again. Whether arq marks a job as
 -- started does not matter: one call at a time is what the lease is for.
 local function look_at(id, again)
   local chat, gen = string.match(id, '^(.+):(%d+)$')
+  local whose, jid = string.match(chat or id, '^([^:]+):(.+)$')
+  local instance = read(whose or id)
+  local account = instance.account
+  looked_at = looked_at + 1
+  if not again and (held[account] or 0) >= free then
+    redis.call('ZADD', QUEUE, now + wait + looked_at / MOST_LOOKED_AT, id)
+    return
+  end
   KEY = 'pg:c:' .. (chat or id)
   local rec = load()
   if again and rec.owner ~= owner then return end
@@ -27,11 +48,11 @@ local function look_at(id, again)
   elseif verdict ~= 'go' then
     redis.call('ZADD', QUEUE, what, id)
   else
-    local instance, jid = string.match(chat, '^([^:]+):(.+)$')
-    for _, value in ipairs({instance, jid, what, rec.state, overdue, rec.tries, rec.trace, rec.why, version(instance)}) do
+    for _, value in ipairs({whose, jid, what, rec.state, overdue, rec.tries, rec.trace, rec.why, instance.version,
+      account}) do
       taken[#taken + 1] = value
     end
-    most = most - 1
+    most, free, held[account] = most - 1, free - 1, (held[account] or 0) + 1
   end
 end
 
@@ -40,8 +61,10 @@ local before = redis.call('GET', asked)
 if before then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', QUEUE, before, before)) do look_at(id, true) end
 end
-if most > 0 then
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', QUEUE, '-inf', now, 'LIMIT', 0, most)) do look_at(id) end
+while most > 0 and looked_at < MOST_LOOKED_AT do
+  local due = redis.call('ZRANGEBYSCORE', QUEUE, '-inf', now, 'LIMIT', 0, most)
+  if #due == 0 then break end
+  for _, id in ipairs(due) do look_at(id) end
 end
 if #taken > 0 then redis.call('SET', asked, now + lease, 'PX', lease) end
 return taken
