@@ -8,13 +8,25 @@ from gateway.api.guards import Gate
 from gateway.api.indicators import IndicatorRoutes
 from gateway.api.instances import InstanceRoutes
 from gateway.api.middlewares import observe
+from gateway.api.passing import MessageSent
+from gateway.api.passthrough import PassThrough
 from gateway.api.presence import PresenceRoutes
+from gateway.presence.model import Chat, Instance
 from gateway.telemetry import probes
 from gateway.wiring import House
 
 
-def create_app(house: House) -> web.Application:
-    """Build the public API. Every route but `/health` and the reference is guarded by the gate."""
+async def _nobody(instance: Instance, chat: Chat) -> None:
+    """End nothing."""
+
+
+def create_app(house: House, *, message_sent: MessageSent = _nobody) -> web.Application:
+    """Build the public API. Every route but `/health` and the reference is guarded by the gate.
+
+    Args:
+        house: what it is built on.
+        message_sent: what ends a chat's indicator when a message of ours to it passed.
+    """
     http = house.settings.http
     gate = Gate(
         house.hasher,
@@ -49,5 +61,6 @@ def create_app(house: House) -> web.Application:
     app.router.add_get("/api/instance/list", gate.for_token(instances.list_instances), allow_head=False)
     app.router.add_delete("/api/instance/delete/{instance:[^/]+}", gate.for_instance_of_account(instances.delete))
     app.router.add_post("/api/instance/token/{instance:[^/]+}", gate.for_instance_of_account(instances.rotate_token))
+    PassThrough(house, message_sent).add_routes(app, gate)
     reference.add_routes(app, reference.PUBLIC)
     return app
