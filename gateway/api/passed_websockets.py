@@ -17,7 +17,7 @@ from gateway.telemetry.metrics import PASSED_REQUESTS
 from gateway.upstreams.end_to_end import query_without_token
 from gateway.upstreams.forwarding import Forwarded, WebSocketRefused
 from gateway.upstreams.progress import watched
-from gateway.upstreams.starring import Stars
+from gateway.upstreams.starring import stars_of
 from gateway.upstreams.websockets import CallersSide, MessageRate, UpstreamsSide, relay
 from gateway.wiring import House
 
@@ -80,7 +80,7 @@ class PassedWebSockets:
         PASSED_REQUESTS.labels(SWITCHING).inc()
         self._open.add(caller)
         rate = self._rates.setdefault(instance.account_id, MessageRate(self._limits.messages_per_s))
-        stars = Stars(instance.target.credential)
+        stars = stars_of(instance.target.credential)
         await relay(caller, upstream, stars, rate, partial(self._until_refused, request, instance))
         return caller
 

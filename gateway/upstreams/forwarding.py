@@ -25,7 +25,7 @@ from gateway.telemetry import trace
 from gateway.upstreams.end_to_end import Headers, answer_headers, request_headers
 from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy
 from gateway.upstreams.progress import Progress
-from gateway.upstreams.starring import Stars
+from gateway.upstreams.starring import Stars, stars_of
 
 _KEEPALIVE_S = 3.5
 """As in `http`: shorter than Node's 5 s, so that we seldom send on a connection that is being closed."""
@@ -158,7 +158,7 @@ class Forwarding:
         try:
             _refuse_what_cannot_be_given_on(response)
             progress.moved()
-            yield Answer(response, Stars(target.credential), progress)
+            yield Answer(response, stars_of(target.credential), progress)
         finally:
             response.close()
 
@@ -185,7 +185,7 @@ class Forwarding:
                 decode_text=False,
             )
         except WebSocketRefused as refused:
-            stars = Stars(target.credential)
+            stars = stars_of(target.credential)
             headers = answer_headers(refused.headers, stars, with_limit=refused.status == _TOO_MANY)
             raise WebSocketRefused(refused.status, headers, stars.whole(refused.body)) from None
         except (aiohttp.WSServerHandshakeError, ValueError):

@@ -7,6 +7,7 @@ string. Pieces give the same as the whole, however it was cut: what may be the b
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 _STAR = b"*"
@@ -62,6 +63,12 @@ class Stars:
         size = len(data)
         ends = ((at, data[at:]) for at in range(max(0, size - self._longest + 1), size))
         return [at for at, end in ends if any(form.startswith(end) and form != end for form in self._forms)]
+
+
+@lru_cache(maxsize=1024)
+def stars_of(secret: str) -> Stars:
+    """Return the stars of a secret, whose forms are worked out once: every answer of an instance has the same."""
+    return Stars(secret)
 
 
 class StarStream:

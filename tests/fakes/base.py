@@ -218,6 +218,10 @@ class FakeUpstream(ABC):
     def is_presence(self, request: web.Request) -> bool:
         """Whether this request is one that `recorded` answers."""
 
+    def is_streamed(self, request: web.Request) -> bool:
+        """Whether the handler reads the body by itself, as it comes."""
+        return False
+
     @property
     def url(self) -> str:
         """Its origin, and the base path if it has one."""
@@ -306,7 +310,8 @@ class FakeUpstream(ABC):
     async def _serve(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        asked = Asked(request.method, request.raw_path, request.headers.copy(), await request.read())
+        body = b"" if self.is_streamed(request) else await request.read()
+        asked = Asked(request.method, request.raw_path, request.headers.copy(), body)
         self.requests.append(asked)
         if self.misbehaviour is not None and (self.is_presence(request) or not self.presence_only):
             return await self.misbehaviour(request)

@@ -98,6 +98,9 @@ class FakeRyzeapi(FakeUpstream):
             *self.rest.routes(),
         ]
 
+    def is_streamed(self, request: web.Request) -> bool:
+        return self.rest.is_streamed(request)
+
     def is_presence(self, request: web.Request) -> bool:
         return request.path.startswith("/api/chat/presence/")
 

@@ -28,6 +28,7 @@ EVENTS = ["message.exchange", "message.status", "call.update", "group.flow", "in
 NOT_ENABLED = (
     "WebSocket is not enabled for this instance. Configure it first using POST /api/events/websocket/$Instance_Name"
 )
+_END_BYTES = 4096
 _PIECE_BYTES = 256 * 1024
 
 
@@ -83,9 +84,12 @@ class Rest:
             web.get("/ws/{instance}", self.listen),
         ]
 
+    def is_streamed(self, request: web.Request) -> bool:
+        return request.path.startswith("/api/message/media/")
+
     async def message(self, request: web.Request) -> web.Response:
         session = self._guarded(request)
-        body = await _body(request)
+        body, media_bytes = await (_long_body(request) if self.is_streamed(request) else _whole_body(request))
         kind = request.match_info["kind"]
         to = "status@broadcast" if kind == "status" else body.get("number", "")
         if not to:
@@ -100,7 +104,7 @@ class Rest:
             messageType=body.get("mediaType") or body.get("type") or kind,
             direction="outgoing",
             chat={"jid": chat.jid},
-            **({"mediaSize": len(body["mediaBase64"]) * 3 // 4} if "mediaBase64" in body else {}),
+            **({"mediaSize": media_bytes} if media_bytes else {}),
         )
 
     async def media(self, request: web.Request) -> web.StreamResponse:
@@ -209,6 +213,24 @@ async def pieces(length: int) -> AsyncIterator[bytes]:
     piece = base64.b64encode(bytes(range(256)) * 768)[:_PIECE_BYTES]
     for at in range(0, length, len(piece)):
         yield piece[: length - at]
+
+
+async def _whole_body(request: web.Request) -> tuple[dict[str, Any], int]:
+    return await _body(request), 0
+
+
+async def _long_body(request: web.Request) -> tuple[dict[str, Any], int]:
+    """Read a body with media in it without holding it: what is cut out is of the one long string; and its length."""
+    head, tail, length = b"", b"", 0
+    async for piece in request.content.iter_any():
+        length += len(piece)
+        head, rest = (head + piece)[:_END_BYTES], (head + piece)[_END_BYTES:] if len(head) < _END_BYTES else piece
+        tail = (tail + rest)[-_END_BYTES:]
+    try:
+        body = json.loads(head + tail)
+    except ValueError:
+        raise Refused(400, error("Invalid request body")) from None
+    return body, length
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
