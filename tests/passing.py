@@ -65,19 +65,35 @@ class Door:
 
 @asynccontextmanager
 async def opened(
-    redis_url: str, fake: FakeRyzeapi, target: Target, *, name: str = "acme", **limits: Any
+    redis_url: str,
+    fake: FakeRyzeapi,
+    target: Target,
+    *,
+    tenant: Tenant | None = None,
+    ends: bool = False,
+    **limits: Any,
 ) -> AsyncIterator[Door]:
-    secrets = Secrets(encryption_keys=Fernet.generate_key().decode())
-    settings = Settings(redis=Redis(url=redis_url), secrets=secrets, pass_=msgspec.structs.replace(Pass(), **limits))
+    """Open a gateway with these limits, for a new tenant at the target or for one that there is.
+
+    A message `ends` its indicator, as it should; else the door is told, and may do as it likes.
+    """
+    settings = Settings(redis=Redis(url=redis_url), secrets=_KEYS, pass_=msgspec.structs.replace(Pass(), **limits))
     async with open_house(settings) as house, aiohttp.ClientSession() as http:
-        account = await house.directory.create_account(name, per_minute=10_000)
-        created = await house.directory.create_instance(account.id, "shop", upstream=target)
-        tenant = Tenant(account.token, created.token, await house.directory.find_instance(account.id, "shop"))
-        door = Door("", house, fake, tenant, http)
-        async with listening(create_app(house, message_sent=door.message_sent), "127.0.0.1", 0) as port:
+        door = Door("", house, fake, tenant or await _tenant(house, target), http)
+        async with listening(
+            create_app(house, message_sent=None if ends else door.message_sent), "127.0.0.1", 0
+        ) as port:
             door.url = f"http://127.0.0.1:{port}"
             yield door
 
+
+async def _tenant(house: House, target: Target) -> Tenant:
+    account = await house.directory.create_account("acme", per_minute=10_000)
+    created = await house.directory.create_instance(account.id, "shop", upstream=target)
+    return Tenant(account.token, created.token, await house.directory.find_instance(account.id, "shop"))
+
+
+_KEYS = Secrets(encryption_keys=Fernet.generate_key().decode())
 
 UPGRADE = {
     "Connection": "Upgrade",

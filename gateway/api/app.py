@@ -1,5 +1,7 @@
 """All routes and middlewares of the public API, on one screen."""
 
+from functools import partial
+
 from aiohttp import web
 
 from gateway.api import reference
@@ -7,25 +9,21 @@ from gateway.api.events import EventRoutes
 from gateway.api.guards import Gate
 from gateway.api.indicators import IndicatorRoutes
 from gateway.api.instances import InstanceRoutes
+from gateway.api.message_end import end_by_message
 from gateway.api.middlewares import observe
 from gateway.api.passing import MessageSent
 from gateway.api.passthrough import PassThrough
 from gateway.api.presence import PresenceRoutes
-from gateway.presence.model import Chat, Instance
 from gateway.telemetry import probes
 from gateway.wiring import House
 
 
-async def _nobody(instance: Instance, chat: Chat) -> None:
-    """End nothing."""
-
-
-def create_app(house: House, *, message_sent: MessageSent = _nobody) -> web.Application:
+def create_app(house: House, *, message_sent: MessageSent | None = None) -> web.Application:
     """Build the public API. Every route but `/health` and the reference is guarded by the gate.
 
     Args:
         house: what it is built on.
-        message_sent: what ends a chat's indicator when a message of ours to it passed.
+        message_sent: what is done when a message of ours passed, in place of ending its chat's indicator.
     """
     http = house.settings.http
     gate = Gate(
@@ -61,6 +59,6 @@ def create_app(house: House, *, message_sent: MessageSent = _nobody) -> web.Appl
     app.router.add_get("/api/instance/list", gate.for_token(instances.list_instances), allow_head=False)
     app.router.add_delete("/api/instance/delete/{instance:[^/]+}", gate.for_instance_of_account(instances.delete))
     app.router.add_post("/api/instance/token/{instance:[^/]+}", gate.for_instance_of_account(instances.rotate_token))
-    PassThrough(house, message_sent).add_routes(app, gate)
+    PassThrough(house, message_sent or partial(end_by_message, house.presence)).add_routes(app, gate)
     reference.add_routes(app, reference.PUBLIC)
     return app

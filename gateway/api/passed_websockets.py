@@ -9,8 +9,9 @@ from aiohttp import WSCloseCode, web
 
 from gateway.api.concurrency import ConcurrencyLimit
 from gateway.api.context import CONTEXT
-from gateway.api.guards import Caller, token_of
+from gateway.api.guards import Caller
 from gateway.api.passing import is_gone, pass_headers
+from gateway.api.sender import token_of
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Instance
 from gateway.telemetry.metrics import PASSED_REQUESTS

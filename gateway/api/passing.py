@@ -9,7 +9,13 @@ from gateway.api.bodies import BodyTooSlow
 from gateway.api.context import CONTEXT
 from gateway.api.guards import Caller
 from gateway.api.number_finder import NumberFinder
-from gateway.presence.errors import GatewayError, InvalidBody, RouteUnsupported, StoreUnavailable
+from gateway.presence.errors import (
+    GatewayError,
+    InvalidBody,
+    RouteUnsupported,
+    StoreUnavailable,
+    UpstreamCredentialSealed,
+)
 from gateway.presence.model import Chat, Instance
 from gateway.upstreams.end_to_end import is_decoded
 from gateway.upstreams.forwarding import Answer
@@ -87,6 +93,7 @@ def pass_headers(request: web.Request, caller: Caller, instance: Instance) -> Ma
 
     Raises:
         RouteUnsupported: nothing passes through to this kind of upstream.
+        UpstreamCredentialSealed: no key opens its credential.
         StoreUnavailable: only memory vouches for the caller, and nobody counts their requests.
     """
     request[CONTEXT].fields["instance"] = instance.id
@@ -94,6 +101,8 @@ def pass_headers(request: web.Request, caller: Caller, instance: Instance) -> Ma
     headers = adapter.pass_headers(instance.target) if adapter else None
     if headers is None:
         raise RouteUnsupported
+    if instance.target.sealed:
+        raise UpstreamCredentialSealed
     if caller.store_is_down:
         raise StoreUnavailable
     return headers

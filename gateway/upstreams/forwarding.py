@@ -10,25 +10,23 @@ from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.presence.errors import (
-    UpstreamCredentialRefused,
-    UpstreamNotAllowed,
-    UpstreamRejected,
-    UpstreamSilent,
-    UpstreamUnavailable,
-)
+from gateway.presence.calls import error_of
+from gateway.presence.errors import UpstreamCredentialRefused, UpstreamNotAllowed, UpstreamRejected
 from gateway.presence.model import Target
 from gateway.telemetry import trace
 from gateway.upstreams.end_to_end import Headers, answer_headers, request_headers
-from gateway.upstreams.policy import AddressRefused, PublicResolver, UpstreamPolicy
+from gateway.upstreams.http import outcome_of
+from gateway.upstreams.policy import PublicResolver, UpstreamPolicy
 from gateway.upstreams.progress import Progress
+from gateway.upstreams.resolver import asking_account
 from gateway.upstreams.starring import Stars, stars_of
 
 _KEEPALIVE_S = 3.5
-"""As in `http`: shorter than Node's 5 s, so that we seldom send on a connection that is being closed."""
+"""As in `pools`: shorter than Node's 5 s, so that we seldom send on a connection that is being closed."""
 
 _AT_ONCE_BYTES = 64 * 1024
 """How much of an answer is read ahead of its caller."""
@@ -196,6 +194,7 @@ class Forwarding:
             await websocket.close()
 
     def _session(self, target: Target) -> aiohttp.ClientSession:
+        asking_account.set(target.account_id)
         match self._policy.route(target):
             case "open":
                 return self._anywhere
@@ -206,16 +205,19 @@ class Forwarding:
 
 
 @asynccontextmanager
-async def open_forwarding(*, connect_timeout_s: float, policy: UpstreamPolicy) -> AsyncIterator[Forwarding]:
+async def open_forwarding(
+    resolver: AbstractResolver, *, connect_timeout_s: float, policy: UpstreamPolicy
+) -> AsyncIterator[Forwarding]:
     """Open the ways to upstreams; how much is under way on them is bounded by who calls."""
-    anywhere, public = _session(connect_timeout_s), _session(connect_timeout_s, PublicResolver())
+    anywhere, public = _session(resolver, connect_timeout_s), _session(PublicResolver(resolver), connect_timeout_s)
     async with anywhere, public:
         yield Forwarding(anywhere, public, policy)
 
 
-def _session(connect_timeout_s: float, resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
+def _session(resolver: AbstractResolver, connect_timeout_s: float) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, resolver=resolver),
+        # As in `pools`: the resolver remembers names.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, resolver=resolver, use_dns_cache=False),
         # One caller's cookies are not another's.
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s),
@@ -235,13 +237,8 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
         response = await send(request)
         if request.headers.get("Upgrade") == "websocket" and response.status != _SWITCHING:
             await _refuse_websocket(response)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        is_refused = isinstance(getattr(error, "os_error", None), AddressRefused)
-        raise (UpstreamNotAllowed if is_refused else UpstreamUnavailable) from None
-    except aiohttp.ClientResponseError:
-        raise UpstreamRejected from None  # no HTTP
-    except (aiohttp.ClientError, OSError):
-        raise UpstreamSilent from None
+    except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        raise error_of(outcome_of(error), "") from None
     return response
 
 

@@ -13,7 +13,7 @@ from ryzeapi_client import RyzeapiClient, Said
 from world import until
 
 from gateway.presence.errors import StoreUnavailable
-from gateway.presence.model import Chat, Instance, Target
+from gateway.presence.model import Chat, Instance, State, Target
 
 
 async def all_that_is_documented(client: RyzeapiClient, fake: FakeRyzeapi) -> list[Said]:
@@ -133,9 +133,7 @@ async def test_nobody_reached_is_a_503_and_silence_a_504(door: Door) -> None:
     door.fake.misbehaviour = hang
     assert await door.refusal("GET", "/api/profile/getAccount/shop") == (504, "Upstream did not answer in time")
     assert await door.refusal("GET", "/ws/shop", headers=UPGRADE) == (504, "Upstream did not answer in time")
-    await door.house.directory.move_instance(
-        door.tenant.instance.id, Target("ryzeapi", "http://127.0.0.1:1", "shop", "c")
-    )
+    await door.house.moves.move_instance(door.tenant.instance.id, Target("ryzeapi", "http://127.0.0.1:1", "shop", "c"))
     assert await door.refusal("GET", "/api/profile/getAccount/shop") == (503, "Service temporarily unavailable")
 
 
@@ -211,6 +209,17 @@ async def test_a_message_that_was_sent_ends_the_chats_indicator_before_its_answe
     assert door.ended == [JID]
 
 
+async def test_the_phone_is_told_paused_before_the_caller_reads_that_the_message_was_sent(
+    redis_url: str, door: Door
+) -> None:
+    async with opened(redis_url, door.fake, door.fake.target(), tenant=door.tenant, ends=True) as real:
+        await real.client().presence(CHAT, "typing", 60)
+        assert (await real.client().text(CHAT, "Hi")).status == 200
+        assert door.fake.seen() == [("shop", JID, State.TYPING), ("shop", JID, State.PAUSED)]
+        await real.client().presence(CHAT, "typing", 60)
+        assert door.fake.seen()[2:] == [("shop", JID, State.TYPING)]
+
+
 async def test_what_was_no_message_or_failed_ends_nothing(door: Door) -> None:
     await door.client().status("a story names nobody")
     await door.client().profile(CHAT)
@@ -265,7 +274,7 @@ async def test_a_caller_who_leaves_ends_the_upstreams_call(door: Door) -> None:
 
 
 async def test_another_kind_of_upstream_has_no_such_routes(door: Door, redis_url: str) -> None:
-    await door.house.directory.move_instance(door.tenant.instance.id, Target("waha", door.fake.url, "shop"))
+    await door.house.moves.move_instance(door.tenant.instance.id, Target("waha", door.fake.url, "shop"))
     unsupported = (501, "This route is not supported by this instance's upstream")
     assert await door.refusal("POST", TEXT, json={"number": CHAT}) == unsupported
     assert await door.refusal("GET", "/ws/shop", headers=UPGRADE) == unsupported
@@ -286,7 +295,7 @@ async def test_a_tenants_upstream_is_reached_only_where_the_operator_allows_it(
 
 async def test_who_may_not_reaches_nothing(door: Door) -> None:
     other = await door.house.directory.create_account("other")
-    await door.house.directory.create_instance(other.id, "theirs", upstream=door.fake.target())
+    await door.house.directory.create_instance(other.id, "theirs", upstream=door.fake.target(session="theirs"))
     for path, headers in ((TEXT, {}), ("/ws/shop", UPGRADE)):
         assert (await door.refusal("GET", path, token="", headers=headers))[0] == 401
         assert (await door.refusal("GET", path, token=other.token, headers=headers)) == (404, "Instance not found")

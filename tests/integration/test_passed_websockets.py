@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -120,8 +122,8 @@ async def test_a_message_that_is_too_long_closes_both_sides(redis: AsyncRedis, r
         assert socket.close_code == WSCloseCode.MESSAGE_TOO_BIG
 
 
-def opened_again(redis_url: str, door: Door, **limits: object):  # type: ignore[no-untyped-def] # noqa: ANN201
-    return opened(redis_url, door.fake, door.fake.target(), name="again", **limits)
+def opened_again(redis_url: str, door: Door, **limits: Any) -> AbstractAsyncContextManager[Door]:
+    return opened(redis_url, door.fake, door.fake.target(), tenant=door.tenant, **limits)
 
 
 async def test_more_messages_than_allowed_wait_and_none_is_lost(redis_url: str, door: Door) -> None:
@@ -145,7 +147,7 @@ async def test_who_may_no_longer_read_is_closed(door: Door, what: str) -> None:
     elif what == "instance":
         await door.house.removal.delete_instance(instance, by="test")
     else:
-        await directory.move_instance(instance.id, Target("ryzeapi", door.fake.url, "elsewhere", "another"))
+        await door.house.moves.move_instance(instance.id, Target("ryzeapi", door.fake.url, "elsewhere", "another"))
     assert (await socket.receive(timeout=5)).type is WSMsgType.CLOSE
     assert socket.close_code == WSCloseCode.POLICY_VIOLATION
 
