@@ -115,13 +115,13 @@ async def forget_requests(house: House) -> None:
 
 
 # No more malformed tokens than one address may guess in a minute.
-@settings(max_examples=9, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES)
 async def test_who_proves_nothing_gets_401_on_every_route_whatever_they_send(
     house: House, world: World, body: bytes | None
 ) -> None:
     await forget_requests(house)
-    assert len(world.routes) == 8
+    assert len(world.routes) == 9
     for method, path in world.routes:
         refused, _, headers = await world.ask(method, path, "demo", None, body)
         assert refused == MISSING
