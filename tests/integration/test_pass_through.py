@@ -6,6 +6,7 @@ import json
 import aiohttp
 import pytest
 from aiohttp import web
+from cryptography.fernet import Fernet
 from fakes.ryzeapi import FakeRyzeapi
 from passing import CHAT, JID, TEXT, UPGRADE, Door, opened, passed
 from redis.asyncio import Redis as AsyncRedis
@@ -14,6 +15,7 @@ from world import until
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, Instance, State, Target
+from gateway.settings import Secrets
 
 
 async def all_that_is_documented(client: RyzeapiClient, fake: FakeRyzeapi) -> list[Said]:
@@ -291,6 +293,16 @@ async def test_a_tenants_upstream_is_reached_only_where_the_operator_allows_it(
         assert await door.refusal("POST", TEXT, json={}) == (400, "Upstream URL is not allowed")
         assert await door.refusal("GET", "/ws/shop", headers=UPGRADE) == (400, "Upstream URL is not allowed")
     assert ryzeapi.requests == []
+
+
+async def test_a_credential_that_no_key_opens_is_not_replaced_by_none(
+    redis_url: str, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("passing._KEYS", Secrets(encryption_keys=Fernet.generate_key().decode()))
+    async with opened(redis_url, door.fake, door.fake.target(), tenant=door.tenant) as sealed:
+        assert await sealed.refusal("POST", TEXT, json={}) == (502, "Upstream rejected the request")
+        assert await sealed.refusal("GET", "/ws/shop", headers=UPGRADE) == (502, "Upstream rejected the request")
+    assert door.fake.requests == []
 
 
 async def test_who_may_not_reaches_nothing(door: Door) -> None:
