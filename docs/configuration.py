@@ -36,15 +36,15 @@ def page() -> str:
     defaults = tomllib.loads(text)
     parts = [_HEAD]
     for section in msgspec.structs.fields(Settings):
-        parts.append(f"## `[{section.name}]`\n\n{notes[section.name, '']}\n")
+        parts.append(f"## `[{section.encode_name}]`\n\n{notes[section.encode_name, '']}\n")
         parts.append("| setting | environment | default | allowed | what it is for |\n| --- | --- | --- | --- | --- |")
         for key in msgspec.structs.fields(section.type):
             cells = (
                 f"`{key.name}`",
-                f"`{ENV_PREFIX}{section.name.upper()}__{key.name.upper()}`",
-                f"`{json.dumps(defaults[section.name][key.name])}`",
+                f"`{ENV_PREFIX}{section.encode_name.upper()}__{key.name.upper()}`",
+                f"`{json.dumps(defaults[section.encode_name][key.name])}`",
                 _allowed(key.type),
-                notes[section.name, key.name].replace("|", "\\|"),
+                notes[section.encode_name, key.name].replace("|", "\\|"),
             )
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")

@@ -114,6 +114,21 @@ class Upstream(Struct, frozen=True):
         return [server.strip() for server in self.dns_servers.split(",") if server.strip()]
 
 
+class Pass(Struct, frozen=True):
+    """What passes through to the upstream."""
+
+    max_body_bytes: Positive = 150_000_000
+    timeout_s: Seconds = 180.0
+    connect_timeout_s: Seconds = 5.0
+    max_in_flight: Positive = 256
+    max_in_flight_per_account: Positive = 64
+    websockets: Positive = 256
+    websockets_per_account: Positive = 16
+    max_message_bytes: Positive = 16_777_216
+    messages_per_s: Positive = 500
+    recheck_s: Seconds = 15.0
+
+
 class Presence(Struct, frozen=True):
     """The promise."""
 
@@ -175,6 +190,7 @@ class Settings(Struct, frozen=True):
     redis: Redis = field(default_factory=Redis)
     limits: Limits = field(default_factory=Limits)
     upstream: Upstream = field(default_factory=Upstream)
+    pass_: Pass = field(default_factory=Pass, name="pass")
     presence: Presence = field(default_factory=Presence)
     worker: Worker = field(default_factory=Worker)
     fast: Fast = field(default_factory=Fast)
@@ -188,7 +204,7 @@ class Settings(Struct, frozen=True):
         return self.upstream.timeout_s + self.presence.lease_slack_s
 
 
-_SECTIONS = {section.name: section.type for section in msgspec.structs.fields(Settings)}
+_SECTIONS = {section.encode_name: section.type for section in msgspec.structs.fields(Settings)}
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -208,7 +224,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     _read_secrets_file(raw, problems)
     sections = {name: _section(name, raw.get(name, {}), problems) for name in _SECTIONS}
     # What is wrong by itself counts as its default here, so that what is wrong together is found as well.
-    settings = Settings(**sections)
+    settings = Settings(**{item.name: sections[item.encode_name] for item in msgspec.structs.fields(Settings)})
     problems += _cross_check(settings)
     if not problems:
         return settings

@@ -32,6 +32,7 @@ from gateway.tenants.sessions import Sessions
 from gateway.tenants.tokens import TokenHasher
 from gateway.tenants.usage import RedisUsage
 from gateway.upstreams.client import UpstreamClient, open_client
+from gateway.upstreams.forwarding import Forwarding, open_forwarding
 from gateway.upstreams.http import open_session
 from gateway.upstreams.policy import UpstreamPolicy
 from gateway.upstreams.registry import ADAPTERS
@@ -64,6 +65,7 @@ class House:
     audit: RedisAudit
     policy: UpstreamPolicy
     connections: Connections
+    forwarding: Forwarding
 
     async def store_answers(self) -> bool:
         """Whether Redis answers right now."""
@@ -106,7 +108,10 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
                 open_transport=upstream_http.open_transport if settings.fast.upstream_http else open_session,
             )
         )
-        house = _build(settings, redis, executor, upstreams, policy)
+        forwarding = await stack.enter_async_context(
+            open_forwarding(resolver, connect_timeout_s=settings.pass_.connect_timeout_s, policy=policy)
+        )
+        house = _build(settings, redis, executor, upstreams, policy, forwarding)
         stack.push_async_callback(house.connections.close)
         yield house
 
@@ -133,7 +138,12 @@ def _executor(settings: Settings, redis: Redis) -> AbstractAsyncContextManager[E
 
 
 def _build(
-    settings: Settings, redis: Redis, executor: Executor, upstreams: UpstreamClient, policy: UpstreamPolicy
+    settings: Settings,
+    redis: Redis,
+    executor: Executor,
+    upstreams: UpstreamClient,
+    policy: UpstreamPolicy,
+    forwarding: Forwarding,
 ) -> House:
     hasher = TokenHasher(settings.secrets.pepper.encode())
     directory = RedisDirectory(
@@ -191,4 +201,5 @@ def _build(
         audit=RedisAudit(redis),
         policy=policy,
         connections=Connections(upstreams),
+        forwarding=forwarding,
     )

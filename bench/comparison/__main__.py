@@ -11,6 +11,7 @@ parts:
   throughput   closed loop, 32 connections: commands/s, latency, CPU and Redis for each command
   refusals     the same for callers over their limit (429) and unknown ones (401)
   latency      open loop at a constant rate: what ours adds to calling the upstream directly
+  pass         the same for a small message that passes through
   pauses       how late a worker is at 1,000/s and with 10,000 due within half a second; stock arq beside it
   owed         the same with very many owed later, and what each of them takes in Redis
   scale        what a command costs with 1, 1,000 and 100,000 tenants; what a tenant, a window and an owed pause take
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Plan, Results], None]] = {
     "throughput": throughput.commands,
     "refusals": throughput.refusals,
     "latency": latency.added,
+    "pass": latency.passed,
     "pauses": lateness.pauses,
     "owed": lateness.owed_later,
     "scale": scale.growth,

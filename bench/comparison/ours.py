@@ -69,7 +69,9 @@ class Installation:
         with running(command, self.folder / f"worker-{port}.log", port=port, settings=environ) as process:
             yield process.pid
 
-    def create_account(self, name: str, instances: list[str], *, per_minute: int) -> list[Created]:
+    def create_account(
+        self, name: str, instances: list[str], *, per_minute: int, kind: str = "wuzapi"
+    ) -> list[Created]:
         """Make an account and its instances, each with an upstream of its own."""
 
         async def create() -> list[Created]:
@@ -77,7 +79,7 @@ class Installation:
                 account = await house.directory.create_account(name, per_minute=per_minute)
                 return [
                     await house.directory.create_instance(
-                        account.id, instance, upstream=Target("wuzapi", self.upstream_url, instance, CREDENTIAL)
+                        account.id, instance, upstream=Target(kind, self.upstream_url, instance, CREDENTIAL)
                     )
                     for instance in instances
                 ]

@@ -29,6 +29,8 @@ NAMES = [f"bench{number}" for number in range(16)]
 
 NO_LIMIT = 100_000_000
 
+PRESENCE = "/api/chat/presence"
+
 _MODULES = "libnginx-mod-http-lua, lua-nginx-redis and lua-cjson"
 
 
@@ -108,15 +110,17 @@ def open_least(folder: Path, upstream_url: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def open_ours(folder: Path, upstream_url: str, *, processes: int = 1) -> Iterator[Stack]:
-    """Run `presence-gateway serve`, everything switched on."""
+def open_ours(
+    folder: Path, upstream_url: str, *, processes: int = 1, kind: str = "wuzapi", route: str = PRESENCE
+) -> Iterator[Stack]:
+    """Run `presence-gateway serve`, everything switched on; callers use `route`, to an upstream of this kind."""
     with valkey(folder / "valkey") as server:
         house = ours.Installation(folder, server.url, upstream_url)
         made, limited = (
-            {one.name: one.token for one in house.create_account(name, NAMES, per_minute=per_minute)}
+            {one.name: one.token for one in house.create_account(name, NAMES, per_minute=per_minute, kind=kind)}
             for name, per_minute in (("bench", NO_LIMIT), ("limited", 1))
         )
-        callers = _callers(folder, made)
+        callers = _callers(folder, made, route=route)
         refused = {
             429: _callers(folder, limited, "limited"),
             401: _callers(folder, {name: tokens.make("instance") for name in NAMES}, "unknown"),
@@ -180,9 +184,9 @@ def _at(port: int) -> str:
     return f"{LOOPBACK}:{port}"
 
 
-def _callers(folder: Path, tokens: dict[str, str], name: str = "callers") -> Path:
+def _callers(folder: Path, tokens: dict[str, str], name: str = "callers", *, route: str = PRESENCE) -> Path:
     file = folder / name
-    file.write_text("".join(f"/api/chat/presence/{instance} {token}\n" for instance, token in tokens.items()))
+    file.write_text("".join(f"{route}/{instance} {token}\n" for instance, token in tokens.items()))
     return file
 
 

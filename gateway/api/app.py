@@ -1,5 +1,7 @@
 """All routes and middlewares of the public API, on one screen."""
 
+from functools import partial
+
 from aiohttp import web
 
 from gateway.api import reference
@@ -7,14 +9,22 @@ from gateway.api.events import EventRoutes
 from gateway.api.guards import Gate
 from gateway.api.indicators import IndicatorRoutes
 from gateway.api.instances import InstanceRoutes
+from gateway.api.message_end import end_by_message
 from gateway.api.middlewares import observe
+from gateway.api.passing import MessageSent
+from gateway.api.passthrough import PassThrough
 from gateway.api.presence import PresenceRoutes
 from gateway.telemetry import probes
 from gateway.wiring import House
 
 
-def create_app(house: House) -> web.Application:
-    """Build the public API. Every route but `/health` and the reference is guarded by the gate."""
+def create_app(house: House, *, message_sent: MessageSent | None = None) -> web.Application:
+    """Build the public API. Every route but `/health` and the reference is guarded by the gate.
+
+    Args:
+        house: what it is built on.
+        message_sent: what is done when a message of ours passed, in place of ending its chat's indicator.
+    """
     http = house.settings.http
     gate = Gate(
         house.hasher,
@@ -49,5 +59,6 @@ def create_app(house: House) -> web.Application:
     app.router.add_get("/api/instance/list", gate.for_token(instances.list_instances), allow_head=False)
     app.router.add_delete("/api/instance/delete/{instance:[^/]+}", gate.for_instance_of_account(instances.delete))
     app.router.add_post("/api/instance/token/{instance:[^/]+}", gate.for_instance_of_account(instances.rotate_token))
+    PassThrough(house, message_sent or partial(end_by_message, house.presence)).add_routes(app, gate)
     reference.add_routes(app, reference.PUBLIC)
     return app

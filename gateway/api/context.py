@@ -25,5 +25,15 @@ class RequestContext:
     quota: Quota | None = None
     fields: dict[str, object] = field(default_factory=dict)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every answer to this request carries."""
+        headers = {"X-Request-Id": self.request_id, "X-Content-Type-Options": "nosniff"}
+        if self.quota is not None:
+            headers["X-RateLimit-Limit"] = str(self.quota.limit)
+            headers["X-RateLimit-Remaining"] = str(self.quota.remaining)
+            headers["X-RateLimit-Reset"] = str(self.quota.reset_s)
+        return headers
+
 
 CONTEXT: web.RequestKey[RequestContext] = web.RequestKey("notes", RequestContext)

@@ -10,11 +10,11 @@ from gateway.api import bodies
 from gateway.api.concurrency import ConcurrencyLimit
 from gateway.api.context import CONTEXT
 from gateway.api.guards import Caller
+from gateway.api.message_end import count
 from gateway.presence.errors import InvalidBody
 from gateway.presence.model import Chat, Instance
-from gateway.presence.service import Presence, Shown
+from gateway.presence.service import Presence
 from gateway.process import envelope
-from gateway.telemetry.metrics import ENDS, LOST_LEASES
 from gateway.upstreams.reading import event
 from gateway.upstreams.registry import ADAPTERS
 
@@ -75,11 +75,4 @@ class EventRoutes:
     async def _end(self, instance: Instance, chats: tuple[Chat, ...], sent_ago_s: float) -> None:
         ended = (self._presence.message_sent(instance, chat, sent_ago_s=sent_ago_s) for chat in chats)
         for shown in await asyncio.gather(*ended):
-            _count(shown)
-
-
-def _count(shown: Shown) -> None:
-    if shown.lost_lease:
-        LOST_LEASES.inc()
-    if shown.ended:
-        ENDS.labels(shown.ended).inc()
+            count(shown)

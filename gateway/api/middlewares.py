@@ -34,13 +34,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         span.note("http.response.status_code", response.status)
     if span.trace is not None:
         notes.fields["trace_id"] = span.trace.trace_id
-    headers = response.headers
-    headers["X-Request-Id"] = notes.request_id
-    headers["X-Content-Type-Options"] = "nosniff"
-    if notes.quota is not None:
-        headers["X-RateLimit-Limit"] = str(notes.quota.limit)
-        headers["X-RateLimit-Remaining"] = str(notes.quota.remaining)
-        headers["X-RateLimit-Reset"] = str(notes.quota.reset_s)
+    # One that streams has left already, with these.
+    response.headers.update(notes.headers)
     _record(notes, method, route, response.status, time.perf_counter() - began)
     return response
 
@@ -68,7 +63,9 @@ def _record(notes: RequestContext, method: str, route: str, status: int, seconds
     if auth is not None:
         AUTH.labels(auth).inc()
     if auth == "ok":
-        RATE_LIMIT_DECISIONS.labels("refused" if status == _TOO_MANY else "admitted").inc()
+        # An upstream's own 429 is given on without a quota of ours.
+        is_refused = status == _TOO_MANY and notes.quota is not None
+        RATE_LIMIT_DECISIONS.labels("refused" if is_refused else "admitted").inc()
     _log.info(
         "request",
         method=method,

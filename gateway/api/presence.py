@@ -7,13 +7,14 @@ from gateway.api.bodies import PresenceCommand
 from gateway.api.concurrency import ConcurrencyLimit
 from gateway.api.context import CONTEXT
 from gateway.api.guards import Caller
+from gateway.api.message_end import count
 from gateway.presence.errors import GatewayError, StoreUnavailable
 from gateway.presence.model import Instance, State
 from gateway.presence.service import Presence
 from gateway.process import envelope
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label
-from gateway.telemetry.metrics import COMMANDS, ENDS, LOST_LEASES
+from gateway.telemetry.metrics import COMMANDS
 
 
 class PresenceRoutes:
@@ -70,10 +71,7 @@ class PresenceRoutes:
                 )
             except StoreUnavailable:
                 return await self._pause_without_store(instance, command)
-        if shown.lost_lease:
-            LOST_LEASES.inc()
-        if shown.ended:
-            ENDS.labels(shown.ended).inc()
+        count(shown)
         return shown.outcome
 
     async def _pause_without_store(self, instance: Instance, command: PresenceCommand) -> str:

@@ -39,6 +39,7 @@ GatewayError
 ├── Conflict (409)
 │   └── ChangedMeanwhile
 ├── StateUnsupported (501)
+├── RouteUnsupported (501)
 ├── UpstreamRejected (502)
 │   ├── UpstreamCredentialRefused
 │   └── UpstreamCredentialSealed
@@ -301,6 +302,13 @@ class StateUnsupported(GatewayError):
     def __init__(self, state: str) -> None:
         """Name the state as the caller wrote it, lower-cased."""
         super().__init__(f"Presence '{state}' is not supported by this instance's upstream")
+
+
+class RouteUnsupported(GatewayError):
+    """The instance's upstream is of another kind than the one whose routes pass through."""
+
+    status = 501
+    message = "This route is not supported by this instance's upstream"
 
 
 class UpstreamRejected(GatewayError):

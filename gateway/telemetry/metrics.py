@@ -25,6 +25,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()
 
+_PASSING = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180)
 _LATENESS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 HTTP_REQUESTS = Counter(
@@ -32,6 +33,18 @@ HTTP_REQUESTS = Counter(
 )
 HTTP_DURATION = Histogram(
     "presence_http_request_duration_seconds", "Time to answer a request.", ["route"], registry=REGISTRY
+)
+PASSED_REQUESTS = Counter(
+    "presence_passed_requests",
+    "Requests for the upstream's other routes, by what was answered.",
+    ["status"],
+    registry=REGISTRY,
+)
+PASSED_DURATION = Histogram(
+    "presence_passed_request_duration_seconds",
+    "From such a request's head to the last byte of its answer.",
+    buckets=_PASSING,
+    registry=REGISTRY,
 )
 COMMANDS = Counter(
     "presence_commands", "Presence commands, by what became of them.", ["state", "outcome"], registry=REGISTRY

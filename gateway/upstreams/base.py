@@ -141,6 +141,10 @@ class Adapter(ABC):
         """Build the call that asks whether the session is connected, or None where the upstream cannot tell."""
         return None
 
+    def pass_headers(self, target: Target) -> Mapping[str, str] | None:  # noqa: ARG002
+        """Return what this upstream knows us by, where every other route of it passes through; else None."""
+        return None
+
     def connection(self, reply: Reply) -> Connection:  # noqa: ARG002
         """Read the answer to `probe`."""
         return Connection.UNKNOWN

@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -182,6 +183,8 @@ class FakeUpstream(ABC):
     """The kinds of chat that it shows on that very chat."""
     PAUSES_SHOWN: ClassVar[int] = 1
     """How often the phone is told of one pause."""
+    LARGEST_BYTES: ClassVar[int] = 1024**2
+    """The longest body that it takes."""
     WRONG_CREDENTIAL: ClassVar[frozenset[Outcome]] = UNAUTHORIZED
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]]
     CONNECTION_ROWS: ClassVar[tuple[ConnectionRow, ...]] = ()
@@ -214,6 +217,10 @@ class FakeUpstream(ABC):
     @abstractmethod
     def is_presence(self, request: web.Request) -> bool:
         """Whether this request is one that `recorded` answers."""
+
+    def is_streamed(self, request: web.Request) -> bool:
+        """Whether the handler reads the body by itself, as it comes."""
+        return False
 
     @property
     def url(self) -> str:
@@ -272,7 +279,7 @@ class FakeUpstream(ABC):
 
     def app(self) -> web.Application:
         """The upstream as an application, for a server of the test's own."""
-        app = web.Application(middlewares=[self._serve])
+        app = web.Application(middlewares=[self._serve], client_max_size=self.LARGEST_BYTES)
         app.add_routes(self.routes())
         return app
 
@@ -303,7 +310,8 @@ class FakeUpstream(ABC):
     async def _serve(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        asked = Asked(request.method, request.raw_path, request.headers.copy(), await request.read())
+        body = b"" if self.is_streamed(request) else await request.read()
+        asked = Asked(request.method, request.raw_path, request.headers.copy(), body)
         self.requests.append(asked)
         if self.misbehaviour is not None and (self.is_presence(request) or not self.presence_only):
             return await self.misbehaviour(request)
@@ -322,13 +330,17 @@ class FakeUpstream(ABC):
         return response
 
 
+_compact = partial(json.dumps, separators=(",", ":"), ensure_ascii=False)
+"""As Go and Node write it."""
+
+
 def answer(status: int, body: Any = None, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer: a string is plain text unless `headers` say more, None is empty, anything else is JSON."""
     if body is None:
         return web.Response(status=status, headers=headers)
     if isinstance(body, str):
         return web.Response(status=status, text=body, headers=headers)
-    return web.json_response(body, status=status, headers=headers)
+    return web.json_response(body, status=status, headers=headers, dumps=_compact)
 
 
 class BrokenJSONError(Exception):

@@ -29,16 +29,13 @@ from fakes.base import (
     answer,
     go_body,
 )
+from fakes.ryzeapi_rest import Rest, error
 from gateway.presence.model import STATE_OF_WORD, Chat, State
 from gateway.upstreams.base import Connection
 
 MAX_DURATION_S = 60
 MISSING_TOKEN = "Missing token in header, Authorization header, or query parameter"
 BAD_STATE = "Invalid state. Use 'typing', 'recording', or 'pause'"
-
-
-def error(text: str) -> dict[str, Any]:
-    return {"success": False, "error": {"message": text}}
 
 
 def _recorded(name: str, status: int, text: str, outcomes: frozenset[Any], **headers: str) -> ErrorRow:
@@ -53,6 +50,7 @@ class FakeRyzeapi(FakeUpstream):
 
     KIND = "ryzeapi"
     CHATS = EVERYONE
+    LARGEST_BYTES = 160_000_000
     ERROR_ROWS: ClassVar[tuple[ErrorRow, ...]] = (
         ErrorRow("no token", 401, UNAUTHORIZED, credential=""),
         ErrorRow("invalid token", 401, UNAUTHORIZED, credential="wrong"),
@@ -90,20 +88,25 @@ class FakeRyzeapi(FakeUpstream):
 
     def __init__(self, *, sleep: Sleep = asyncio.sleep) -> None:
         super().__init__(sleep=sleep)
+        self.rest = Rest(self)
         self._jobs: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
             web.post("/api/chat/presence/{instance}", self.presence),
             web.get("/api/instance/list", self.instances),
+            *self.rest.routes(),
         ]
+
+    def is_streamed(self, request: web.Request) -> bool:
+        return self.rest.is_streamed(request)
 
     def is_presence(self, request: web.Request) -> bool:
         return request.path.startswith("/api/chat/presence/")
 
     async def presence(self, request: web.Request) -> web.Response:
         session = request.match_info["instance"]
-        self._guard(request, session)
+        self.guard(request, session)
         chat, word, duration_s = await self._body(request)
         if self.sessions[session] != "connected":
             raise Refused(503, error("Instance is not connected to WhatsApp"))
@@ -124,7 +127,7 @@ class FakeRyzeapi(FakeUpstream):
         instances = [self._listed(name) for name in found]
         message = f"{len(found)} Instance{'s' if len(found) > 1 else ''} found"
         body = {"success": True, "message": message, "instances": instances, "meta": {"total": len(found)}}
-        return answer(200, body, self._limits())
+        return answer(200, body, self.limits())
 
     def _listed(self, name: str) -> dict[str, Any]:
         return {"id": name, "name": name, "status": "active", "connection": {"state": self.sessions[name]}}
@@ -150,11 +153,11 @@ class FakeRyzeapi(FakeUpstream):
         if token not in self.credentials:
             raise Refused(401, error("Invalid token"))
         if self.failing == "limit":
-            headers = self._limits() | {"X-RateLimit-Remaining": "0", "Retry-After": "17"}
+            headers = self.limits() | {"X-RateLimit-Remaining": "0", "Retry-After": "17"}
             raise Refused(429, error("Rate limit exceeded. Try again later."), headers)
         return self.credentials[token]
 
-    def _guard(self, request: web.Request, session: str) -> None:
+    def guard(self, request: web.Request, session: str) -> None:
         """401, then 429, then 403 and 404."""
         scope = self._authenticate(request)
         if scope not in {session, "*"}:
@@ -185,7 +188,7 @@ class FakeRyzeapi(FakeUpstream):
         until = f" (will auto-pause after {duration_s} seconds)" if duration_s else ""
         message = f"Presence '{word}' sent successfully{until}"
         body = {"success": True, "message": message, "chat_jid": chat.jid, "state": word, "duration": duration_s}
-        return answer(200, body, self._limits())
+        return answer(200, body, self.limits())
 
-    def _limits(self) -> dict[str, str]:
+    def limits(self) -> dict[str, str]:
         return {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "99", "X-RateLimit-Reset": "1795305600"}

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from fakes.ryzeapi import FakeRyzeapi
+from passing import Door, opened
 from redis.asyncio import Redis as AsyncRedis
 from world import Phone, Tenant
 
@@ -55,6 +57,18 @@ async def tenant(house: House, phone: Phone) -> Tenant:
     account = await house.directory.create_account("acme")
     created = await house.directory.create_instance(account.id, "demo", upstream=Target("sandbox", phone.url, "demo"))
     return Tenant(account.token, created.token, await house.directory.find_instance(account.id, "demo"))
+
+
+@pytest.fixture
+async def ryzeapi() -> AsyncIterator[FakeRyzeapi]:
+    async with FakeRyzeapi() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def door(redis: AsyncRedis, redis_url: str, ryzeapi: FakeRyzeapi) -> AsyncIterator[Door]:
+    async with opened(redis_url, ryzeapi, ryzeapi.target(), timeout_s=0.8, recheck_s=0.1) as door:
+        yield door
 
 
 @asynccontextmanager

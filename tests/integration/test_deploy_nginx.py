@@ -133,6 +133,50 @@ async def test_a_webhook_may_be_as_long_as_the_gateway_takes_and_a_command_may_n
     assert arrived == [("/api/events/presence/x", event, LOOPBACK)]
 
 
+@pytest.mark.parametrize("conf", CONFS)
+async def test_nginx_lets_media_and_websockets_pass_as_they_come_and_keeps_presences_short(
+    conf: str, tmp_path: Path
+) -> None:
+    at, arrived = front(conf), asyncio.Event()
+
+    async def message(request: web.Request) -> web.Response:
+        await request.content.readany()
+        arrived.set()
+        return web.json_response({"read": len(await request.content.read())})
+
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(await socket.receive_str())
+        await socket.close()
+        return socket
+
+    async def media() -> AsyncIterator[bytes]:
+        yield b"x" * 100_000
+        # The rest leaves once the gateway has read of it.
+        await asyncio.wait_for(arrived.wait(), 5)
+        yield b"x" * 1_000_000
+
+    with running_nginx(next(iter(binaries().values())), tmp_path, at.text(tmp_path)):
+        app = web.Application()
+        app.router.add_post("/api/{tail:.*}", message)
+        app.router.add_get("/ws/shop", echo)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, LOOPBACK, at.behind).start()
+        await wait_until_open(at.before)
+        url = f"{'https' if at.is_tls else 'http'}://{LOOPBACK}:{at.before}"
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=insecure())) as session:
+            async with session.post(f"{url}/api/message/media/shop", data=media()) as response:
+                assert response.status == 200
+            async with session.ws_connect(f"{url}/ws/shop?token=t") as socket:
+                await socket.send_str("hello")
+                assert await socket.receive_str(timeout=5) == "hello"
+            async with session.post(f"{url}/api/chat/presence/shop", data=b"x" * 20_000) as response:
+                assert response.status == 413
+        await runner.cleanup()
+
+
 # Every way in which nginx, the gateway or the client can fail. `@` is where the token goes; a client hangs up at a `|`.
 GET = "GET /api/chat/presence/{}?token=@ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 POST = "POST /api/chat/presence/{}?token=@ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{}\r\n\r\n{}"

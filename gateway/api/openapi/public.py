@@ -22,7 +22,9 @@ from gateway.upstreams.registry import ADAPTERS
 _ABOUT = (
     "Typing and recording indicators that appear at once and always end on time. Every authenticated answer carries "
     "`X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds). An account's token works on "
-    "all of its instances, an instance's token on that one only."
+    "all of its instances, an instance's token on that one only. Every other route of RyzeAPI, "
+    "`/api/<...>/{instance}` and the WebSocket `/ws/{instance}`, passes through to upstreams of that kind and is "
+    "described by them."
 )
 
 UPSTREAM = fields(

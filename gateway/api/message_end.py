@@ -1,0 +1,18 @@
+"""What a message that was sent ends, and how that is counted, whether it passed through us or was reported."""
+
+from gateway.presence.model import Chat, Instance
+from gateway.presence.service import Presence, Shown
+from gateway.telemetry.metrics import ENDS, LOST_LEASES
+
+
+async def end_by_message(presence: Presence, instance: Instance, chat: Chat) -> None:
+    """End the indicator that announced a message which was sent just now (contract section 6)."""
+    count(await presence.message_sent(instance, chat))
+
+
+def count(shown: Shown) -> None:
+    """Count what a command, or a message, came to."""
+    if shown.lost_lease:
+        LOST_LEASES.inc()
+    if shown.ended:
+        ENDS.labels(shown.ended).inc()
