@@ -122,8 +122,12 @@ def _without_end(self: Presence, state: State, duration_s: int) -> Any:
     return service._Wanted(state, duration_s * 1000)
 
 
-async def _message_forgotten(self: Presence, *_: Any) -> Shown:
+async def _message_forgotten(self: Presence, *_: Any, **__: Any) -> Shown:
     return Shown("nothing")
+
+
+async def _message_of_now(self: Presence, instance: Any, chat: Any, **_: Any) -> Shown:
+    return await Presence.message_sent(self, instance, chat)
 
 
 def _never_again(self: Retries, step: Any) -> None:
@@ -236,6 +240,16 @@ MUTANTS = (
         "a message that came while redis was away ends it afterwards",
         code("_end_later", _message_forgotten),
         kind="a message while redis is away",
+    ),
+    Mutant(
+        "a message is as old as it is reported to be",
+        code("message_sent", _message_of_now),
+        kind="a message reported late",
+    ),
+    Mutant(
+        "a message may be reported later than a ticket lasts",
+        lua("promise", "why ~= 'message' and ", ""),
+        kind="a message reported late",
     ),
     Mutant(
         "a message's pause that failed is gone on with",

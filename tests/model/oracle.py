@@ -63,6 +63,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "upstream late": (CALM_LATE_S, STEP_S),
     "upstream not_connected": (CALM_LATE_S, 18.1),
 }
+PATIENCE_S = 2.5
+"""How much younger than it is a message may become on its way to Redis: as long as a reply is awaited, and a bit."""
+
 STORM_S = 8.5
 """With several faults: once nothing has gone wrong for this long, everything owed has been paid."""
 
@@ -185,6 +188,7 @@ class _Story:
             return
         if command not in self.alive(telling.sent_at):
             yield f"{command} acted at {telling.sent_at:.3f} on a newer one"
+        came_at = command.ran_at if not command.late_s else command.sent_at + PATIENCE_S
         newer = [
             c
             for c in self.commands
@@ -192,8 +196,8 @@ class _Story:
             and c.done_at is not None
             and c.done_at <= telling.sent_at
             and c.ran_at is not None
-            and command.ran_at is not None
-            and c.sent_at > command.ran_at
+            and came_at is not None
+            and c.sent_at > came_at
         ]
         if newer:
             yield f"{command} acted at {telling.sent_at:.3f} on {newer[0]}, which arrived later and was obeyed"

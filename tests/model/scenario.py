@@ -41,6 +41,7 @@ class Order:
     state: State
     seconds: int
     is_message: bool = False
+    late_s: float = 0.0  # so long after it was sent a message is reported
 
 
 @dataclass
@@ -97,6 +98,8 @@ def scenario_of(seed: int, kind: str | None = None) -> Scenario:
         if kind == "a message while redis is away":
             sent = Order(dice.uniform(3.2, 4.2), CHATS[0], State.PAUSED, 0, is_message=True)
             orders = [Order(1.0, CHATS[0], State.TYPING, 60), sent]
+        if kind == "a message reported late":
+            orders = _late_report(dice)
         faults = _focus(dice, kind)
     if isinstance(faults, tuple):
         kind, faults = f"single {faults[0]}", faults[1]
@@ -123,6 +126,15 @@ def _orders(dice: random.Random, *, calm: bool) -> list[Order]:
         seconds = 0 if state is State.PAUSED else dice.choice((*_SECONDS, 60) if calm else _SECONDS)
         orders.append(Order(at, chat, state, seconds))
     return sorted(orders, key=lambda order: order.at)
+
+
+def _late_report(dice: random.Random) -> list[Order]:
+    """One indicator, its message, which is reported later, and perhaps another indicator before it or after."""
+    at = dice.uniform(8.0, 55.0)
+    late_s = dice.uniform(3.0, at - 2.0)
+    report = Order(at, CHATS[0], State.PAUSED, 0, is_message=True, late_s=late_s)
+    other = Order(dice.uniform(2.0, at - 0.5), CHATS[0], State.RECORDING, 60)
+    return [Order(1.0, CHATS[0], State.TYPING, 60), *([other] if dice.random() < 0.6 else []), report]
 
 
 def _talk(dice: random.Random, orders: list[Order]) -> list[Order]:
@@ -204,7 +216,7 @@ def _focus(dice: random.Random, kind: str) -> Faults:
             faults.upstream = [(at, at + 1.0, "rejects", "i1") for at in (dice.uniform(0, _BUSY_S) for _ in range(8))]
         case "lost replies":
             faults.lost_reply, faults.silent = 0.15, 0.3
-        case "messages" | "repeats" | "a message while redis is away":
+        case "messages" | "repeats" | "a message while redis is away" | "a message reported late":
             _disturb_talk(dice, kind, faults)
         case "queue":
             faults.queue_loss, faults.duplicate_job = 0.5, 0.6
@@ -218,7 +230,7 @@ def _disturb_talk(dice: random.Random, kind: str, faults: Faults) -> None:
     if kind == "a message while redis is away":
         faults.store.append((3.0, 3.0 + dice.uniform(1.5, 6), "down"))
         return
-    if kind == "messages":
+    if kind in {"messages", "a message reported late"}:
         faults.lost_reply, faults.kill_gateway = 0.05, 0.01
         since = dice.uniform(0, _BUSY_S)
         faults.store.append((since, since + dice.uniform(0.5, 6), "down"))
@@ -272,7 +284,9 @@ def play(scenario: Scenario, keyspace: Keyspace, mutate: Mutate | None = None) -
 async def _play(scenario: Scenario, keyspace: Keyspace, mutate: Mutate | None) -> Report:
     world = World(keyspace, scenario.seed, scenario.faults, mutate)
     for order in scenario.orders:
-        command = partial(world.client, order.chat, order.state, order.seconds, is_message=order.is_message)
+        command = partial(
+            world.client, order.chat, order.state, order.seconds, is_message=order.is_message, late_s=order.late_s
+        )
         world.loop.call_at(order.at, command)
     await asyncio.sleep(scenario.ends_at)
     objections, lateness = oracle.judge(world, scenario.kind, scenario.ends_at)

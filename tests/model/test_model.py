@@ -24,6 +24,20 @@ def test_no_promise_stands_that_its_caller_was_refused(keyspace: Keyspace) -> No
     assert refused
 
 
+def test_a_message_that_is_reported_late_ends_what_was_asked_for_before_it_and_nothing_newer(
+    keyspace: Keyspace,
+) -> None:
+    ended, overtaken = 0, 0
+    for seed in range(40):
+        report = play(scenario_of(seed, "a message reported late"), keyspace)
+        assert not report.objections, report.timeline()
+        answers = [what for _, what in report.trace if "answered" in what]
+        ended += answers[-1].endswith("shown")
+        overtaken += answers[-1].endswith("nothing")
+    assert ended > 5
+    assert overtaken > 5
+
+
 def test_without_faults_a_pause_is_on_time_and_nothing_goes_dark(keyspace: Keyspace) -> None:
     lateness: list[float] = []
     for seed in range(40):

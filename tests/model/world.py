@@ -64,6 +64,7 @@ class Command:
     disturbed: bool = False
     is_natural: bool = False  # no end was asked for
     is_message: bool = False  # a message was sent: it ends what shows
+    late_s: float = 0.0  # for so long nobody reported that
     is_repeat: bool = False  # it called nobody, since the chat shows it already
     is_bare: bool = False  # told without a promise, because Redis did not answer
 
@@ -416,12 +417,15 @@ class World:
 
     # Clients
 
-    def client(self, chat: ChatKey, state: State, seconds: int, *, is_message: bool = False) -> None:
+    def client(
+        self, chat: ChatKey, state: State, seconds: int, *, is_message: bool = False, late_s: float = 0.0
+    ) -> None:
         up = [n for n in self.nodes.values() if n.role == "gateway" and not n.dead and n.stalled_until <= self.now]
         if not up:
             return
         node = self.dice.choice(up)
-        command = Command(len(self.commands), chat, state, seconds, self.now, node.name, is_message=is_message)
+        command = Command(len(self.commands), chat, state, seconds, self.now - late_s, node.name)
+        command.is_message, command.late_s = is_message, late_s
         if not seconds and state is not State.PAUSED:
             command.is_natural, command.seconds = True, NATURAL_S
         self.commands.append(command)
@@ -436,7 +440,8 @@ class World:
         seconds = 0 if command.is_natural else command.seconds
         try:
             if command.is_message:
-                result: str = (await node.presence.message_sent(instance, command.chat.chat)).outcome
+                sent = node.presence.message_sent(instance, command.chat.chat, sent_ago_s=command.late_s)
+                result: str = (await sent).outcome
             else:
                 result = (await node.presence.show(instance, command.chat.chat, command.state, seconds)).outcome
         except GatewayError as error:
