@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-plain test-fast lint format bench bench-foreign bench-isolation bench-lateness bench-metrics chaos model replay soak docs panels sizing lock clean
+.PHONY: help install run test test-plain test-fast lint format bench bench-foreign bench-isolation bench-lateness bench-metrics chaos fuzz model replay soak docs panels sizing lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ model: $(STAMP) ## Play 10,000 simulated scenarios, ten minutes (ARGS="300000 10
 
 replay: $(STAMP) ## Replay one simulated scenario and print its timeline (SEED=17)
 	@PYTHONPATH=tests $(BIN)/python -m model $(SEED)
+
+fuzz: $(STAMP) ## Send 100,000 generated bad requests to both ports (ARGS="5000 7": how many, seed)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 soak: $(STAMP) ## Ten minutes of load: memory, descriptors, Redis keys stay flat (ARGS="--seconds 60")
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(ARGS)

@@ -45,7 +45,7 @@ class _PresenceFields(msgspec.Struct, frozen=True):
 
 
 _BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
-_BROKEN = (HttpProcessingError, web.RequestPayloadError)
+_BROKEN = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 _presence_fields = msgspec.json.Decoder(_PresenceFields)
 
@@ -55,7 +55,7 @@ async def read(request: web.Request, timeout_s: float) -> bytes:
 
     Raises:
         BodyTooSlow: it did not arrive in time.
-        InvalidBody: its transfer or content encoding is broken.
+        InvalidBody: its transfer or content encoding is broken, or it breaks off with the connection.
     """
     body = at_hand(request)
     if body is not None:

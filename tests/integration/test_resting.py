@@ -58,6 +58,20 @@ async def test_an_account_rests_so_long_after_its_last_indicator_and_once(
     assert await resting.due() == []
 
 
+async def test_an_account_rests_though_redis_is_full(
+    redis: Redis, resting: RedisRestingAccounts, send: Send, clock: VirtualClock
+) -> None:
+    await send(State.TYPING, 5)
+    await send(State.PAUSED)
+    clock.tick(25_000)
+    await redis.config_set("maxmemory", 1)
+    try:
+        assert await resting.due() == [("i1", "v1")]
+        await resting.rested("i1", done=True)
+    finally:
+        await redis.config_set("maxmemory", 0)
+
+
 async def test_not_while_another_chat_shows_and_then_after_that_one(
     resting: RedisRestingAccounts, send: Send, clock: VirtualClock
 ) -> None:

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- needs: clock, keeper
 -- Accounts whose last indicator ended long enough ago, to be made unavailable; one call at a time for each.
 -- KEYS queue of resting accounts
