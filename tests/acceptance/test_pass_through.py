@@ -9,7 +9,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from acceptance.conftest import NOISE_S, PLENTY, Client, Installation, Tenant, eventually, jid, new_number
+from acceptance.caller import (NOISE_S, Client, eventually, jid, new_number)
+from installation import (PLENTY, Installation, Tenant)
 from fakes.ryzeapi import FakeRyzeapi
 from ryzeapi_client import RyzeapiClient
 from world import until
