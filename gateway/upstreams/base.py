@@ -123,7 +123,7 @@ class Adapter(ABC):
         capabilities: what it can do.
         rules: how its answers read, the first match wins.
         names_sessions: whether a session is named beside its credential; else the credential is the session.
-        sent_at_paths: where an event that `sent_to` reads says when its message was sent; the first that says it counts.
+        sent_at_paths: where an event that `sent_to` reads says when its message was sent; the first that does counts.
     """
 
     kind: ClassVar[str]
