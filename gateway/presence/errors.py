@@ -15,6 +15,8 @@ GatewayError
 │   ├── AdminOff
 │   └── EncryptionOff
 ├── BodyTooSlow (408)
+├── BodyTooLarge (413)
+├── CallerLeft (499)
 ├── RateLimited (429)
 │   └── Guessing
 ├── BadRequest (400)
@@ -156,6 +158,20 @@ class BodyTooSlow(GatewayError):
 
     status = 408
     message = "Request body did not arrive in time"
+
+
+class BodyTooLarge(GatewayError):
+    """The body is longer than what may pass."""
+
+    status = 413
+    message = "Request body too large"
+
+
+class CallerLeft(GatewayError):
+    """The caller closed their connection; nobody reads this answer."""
+
+    status = 499
+    message = "Client closed the request"
 
 
 class RateLimited(GatewayError):

@@ -33,8 +33,10 @@ def test_the_drawn_tree_is_the_real_one_and_every_error_is_declared_beside_it() 
         for module in walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 import_module(module.name)
-    real = {(kind.__name__, kind.__bases__[0].__name__) for kind in below(GatewayError)}
-    assert {kind.__module__ for kind in below(GatewayError)} == {errors.__name__}
+    # The sandbox plays other products, which have refusals of their own.
+    ours = [kind for kind in below(GatewayError) if not kind.__module__.startswith("gateway.sandbox.")]
+    real = {(kind.__name__, kind.__bases__[0].__name__) for kind in ours}
+    assert {kind.__module__ for kind in ours} == {errors.__name__}
     assert real == {(name, parent) for name, parent, _ in drawn()}
     assert len(real) == len(list(drawn()))
 
