@@ -2,9 +2,9 @@
 
 import asyncio
 
-from acceptance.answers import (assert_enveloped, assert_error)
-from acceptance.caller import (Client, jid)
-from installation import (Installation, Tenant)
+from acceptance.answers import assert_enveloped, assert_error
+from acceptance.caller import Client, jid
+from installation import Installation, Tenant
 
 
 async def test_a_message_ends_its_indicator_and_nothing_is_shown_after_it(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from acceptance.caller import (NOISE_S, Client, eventually, jid, new_number)
-from installation import (PLENTY, Installation, Tenant)
+from acceptance.caller import NOISE_S, Client, eventually, jid, new_number
 from fakes.ryzeapi import FakeRyzeapi
+from installation import PLENTY, Installation, Tenant
 from ryzeapi_client import RyzeapiClient
 from world import until
 from yarl import URL

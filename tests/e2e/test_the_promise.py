@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.caller import (Client)
-from installation import (Installation, installed)
+from acceptance.caller import Client
+from installation import Installation, installed
 from playwright.async_api import Page, expect
 
 pytestmark = pytest.mark.timeout(90)
