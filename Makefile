@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-plain test-fast lint format bench bench-foreign bench-isolation bench-lateness bench-metrics chaos fuzz model replay soak docs panels sizing lock clean
+.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs panels lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ test: $(STAMP) ## Run every test (CI runs test-plain too)
 test-plain: $(STAMP) ## Run the acceptance tests that meet the fast ways, with all of them off ([fast] in config/gateway.toml)
 	@PLAIN_WAYS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/acceptance/test_contract.py tests/acceptance/test_indicators.py tests/acceptance/test_crash.py $(ARGS)
 
-test-fast: $(STAMP) ## Run the tests that need no process and no browser
+test-fast: $(STAMP) ## Run the tests that need no process but Valkey, and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)
 
 chaos: $(STAMP) ## Prove the promises: 2,000 simulated scenarios, then every fault for real (ARGS="worker Sentinel" for some)
@@ -49,39 +49,26 @@ fuzz: $(STAMP) ## Send 100,000 generated bad requests to both ports (ARGS="5000 
 soak: $(STAMP) ## Ten minutes of load: memory, descriptors, Redis keys stay flat (ARGS="--seconds 60")
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(ARGS)
 
-lint: $(STAMP) ## Check style, types and the import contracts
+lint: $(STAMP) ## Check style, types, the import contracts and the Lua scripts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@if command -v luacheck >/dev/null; then $(BIN)/python tests/lua_lint.py; else echo "Lua: not checked (apt-get install lua-check)"; fi
 
 format: $(STAMP) ## Rewrite the code in the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## Measure ours beside nginx + Lua, the obvious stack and plain arq (ARGS="--help")
+bench: $(STAMP) ## Measure, beside nginx + Lua, the obvious stack and plain arq, or one part (ARGS="--help")
 	@PYTHONPATH=tests:bench $(BIN)/python -m comparison $(ARGS)
-
-bench-lateness: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
-	@$(BIN)/python bench/lateness.py $(ARGS)
-
-bench-metrics: $(STAMP) ## Measure what watching costs (ARGS="--owed 10000")
-	@PYTHONPATH=tests $(BIN)/python bench/metrics_cost.py $(ARGS)
-
-sizing: $(STAMP) ## Measure what an installation needs
-	@PYTHONPATH=tests $(BIN)/python bench/sizing.py $(ARGS)
 
 panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/images
 	@PYTHONPATH=tests $(BIN)/python bench/draw_panels.py $(ARGS)
 
 docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
-
-bench-foreign: $(STAMP) ## Measure whether time tells a foreign instance from a missing one
-	@$(BIN)/python bench/foreign.py $(ARGS)
-
-bench-isolation: $(STAMP) ## Measure whether an upstream that hangs is felt on another
-	@$(BIN)/python bench/isolation.py $(ARGS)
+	@$(BIN)/python docs/upstreams.py > $(VENV)/upstreams.md && mv $(VENV)/upstreams.md docs/upstreams.md
 
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group build pyproject.toml -o requirements.lock
