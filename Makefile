@@ -76,6 +76,7 @@ panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/imag
 
 docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
+	@$(BIN)/python docs/upstreams.py > $(VENV)/upstreams.md && mv $(VENV)/upstreams.md docs/upstreams.md
 
 bench-foreign: $(STAMP) ## Measure whether time tells a foreign instance from a missing one
 	@$(BIN)/python bench/foreign.py $(ARGS)

@@ -30,7 +30,9 @@ _COLUMNS = ("name", "id", "upstream", "url", "session")
 
 Kind = Annotated[
     str,
-    typer.Option(help="What holds the session, such as waha; without it the account's or service's default upstream."),
+    typer.Option(
+        help=f"What holds the session: {', '.join(ADAPTERS)}.", show_default="the account's or the service's upstream"
+    ),
 ]
 Url = Annotated[str, typer.Option(help="The upstream's origin.")]
 Session = Annotated[

@@ -115,15 +115,23 @@ class Connection(StrEnum):
 
 
 class Adapter(ABC):
-    """One WhatsApp HTTP API. Stateless: one object serves every instance of its kind."""
+    """One WhatsApp HTTP API. Stateless: one object serves every instance of its kind.
+
+    Attributes:
+        kind: what an instance's upstream is called in settings, requests and the store.
+        name: what people call the product.
+        capabilities: what it can do.
+        rules: how its answers read, the first match wins.
+        names_sessions: whether a session is named beside its credential; else the credential is the session.
+        sent_at_paths: where an event that `sent_to` reads says when its message was sent; the first that does counts.
+    """
 
     kind: ClassVar[str]
+    name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
     rules: ClassVar[tuple[Rule, ...]] = ()
     names_sessions: ClassVar[bool] = True
-    """Whether a session is named beside its credential; else the credential is the session."""
     sent_at_paths: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Where an event that `sent_to` reads says when its message was sent; the first that says it counts."""
 
     @abstractmethod
     def presence(self, target: Target, chat: Chat, state: State) -> Call:

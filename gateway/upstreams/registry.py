@@ -1,34 +1,45 @@
-"""The upstreams that we know, by kind; a new one is one line here."""
+"""The upstreams that we know, by kind: every adapter in `adapters/`, and every one that another package brings.
 
-from collections.abc import Mapping
+Another package brings one as an entry point of the group `presence_gateway.upstreams`: `kind = "module:Class"`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
 from types import MappingProxyType
 
-from gateway.upstreams.adapters.evolution import Evolution
-from gateway.upstreams.adapters.evolution_go import EvolutionGo
-from gateway.upstreams.adapters.gowa import Gowa
-from gateway.upstreams.adapters.quepasa import QuePasa
-from gateway.upstreams.adapters.ryzeapi import RyzeApi
-from gateway.upstreams.adapters.sandbox import Sandbox
-from gateway.upstreams.adapters.uazapi import Uazapi
-from gateway.upstreams.adapters.waha import Waha
-from gateway.upstreams.adapters.wppconnect import WppConnect
-from gateway.upstreams.adapters.wuzapi import Wuzapi
-from gateway.upstreams.adapters.wwebjs import WwebJs
+from gateway.upstreams import adapters
 from gateway.upstreams.base import Adapter
 
-_ALL: tuple[Adapter, ...] = (
-    Sandbox(),
-    RyzeApi(),
-    Evolution(),
-    EvolutionGo(),
-    Waha(),
-    Wuzapi(),
-    Gowa(),
-    WppConnect(),
-    WwebJs(),
-    Uazapi(),
-    QuePasa(),
-)
+GROUP = "presence_gateway.upstreams"
 
-ADAPTERS: Mapping[str, Adapter] = MappingProxyType({adapter.kind: adapter for adapter in _ALL})
+
+def by_kind(known: Iterable[type[Adapter]]) -> Mapping[str, Adapter]:
+    """Make one object of each kind, in the kinds' alphabetical order.
+
+    Raises:
+        RuntimeError: two adapters claim one kind; which of them an instance would get is not for chance to say.
+    """
+    made: dict[str, Adapter] = {}
+    for adapter in sorted(known, key=lambda one: one.kind):
+        if adapter.kind in made:
+            raise RuntimeError(f"upstream kind {adapter.kind!r} is claimed by {type(made[adapter.kind])} and {adapter}")
+        made[adapter.kind] = adapter()
+    return MappingProxyType(made)
+
+
+def _ours() -> Iterator[type[Adapter]]:
+    for found in iter_modules(adapters.__path__, f"{adapters.__name__}."):
+        for member in vars(import_module(found.name)).values():
+            if isinstance(member, type) and issubclass(member, Adapter) and member.__module__ == found.name:
+                yield member
+
+
+def _from_outside() -> Iterator[type[Adapter]]:
+    for point in entry_points(group=GROUP):
+        yield point.load()
+
+
+ADAPTERS: Mapping[str, Adapter] = by_kind([*_ours(), *_from_outside()])
 """Stateless, so one object of each kind serves every instance."""

@@ -452,9 +452,13 @@ class Client:
 
     async def metrics(self) -> str:
         """What the operator's port tells Prometheus."""
+        return await self.operators("/metrics")
+
+    async def operators(self, path: str) -> str:
+        """What the operator reads at a path of their port."""
         ready = self.installation.ready
         headers = {"Authorization": f"Bearer {ready['admin_key']}"}
-        async with self._http.get(f"{str(ready['admin_url']).rstrip('/')}/metrics", headers=headers) as response:
+        async with self._http.get(f"{str(ready['admin_url']).rstrip('/')}{path}", headers=headers) as response:
             assert response.status == 200
             return await response.text()
 

@@ -211,7 +211,7 @@ async def test_no_route_opens_without_the_key_or_a_valid_account_token(office: O
         for route in office.admin.app.router.routes()
         if route.resource and not route.resource.canonical.startswith(("/admin/docs", "/admin/openapi"))
     ]
-    assert len(routes) == 20
+    assert len(routes) == 21
     for method, path in routes:
         filled = path.format(account=made["account"]["id"], token="t", instance=instance["instance"]["id"])
         for key in ("", "wrong", instance["secret"], revoked["secret"], made["token"][:-1] + "0"):

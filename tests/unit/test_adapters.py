@@ -567,7 +567,8 @@ DOCS = (Path(__file__).parents[2] / "docs" / "upstreams.md").read_text(encoding=
 def test_the_documented_matrix_says_what_the_adapter_declares(kind: str) -> None:
     row = next(line for line in DOCS.splitlines() if line.startswith(f"| `{kind}` |"))
     can = ADAPTERS[kind].capabilities
-    assert [cell.strip() for cell in row.strip("|").split("|")][1:8] == [
+    assert [cell.strip() for cell in row.strip("|").split("|")][1:9] == [
+        ADAPTERS[kind].name,
         "all" if can.chats == EVERY_CHAT else ", ".join(kind for kind in ChatKind if kind in can.chats),
         "yes" if can.recording else "no",
         f"{can.slice_s:g} s" if can.blocks else "no",

@@ -8,6 +8,7 @@ from gateway.api.admin.gate import AdminGate
 from gateway.api.admin.instances import InstanceRoutes
 from gateway.api.admin.overview import OverviewRoutes
 from gateway.api.admin.tokens import TokenRoutes
+from gateway.api.admin.upstreams import list_upstreams
 from gateway.api.guards import Gate
 from gateway.api.middlewares import observe
 from gateway.tenants.failed_keys import RedisGuesses
@@ -43,6 +44,7 @@ def create_admin(house: House, *, guesses_per_minute: int = _GUESSES_PER_MINUTE)
     route.add_patch("/instances/{instance}", gate.for_instance(instances.move, operator_only=True))
     route.add_delete("/instances/{instance}", gate.for_instance(instances.delete))
     route.add_post("/instances/{instance}/token", gate.for_instance(instances.rotate_token))
+    route.add_get("/upstreams", gate.for_visitor(list_upstreams), allow_head=False)
     route.add_get("/indicators", gate.for_visitor(overview.indicators), allow_head=False)
     route.add_get("/usage", gate.for_visitor(overview.usage), allow_head=False)
     route.add_get("/audit", gate.for_visitor(overview.audit), allow_head=False)

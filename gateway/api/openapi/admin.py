@@ -11,6 +11,7 @@ from gateway.api.openapi.words import (
     Schema,
     document,
     fields,
+    flag,
     header,
     items,
     nullable,
@@ -19,6 +20,7 @@ from gateway.api.openapi.words import (
     success,
     text,
 )
+from gateway.presence.model import ChatKind
 
 _ABOUT = (
     "Tenants, their tokens and their instances, for the operator. An account's token works here too, on what is that "
@@ -68,6 +70,26 @@ _INDICATOR = fields(
         "since": NUMBER,
         "ends": nullable(NUMBER),
         "overdue_s": NUMBER,
+    }
+)
+_CAPABILITIES = fields(
+    {
+        "chats": items(text("A kind of chat that it reaches.", enum=list(ChatKind))),
+        "phone_digits": {**INTEGER, "description": "The longest phone number that it takes."},
+        "recording": flag("It has a recording indicator."),
+        "blocks": flag("Its call answers only when the indicator is over."),
+        "own_timer": flag("It pauses by itself after a delay that the call names."),
+        "available_first": flag("Its account must be available before anything shows."),
+        "answer_s": {**NUMBER, "description": "The longest that a healthy first answer takes."},
+        "refresh_s": {**NUMBER, "description": "How often a held indicator is re-sent."},
+        "slice_s": {**NUMBER, "description": "How long one call shows, where it blocks."},
+    }
+)
+_UPSTREAM = fields(
+    {
+        "kind": text("What `upstream.kind` takes."),
+        "name": text("What people call it."),
+        "capabilities": _CAPABILITIES,
     }
 )
 _USAGE = fields({"id": STRING, "limit": INTEGER, "used": INTEGER, "reset": INTEGER})
@@ -202,6 +224,9 @@ _INSTANCES = {
     ),
 }
 _OVERVIEW = {
+    "/admin/upstreams": path(
+        {"get": _look("listUpstreams", "List the kinds of upstreams", {"upstreams": items(_UPSTREAM)})}
+    ),
     "/admin/indicators": path(
         {
             "get": _look(

@@ -39,6 +39,11 @@ def text(description: str = "", **more: Any) -> Schema:
     return {"type": "string", **({"description": description} if description else {}), **more}
 
 
+def flag(description: str) -> Schema:
+    """Describe a yes or no."""
+    return {"type": "boolean", "description": description}
+
+
 def nullable(schema: Schema) -> Schema:
     """Allow null beside a schema of one type."""
     return {**schema, "type": [schema["type"], "null"]}

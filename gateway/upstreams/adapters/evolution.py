@@ -18,6 +18,7 @@ class Evolution(Adapter):
     """`POST /chat/sendPresence/{instance}` with the global `apikey` or the instance's own."""
 
     kind = "evolution"
+    name = "Evolution API v2"
     # A call shows once, for `delay`, then pauses (whatsapp.baileys.service.ts, sendPresence). The next one starts just
     # after that, since two at once undo each other; above 20 s an old loop shows again after a stop (seen live). Of a
     # newsletter it keeps the digits, which are a group's then, or a phone's (createJid.ts).

@@ -11,6 +11,7 @@ class EvolutionGo(Adapter):
     """`POST /message/presence` with the instance's token; an unknown instance is a 401, like any wrong key."""
 
     kind = "evolution_go"
+    name = "evolution-go"
     names_sessions = False
     # A client that is down is started first, and the call sleeps 2 s for it (message_service.go). A JID of any of the
     # five servers passes untouched (utils.go, CreateJID).

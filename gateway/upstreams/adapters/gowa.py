@@ -12,6 +12,7 @@ class Gowa(Adapter):
     """`POST /send/chat-presence` with HTTP Basic (a credential `user:password`); the session names the device."""
 
     kind = "gowa"
+    name = "GOWA"
     # It has two actions and no medium (rest/send.go); it connects as `unavailable` (WHATSAPP_PRESENCE_ON_CONNECT);
     # and every call looks the number up, for 10 s at the most (WHATSAPP_ACCOUNT_VALIDATION). Any JID passes; a LID
     # whose phone number the device knows becomes that, the same person's (utils/whatsapp.go, ValidateJidWithLogin).

@@ -37,6 +37,7 @@ class QuePasa(Adapter):
     """`POST /chat/presence` with `X-QUEPASA-TOKEN`."""
 
     kind = "quepasa"
+    name = "QuePasa"
     names_sessions = False
     # Any other suffix is an invalid chat (whatsapp_defaults.go, AllowedSuffix).
     capabilities = Capabilities(chats=PEOPLE_AND_GROUPS, own_timer=True)

@@ -15,6 +15,7 @@ class RyzeApi(Adapter):
     """`POST /api/chat/presence/{instance}` without a duration: the timer stays ours (contract section 4)."""
 
     kind = "ryzeapi"
+    name = "RyzeAPI"
     capabilities = Capabilities(chats=EVERY_CHAT)  # contract section 4.2
     rules = (
         Rule(400, Outcome.UNKNOWN_NUMBER, "invalid number"),

@@ -11,6 +11,7 @@ class Sandbox(Adapter):
     """`POST /instances/{instance}/presence` on `presence-gateway sandbox`."""
 
     kind = "sandbox"
+    name = "Sandbox"
     capabilities = Capabilities(chats=EVERY_CHAT)
     rules = (
         Rule(400, Outcome.UNKNOWN_NUMBER, "unknown number"),

@@ -17,6 +17,7 @@ class Uazapi(Adapter):
     """`POST /message/presence` with the instance's `token`."""
 
     kind = "uazapi"
+    name = "uazapi"
     names_sessions = False
     # For "a contact or a group", says its document; what becomes of other JIDs is not written anywhere
     # (uazapi-openapi-spec.yaml l.4038).

@@ -21,6 +21,7 @@ class Waha(Adapter):
     """`POST /api/{session}/presence` with `X-Api-Key`."""
 
     kind = "waha"
+    name = "WAHA"
     # It waits up to 5 s for a running session and 10 s for a working one before it says 422 (manager.abc.ts). Any JID
     # passes by NOWEB and GOWS (utils/jids.ts, toJID), but WEBJS asks a chat for a method that newsletters lack
     # (session.webjs.core.ts, setPresence; whatsapp-web.js Channel), and whether the page finds a chat for status no

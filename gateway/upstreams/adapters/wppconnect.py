@@ -13,6 +13,7 @@ class WppConnect(Adapter):
     """`POST /api/{session}/typing` or `/recording` with the session's Bearer token."""
 
     kind = "wppconnect"
+    name = "WPPConnect"
     # Both routes cut off what stands behind the `@` and know one flag, `isGroup`: all else is a phone number, or a LID
     # where it is longer than 14 characters (deviceController.ts, setTyping and setRecording; contactToArray).
     capabilities = Capabilities(chats=frozenset({ChatKind.PHONE, ChatKind.GROUP}), phone_digits=14)

@@ -11,6 +11,7 @@ class Wuzapi(Adapter):
     """`POST /chat/presence` with `token`; an unknown user is a 401, like any wrong token."""
 
     kind = "wuzapi"
+    name = "wuzapi"
     names_sessions = False
     # whatsmeow is handed any JID as it is (wmiau.go, parseJID).
     capabilities = Capabilities(chats=EVERY_CHAT)

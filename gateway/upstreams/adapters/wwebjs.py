@@ -21,6 +21,7 @@ class WwebJs(Adapter):
 
     # The older one answers {"success": true, "sendStateTyping": true}: we look for no key but read any object.
     kind = "wwebjs"
+    name = "wwebjs-api"
     # A newsletter is no chat with states (whatsapp-web.js Channel), and whether the page finds one for status no source
     # says.
     capabilities = Capabilities(chats=PEOPLE_AND_GROUPS)

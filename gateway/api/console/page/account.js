@@ -7,19 +7,6 @@ import { button, card, headline, link, liveList, make, nameButton, say } from ".
 import { ago, day, moment } from "./time.js";
 import { usageBar } from "./usage.js";
 
-const KINDS = [
-  "sandbox",
-  "ryzeapi",
-  "evolution",
-  "evolution_go",
-  "waha",
-  "wuzapi",
-  "gowa",
-  "wppconnect",
-  "wwebjs",
-  "uazapi",
-  "quepasa",
-];
 const GRACE = {
   name: "grace",
   label: "The old token works for",
@@ -52,14 +39,16 @@ export function account(session, id) {
     "div",
     "stack",
     head,
-    card("Instances", button("New instance", () => createInstance(path("instances")), "primary"), instanceRows, noInstance),
+    card("Instances", button("New instance", () => createInstance(path("instances"), kinds), "primary"), instanceRows, noInstance),
     card("Tokens", button("New token", () => issueToken(path("tokens")), "primary"), tokenRows, noToken),
   );
   const element = make("div", "", body, gone);
   let drawn = [];
+  let kinds = null; // of upstreams: they change with a new build only, so one question will do
 
   async function load(get) {
     try {
+      kinds ??= (await get(at("upstreams"))).upstreams;
       const [{ accounts }, { tokens }, { instances }, usage] = await Promise.all([
         get(at("accounts")),
         get(path("tokens")),
@@ -206,14 +195,14 @@ function upstreamInWords(upstream) {
   return [upstream.kind, upstream.url, upstream.session && `session ${upstream.session}`].filter(Boolean).join(" · ");
 }
 
-async function createInstance(path) {
+async function createInstance(path, kinds) {
   const made = await ask({
     title: "New instance",
     text: "One WhatsApp number, with a token of its own.",
     fields: [
       nameField(),
       { name: "token", label: "Token (optional)", hint: "Your own, 16 characters or more; else one is made.", minLength: 16 },
-      { name: "kind", label: "Upstream", options: [["", "the default"], ...KINDS.map((kind) => [kind, kind])] },
+      { name: "kind", label: "Upstream", options: [["", "the default"], ...kinds.map(({ kind, name: product }) => [kind, product])] },
       { name: "url", label: "Its address", type: "url", required: true, shownWith: "kind" },
       { name: "session", label: "Session there (optional)", shownWith: "kind" },
       { name: "credential", label: "Credential there (optional)", type: "password", autocomplete: "new-password", shownWith: "kind" },
