@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-plain test-fast lint format bench bench-foreign bench-isolation bench-lateness bench-metrics chaos fuzz model replay soak docs panels sizing lock clean
+.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs panels lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,17 +59,8 @@ format: $(STAMP) ## Rewrite the code in the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## Measure ours beside nginx + Lua, the obvious stack and plain arq (ARGS="--help")
+bench: $(STAMP) ## Measure, beside nginx + Lua, the obvious stack and plain arq, or one part (ARGS="--help")
 	@PYTHONPATH=tests:bench $(BIN)/python -m comparison $(ARGS)
-
-bench-lateness: $(STAMP) ## Measure how late pauses are (ARGS="--rate 50 --seconds 20")
-	@$(BIN)/python bench/lateness.py $(ARGS)
-
-bench-metrics: $(STAMP) ## Measure what watching costs (ARGS="--owed 10000")
-	@PYTHONPATH=tests $(BIN)/python bench/metrics_cost.py $(ARGS)
-
-sizing: $(STAMP) ## Measure what an installation needs
-	@PYTHONPATH=tests $(BIN)/python bench/sizing.py $(ARGS)
 
 panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/images
 	@PYTHONPATH=tests $(BIN)/python bench/draw_panels.py $(ARGS)
@@ -77,12 +68,6 @@ panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/imag
 docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
 	@$(BIN)/python docs/upstreams.py > $(VENV)/upstreams.md && mv $(VENV)/upstreams.md docs/upstreams.md
-
-bench-foreign: $(STAMP) ## Measure whether time tells a foreign instance from a missing one
-	@$(BIN)/python bench/foreign.py $(ARGS)
-
-bench-isolation: $(STAMP) ## Measure whether an upstream that hangs is felt on another
-	@$(BIN)/python bench/isolation.py $(ARGS)
 
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group build pyproject.toml -o requirements.lock

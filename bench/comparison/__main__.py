@@ -15,6 +15,13 @@ parts:
   pauses       how late a worker is at 1,000/s and with 10,000 due within half a second; stock arq beside it
   owed         the same with very many owed later, and what each of them takes in Redis
   scale        what a command costs with 1, 1,000 and 100,000 tenants; what a tenant, a window and an owed pause take
+
+parts of ours alone, one at a time, each with options of its own (ARGS="--only foreign --help"):
+  lateness     how late pauses are at a steady rate, seen from the phone
+  isolation    whether an upstream that hangs is felt on another
+  foreign      whether time tells a foreign instance from a missing one
+  metrics      what watching costs: a scrape, and the counting on every request
+  sizing       what an installation needs: CPU for a command and for a pause, memory of a process and of a promise
 """
 
 import argparse
@@ -27,6 +34,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from alone import foreign, isolation, metrics_cost, sizing
+from alone import lateness as steady
 from rich.console import Console
 
 from comparison import latency, lateness, machine, report, scale, throughput
@@ -45,8 +54,25 @@ PARTS: dict[str, Callable[[Plan, Results], None]] = {
 }
 """In the order in which they run."""
 
+ALONE: dict[str, Callable[[list[str]], None]] = {
+    "lateness": steady.main,
+    "isolation": isolation.main,
+    "foreign": foreign.main,
+    "metrics": metrics_cost.main,
+    "sizing": sizing.main,
+}
+"""They print, and write nothing."""
+
 
 def main() -> None:
+    match sys.argv[1:]:
+        case ["--only", name, *options] if name in ALONE:
+            ALONE[name](options)
+        case _:
+            _side_by_side()
+
+
+def _side_by_side() -> None:
     asked = _arguments()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
@@ -93,7 +119,7 @@ def _arguments() -> argparse.Namespace:
     add("--to", type=Path, default=ROOT / "bench/results", help="where to write (default: bench/results)")
     asked = parser.parse_args()
     if unknown := set(asked.only.split(",")) - set(PARTS):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join([*PARTS, *ALONE])}")
     return asked
 
 

@@ -6,7 +6,7 @@ there is room for; the lease in the chat's record, which the script takes, stand
 Leans on: arq 0.28, whose `Worker` looks at its queue by `_poll_iteration`, and lets `tasks`, `job_counter` and
     `jobs_complete` be ours to keep.
 Gains: half of the pauses are at most 17 ms late, not 74, at 50 a second on a busy machine; and many more a second.
-    `PRESENCE_FAST__BATCH_CLAIMS=false make bench-lateness ARGS="--rate 50 --seconds 6"`, and without the variable.
+    `make bench ARGS="--only lateness --rate 50 --seconds 6"`, with `PRESENCE_FAST__BATCH_CLAIMS=false` and without.
 Plain way: `[fast] batch_claims = false`; arq's own worker, `workers/one_at_a_time.py`.
 """
 

@@ -15,20 +15,11 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 import pytest
-from acceptance.conftest import (
-    CLOCK_S,
-    NOISE_S,
-    Answer,
-    Client,
-    Installation,
-    Tenant,
-    assert_enveloped,
-    assert_error,
-    assert_quota,
-    jid,
-)
+from acceptance.answers import Answer, assert_enveloped, assert_error, assert_quota
+from acceptance.caller import CLOCK_S, NOISE_S, Client, jid
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from installation import Installation, Tenant
 from multidict import CIMultiDict
 
 INVALID_BODY = "Invalid request body"

@@ -15,20 +15,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import requests
-from acceptance.conftest import (
-    NOISE_S,
-    PLENTY,
-    UPSTREAM_TIMEOUT_S,
-    Answer,
-    Client,
-    Installation,
-    Tenant,
-    assert_enveloped,
-    assert_error,
-    assert_quota,
-    jid,
-    new_number,
-)
+from acceptance.answers import Answer, assert_enveloped, assert_error, assert_quota
+from acceptance.caller import NOISE_S, UPSTREAM_TIMEOUT_S, Client, jid, new_number
+from installation import PLENTY, Installation, Tenant
 
 MISSING = "Missing token in header, Authorization header, or query parameter"
 INVALID_TOKEN = "Invalid token"

@@ -18,23 +18,18 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from acceptance.conftest import (
-    CLOCK_S,
-    NOISE_S,
-    NUMBERS_BEGIN,
+from acceptance.answers import assert_error
+from acceptance.caller import CLOCK_S, NOISE_S, NUMBERS_BEGIN, Call, Client, eventually, jid
+from installation import (
     POLL_S,
     ROOT,
     START_WITHIN_S,
     STOP_WITHIN_S,
-    Call,
-    Client,
     Installation,
     Tenant,
-    assert_error,
     dev_command,
-    eventually,
+    installed,
     is_alive,
-    jid,
     outside_environment,
 )
 from redis import Redis, RedisError
@@ -45,12 +40,8 @@ DOCUMENTED_NUMBER = "5511999999999"  # the banner's curl line may show it
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation that may be killed."""
-    own = Installation(tmp_path_factory.mktemp("killed"))
-    try:
-        own.start()
+    with installed(tmp_path_factory.mktemp("killed")) as own:
         yield own
-    finally:
-        own.close()
 
 
 @pytest.fixture(scope="module")
@@ -459,14 +450,14 @@ async def test_a_token_in_the_query_and_a_credential_stay_out_of_the_logs(
 
     assert not [secret for secret in installation.secrets if secret in metrics]
     assert number not in metrics
-    assert_discreet(installation.log, installation)
+    assert_discreet(installation.printed, installation)
 
 
 def test_the_logs_of_the_whole_run_are_discreet(house: Installation, installation: Installation) -> None:
     """No token, credential or phone number in any log line."""
     for run in (house, installation):
-        assert len(run.log.splitlines()) > 10, "there are logs to look at"
-        assert_discreet(run.log, run)
+        assert len(run.printed.splitlines()) > 10, "there are logs to look at"
+        assert_discreet(run.printed, run)
 
 
 def test_tokens_and_credentials_are_not_in_redis_in_clear(house: Installation, installation: Installation) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 
-from acceptance.conftest import Client, Installation, Tenant, assert_enveloped, assert_error, jid
+from acceptance.answers import assert_enveloped, assert_error
+from acceptance.caller import Client, jid
+from installation import Installation, Tenant
 
 
 async def test_a_message_ends_its_indicator_and_nothing_is_shown_after_it(

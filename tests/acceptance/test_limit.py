@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 
 import pytest
-from acceptance.conftest import CALLERS, VOLLEY
+from acceptance.volley import CALLERS, VOLLEY
 
 LIMIT = 100
 WINDOW_S = 60.0

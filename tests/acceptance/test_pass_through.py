@@ -9,8 +9,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from acceptance.conftest import NOISE_S, PLENTY, Client, Installation, Tenant, eventually, jid, new_number
+from acceptance.caller import NOISE_S, Client, eventually, jid, new_number
 from fakes.ryzeapi import FakeRyzeapi
+from installation import PLENTY, Installation, Tenant
 from ryzeapi_client import RyzeapiClient
 from world import until
 from yarl import URL

@@ -16,7 +16,8 @@ from typing import Any, Self
 
 import aiohttp
 import pytest
-from acceptance.conftest import ROOT, Client, Installation, Tenant, eventually, jid, new_number
+from acceptance.caller import Client, eventually, jid, new_number
+from installation import ROOT, Installation, Tenant
 
 CALLERS = 6
 GATEWAYS = 2

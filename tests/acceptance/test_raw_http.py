@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
-from acceptance.conftest import Answer, Client, Installation, Tenant, assert_enveloped, jid, new_number
+from acceptance.answers import Answer, assert_enveloped
+from acceptance.caller import Client, jid, new_number
+from installation import Installation, Tenant
 from multidict import CIMultiDict
 
 NAME, TOKEN = "raw", secrets.token_hex(16)

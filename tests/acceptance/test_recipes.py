@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from acceptance.conftest import Client, Installation, eventually, jid, outside_environment
+from acceptance.caller import Client, eventually, jid
+from installation import Installation, outside_environment
 from recipes import codes
 
 NODE = ["node", "--input-type=module", "-e"]

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.conftest import ROOT, Client, Installation, jid, new_number, outside_environment
+from acceptance.caller import Client, jid, new_number
+from installation import ROOT, Installation, installed, outside_environment
 
 MODULE = '''
 from gateway.upstreams.base import PEOPLE_AND_GROUPS, Adapter, Call, Capabilities
@@ -46,12 +47,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def house(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    house = Installation(tmp_path_factory.mktemp("pigeons"))
-    try:
-        house.start()
+    with installed(tmp_path_factory.mktemp("pigeons")) as house:
         yield house
-    finally:
-        house.close()
 
 
 def run(*command: str, **more: str) -> str:

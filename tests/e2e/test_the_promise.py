@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.conftest import Client, Installation
+from acceptance.caller import Client
+from installation import Installation, installed
 from playwright.async_api import Page, expect
 
 pytestmark = pytest.mark.timeout(90)
@@ -19,15 +20,13 @@ PHONE = "#chats [data-chat='5511999999999@s.whatsapp.net']"
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(tmp_path)
-    installation.start()
-    yield installation
-    installation.close()
+    with installed(tmp_path) as installation:
+        yield installation
 
 
 async def paste(installation: Installation) -> str:
     """Run the line that the runner printed, as a newcomer does."""
-    (line,) = [line for line in installation.log.splitlines() if line.startswith("curl ")]
+    (line,) = [line for line in installation.out.splitlines() if line.startswith("curl ")]
     run = await asyncio.create_subprocess_exec(*shlex.split(line), stdout=PIPE, stderr=PIPE)
     answer, _ = await run.communicate()
     return answer.decode()

@@ -1,6 +1,6 @@
 """Whether the time of an answer tells another account's instance from one that does not exist.
 
-    make bench-foreign ARGS="--pairs 2000"
+    make bench ARGS="--only foreign --pairs 2000"
 
 Two accounts, one connection, one request at a time. Each pair asks for both, in an order that is drawn, so that what
 else the machine does meets both alike. Under the hypothesis that the two take the same time, swapping the two of any
@@ -13,12 +13,14 @@ import argparse
 import asyncio
 import os
 import random
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import aiohttp
-from installation import create_account, operate, running
+from installation import installed
 
 CONFIDENCE = 0.99
 RESAMPLES = 2000
@@ -104,23 +106,18 @@ async def measure(url: str, comparisons: list[Comparison], count: int) -> None:
         print(row(comparison, await time_pairs(url, comparison, count, chance), chance), flush=True)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=2000, help="requests for each of two names (default: %(default)s)")
-    options = parser.parse_args()
-    with running() as ready:
-        account = create_account(ready)
-        instance = str(operate(ready, "instance", "create", "bench", "mine00")["token"])
-        operate(ready, "account", "create", "other")
-        operate(ready, "instance", "create", "other", "theirs")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder, installed(Path(folder)) as ours:
+        account, account_token = ours.create_account(per_minute=1_000_000)
+        _, instance_token = ours.create_instance(account, name="mine00")
+        ours.create_tenant(instance="theirs")
         foreign, own = ("theirs", "nobody"), ("mine00", "nobody")
         comparisons = [
-            Comparison("foreign or none, account token", account, foreign, (404, 404)),
-            Comparison("foreign or none, instance token", instance, foreign, (403, 403)),
-            Comparison("own or none, account token (control)", account, own, (200, 404)),
+            Comparison("foreign or none, account token", account_token, foreign, (404, 404)),
+            Comparison("foreign or none, instance token", instance_token, foreign, (403, 403)),
+            Comparison("own or none, account token (control)", account_token, own, (200, 404)),
         ]
-        asyncio.run(measure(ready["url"], comparisons, options.pairs))
-
-
-if __name__ == "__main__":
-    main()
+        asyncio.run(measure(ours.url, comparisons, options.pairs))

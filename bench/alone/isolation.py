@@ -1,6 +1,6 @@
 """Whether one upstream that hangs is felt on another: the same calls alone, and while the other one hangs.
 
-    make bench-isolation ARGS="--rate 50 --seconds 10"
+    make bench ARGS="--only isolation --rate 50 --seconds 10"
 
 Two sandboxes, two instances of one account, one gateway. The table is of one run.
 """
@@ -12,11 +12,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import aiohttp
-from installation import Ready, create_account, operate, running
+from installation import Installation, installed
 
 
 @contextlib.contextmanager
@@ -52,9 +54,9 @@ async def send(url: str, token: str, rate: int, seconds: float, took: list[float
             group.create_task(one(session, number))
 
 
-async def measure(ready: Ready, token: str, hanging_url: str, rate: int, seconds: float) -> None:
+async def measure(ours: Installation, token: str, hanging_url: str, rate: int, seconds: float) -> None:
     """Print the healthy instance's latency alone, then beside one that hangs, then alone again."""
-    base = f"{ready['url']}/api/chat/presence"
+    base = f"{ours.url}/api/chat/presence"
     print(f"{rate} commands/s on each instance, {seconds:g} s a row, {os.cpu_count()} cores")
     print(f"{'':24}{'answers':>9}{'p50 ms':>9}{'p99 ms':>9}{'most ms':>9}")
     for name, beside in (("alone", False), ("beside one that hangs", True), ("alone again", False)):
@@ -70,17 +72,13 @@ async def measure(ready: Ready, token: str, hanging_url: str, rate: int, seconds
         print(f"{name:24}{len(healthy):>9}{p50:>9.1f}{p99:>9.1f}{healthy[-1]:>9.1f}")
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=50, help="commands a second on each (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="a row (default: %(default)s)")
-    options = parser.parse_args()
-    with running() as ready, sandbox() as hanging_url:
-        token = create_account(ready)
-        upstream = ("--upstream-kind", "sandbox", "--upstream-url", hanging_url)
-        operate(ready, "instance", "create", "bench", "hanging", *upstream)
-        asyncio.run(measure(ready, token, hanging_url, options.rate, options.seconds))
-
-
-if __name__ == "__main__":
-    main()
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder, installed(Path(folder)) as ours, sandbox() as hanging_url:
+        account, token = ours.create_account(per_minute=1_000_000)
+        ours.create_instance(account, name="bench")
+        ours.create_instance(account, "--upstream-kind", "sandbox", "--upstream-url", hanging_url, name="hanging")
+        asyncio.run(measure(ours, token, hanging_url, options.rate, options.seconds))

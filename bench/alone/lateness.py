@@ -1,6 +1,6 @@
 """How late promised pauses are without faults: real processes, a steady rate, seen from the phone's side.
 
-    make bench-lateness ARGS="--rate 50 --seconds 20"
+    make bench ARGS="--only lateness --rate 50 --seconds 20"
 
 Lateness is counted by the sandbox's clock, from when it was told `typing` to when it was told `paused`, less the
 duration; it includes the time of the typing's own answer.
@@ -9,19 +9,20 @@ duration; it includes the time of the typing's own answer.
 import argparse
 import asyncio
 import os
+import tempfile
 import time
-from typing import Any
+from pathlib import Path
 
 import aiohttp
-from installation import create_account, running
+from installation import Installation, installed
 from rich.progress import Progress
 
 DURATION_S = 2
 
 
-async def load(ready: dict[str, Any], token: str, rate: int, seconds: int) -> None:
+async def load(ours: Installation, token: str, rate: int, seconds: int) -> None:
     """Send commands at a constant rate, each to a chat of its own, whether or not the earlier ones were answered."""
-    url = f"{ready['url']}/api/chat/presence/bench"
+    url = f"{ours.url}/api/chat/presence/bench"
 
     async def command(session: aiohttp.ClientSession, number: int) -> None:
         body = {"number": f"55119{number:08}", "state": "typing", "duration": DURATION_S}
@@ -38,14 +39,14 @@ async def load(ready: dict[str, Any], token: str, rate: int, seconds: int) -> No
                 progress.advance(task)
 
 
-async def latenesses(ready: dict[str, Any], expected: int) -> list[float]:
+async def latenesses(ours: Installation, expected: int) -> list[float]:
     """Read from the sandbox how late each pause was, in milliseconds."""
     shown: dict[str, float] = {}
     late: list[float] = []
     since, deadline = 0, time.monotonic() + DURATION_S + 30
     async with aiohttp.ClientSession() as session:
         while len(late) < expected and time.monotonic() < deadline:
-            async with session.get(f"{ready['sandbox_url']}/calls?since={since}") as answer:
+            async with session.get(f"{ours.sandbox_url}/calls?since={since}") as answer:
                 calls = (await answer.json())["calls"]
             for call in calls:
                 since = call["n"]
@@ -57,23 +58,20 @@ async def latenesses(ready: dict[str, Any], expected: int) -> list[float]:
     return sorted(late)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Measure, and print one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=50, help="commands a second (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=20, help="for how long (default: %(default)s)")
-    options = parser.parse_args()
-    with running() as ready:
-        token = create_account(ready)
-        asyncio.run(load(ready, token, options.rate, options.seconds))
-        late = asyncio.run(latenesses(ready, options.rate * options.seconds))
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder, installed(Path(folder)) as ours:
+        account, token = ours.create_account(per_minute=1_000_000)
+        ours.create_instance(account, name="bench")
+        asyncio.run(load(ours, token, options.rate, options.seconds))
+        late = asyncio.run(latenesses(ours, options.rate * options.seconds))
     promised = options.rate * options.seconds
     at = {name: late[min(len(late) - 1, int(len(late) * share))] for name, share in (("p50", 0.5), ("p99", 0.99))}
     print(
         f"{options.rate}/s for {options.seconds} s on {os.cpu_count()} cores: {promised} promised, {len(late)} paused; "
         f"late p50 {at['p50']:.1f} ms, p99 {at['p99']:.1f} ms, most {late[-1]:.1f} ms, least {late[0]:.1f} ms"
     )
-
-
-if __name__ == "__main__":
-    main()

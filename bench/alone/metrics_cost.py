@@ -1,6 +1,6 @@
 """What watching costs: a scrape with many pauses owed, and the counting on every request.
 
-    make bench-metrics ARGS="--owed 10000 --requests 3000 --rounds 5"
+    make bench ARGS="--only metrics --owed 10000 --requests 3000 --rounds 5"
 
 Both are CPU seconds of the gateway's own process, which a busy machine inflates less than time on the clock. The
 counting is measured against the same gateway with every metric replaced by one that does nothing, in turns.
@@ -31,12 +31,19 @@ CONNECTIONS = 16
 COUNTS = 50_000
 
 UNCOUNTED = """
-from prometheus_client import Counter, Gauge, Histogram
-for kind in (Counter, Gauge, Histogram):
-    kind.labels = lambda self, *values, **named: self
-    for method in ("inc", "dec", "set", "observe", "set_to_current_time"):
-        if hasattr(kind, method):
-            setattr(kind, method, lambda self, *values, **named: None)
+from prometheus_client.metrics import MetricWrapperBase
+from gateway.telemetry import metrics
+
+def nothing(*values, **named):
+    return None
+
+class Nothing:
+    inc = dec = set = observe = set_to_current_time = staticmethod(nothing)
+
+for metric in vars(metrics).values():
+    if isinstance(metric, MetricWrapperBase):
+        vars(metric).update(vars(Nothing), labels=lambda *values, **named: Nothing)
+
 from gateway.commands.cli import main
 main(["serve"])
 """
@@ -128,12 +135,12 @@ def _list(figures: list[float]) -> str:
     return " ".join(f"{figure:.0f}" for figure in figures)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--owed", type=int, default=10_000)
     parser.add_argument("--requests", type=int, default=3_000)
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory() as folder,
         running_rig(Path(folder), {"PRESENCE_LOG__LEVEL": "warning", "PRESENCE_REDIS__TIMEOUT_S": "60"}) as rig,
@@ -161,7 +168,3 @@ def main() -> None:
         print(f"A request: {a:.0f} us at best with metrics, {b:.0f} us without: {100 * (a / b - 1):+.1f} %")
         print(f"Counting one command, by itself: {count_us():.1f} us, {100 * count_us() / b:.1f} % of a request")
         print(f"(load average of this machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """What an installation needs: CPU for a command and for a pause, memory of a process and of a promise.
 
-    make sizing ARGS="--commands 3000"
+    make bench ARGS="--only sizing --commands 3000"
 
 CPU seconds are the processes' own, so they tell what one core can carry also where the cores are shared.
 """
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import aiohttp
 import uvloop
-from metrics_cost import CONNECTIONS, cpu_s, owe
 from rig import Caller, Rig, running_rig, until_true
+
+from alone.metrics_cost import CONNECTIONS, cpu_s, owe
 
 OWED = 10_000
 HOLD_S = 5
@@ -48,10 +49,10 @@ async def all_paused(rig: Rig, count: int) -> None:
         await until_true(paused, within_s=120, what="every pause is sent")
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commands", type=int, default=3_000)
-    count = parser.parse_args().commands
+    count = parser.parse_args(arguments).commands
     with (
         tempfile.TemporaryDirectory() as folder,
         running_rig(Path(folder), {"PRESENCE_LOG__FORMAT": "json", "PRESENCE_REDIS__TIMEOUT_S": "60"}) as rig,
@@ -82,7 +83,3 @@ def main() -> None:
     print(f"Memory: gateway {memory['gateway']:.0f} MiB, worker {memory['worker']:.0f} MiB")
     print(f"Memory of Valkey for each pause owed: {per_promise:.0f} bytes")
     print(f"(load average of this machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)")
-
-
-if __name__ == "__main__":
-    main()
