@@ -30,7 +30,7 @@ test: $(STAMP) ## Run every test (CI runs test-plain too)
 test-plain: $(STAMP) ## Run the acceptance tests that meet the fast ways, with all of them off ([fast] in config/gateway.toml)
 	@PLAIN_WAYS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/acceptance/test_contract.py tests/acceptance/test_indicators.py tests/acceptance/test_crash.py $(ARGS)
 
-test-fast: $(STAMP) ## Run the tests that need no process and no browser
+test-fast: $(STAMP) ## Run the tests that need no process but Valkey, and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)
 
 chaos: $(STAMP) ## Prove the promises: 2,000 simulated scenarios, then every fault for real (ARGS="worker Sentinel" for some)

@@ -1,12 +1,16 @@
 """The ladder of fixtures: a real Valkey for the session, an empty one and a clock of its own for each test."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
+from terminal import Ran, Run
 from world import VirtualClock
 
+from gateway.commands import cli
 from gateway.fast.pipeline import Pipeline
 from gateway.process.embedded import start_valkey
 from gateway.store.redis import open_pipeline, open_redis
@@ -39,3 +43,23 @@ async def pipeline(redis: Redis, redis_url: str) -> AsyncIterator[Pipeline]:
     """The same Redis by the way that the hot path takes."""
     async with open_pipeline(redis_url, connect_timeout_s=1, timeout_s=5) as opened:
         yield opened
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs one command in an empty folder, with no setting in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("PRESENCE_")]:
+        monkeypatch.delenv(name)
+
+    def run_one(*arguments: str) -> Ran:
+        code = 0
+        try:
+            cli.main(list(arguments))
+        except SystemExit as end:
+            code = int(end.code or 0)
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return Ran(code, printed.out, printed.err)
+
+    return run_one

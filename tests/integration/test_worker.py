@@ -190,7 +190,7 @@ async def test_an_instance_that_hangs_leaves_places_for_the_others(
 ) -> None:
     narrow = Settings(
         redis=house.settings.redis,
-        upstream=Upstream(timeout_s=1.5),
+        upstream=Upstream(timeout_s=4),
         worker=settings.Worker(max_jobs=16),
         fast=house.settings.fast,
     )
@@ -204,15 +204,17 @@ async def test_an_instance_that_hangs_leaves_places_for_the_others(
         other_phone.hangs = True
         async with working(small):
             # At first it takes what there is; then it is known.
-            await until(lambda: other_phone.asked >= 60 + 8, within_s=5)
-            await asyncio.sleep(2)
+            await until(lambda: other_phone.asked > 60 + 8, within_s=15)
+            late = []
             for number in range(5):
                 await small.presence.show(tenant.instance, Chat(f"55116{number:08}@s.whatsapp.net"), State.TYPING, 1)
                 told = phone.told[-1][0]
-                await until(lambda n=number: phone.states().count(State.PAUSED) == n + 1, within_s=3)  # type: ignore[misc]
-                assert phone.told[-1][0] - told - 1 < 0.5
+                await until(lambda n=number: phone.states().count(State.PAUSED) == n + 1, within_s=15)  # type: ignore[misc]
+                late.append(phone.told[-1][0] - told - 1)
+            # Behind calls that hang for 4 s each it would wait for 2 s as a rule, however fast the machine is.
+            assert sorted(late)[2] < 1
             other_phone.hangs = False
-            await until(lambda: other_phone.states().count(State.PAUSED) == 60, within_s=15)
+            await until(lambda: other_phone.states().count(State.PAUSED) == 60, within_s=30)
 
 
 async def test_hundreds_of_pauses_due_at_once_all_arrive(house: House, tenant: Tenant, phone: Phone) -> None:

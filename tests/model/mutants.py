@@ -12,7 +12,7 @@ from gateway.presence.ports import Grant
 from gateway.presence.retries import Retries
 from gateway.presence.service import Presence, Shown
 from gateway.upstreams.breaker import Passage
-from model.world import Node
+from model.simulation import Node
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from gateway.presence.model import Outcome, State
 from gateway.presence.ports import ChatKey
-from model.world import CROWD
+from model.simulation import CROWD
 
 if TYPE_CHECKING:
-    from model.world import Command, Telling, World
+    from model.simulation import Command, Telling, World
 
 EARLY_S = 0.003
 CALM_LATE_S = 0.05

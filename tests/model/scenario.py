@@ -11,7 +11,7 @@ from gateway.presence.ports import ChatKey
 from model import oracle
 from model.keyspace import Keyspace
 from model.loop import run as run_virtually
-from model.world import CROWD, NATURAL_S, Faults, Node, World
+from model.simulation import CROWD, NATURAL_S, Faults, Node, World
 
 CHATS = (
     ChatKey("i1", Chat("5511900000001@s.whatsapp.net")),

@@ -5,7 +5,7 @@ import pytest
 from gateway.presence.model import State
 from model.keyspace import Keyspace
 from model.scenario import CHATS, Order, Scenario, play
-from model.world import Faults
+from model.simulation import Faults
 
 _COMMANDS = {
     "a short indicator": [Order(1.0, CHATS[0], State.TYPING, 2)],
