@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.presence.errors import (
-    GatewayError,
+    BodyTooSlow,
     InvalidBody,
     InvalidDuration,
     InvalidState,
@@ -18,13 +18,6 @@ from gateway.presence.errors import (
 from gateway.presence.model import MAX_DURATION_S, STATE_OF_WORD, Chat, State
 
 T = TypeVar("T")
-
-
-class BodyTooSlow(GatewayError):
-    """The body did not arrive within its time."""
-
-    status = 408
-    message = "Request body did not arrive in time"
 
 
 class PresenceCommand(msgspec.Struct, frozen=True):

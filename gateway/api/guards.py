@@ -17,6 +17,7 @@ from gateway.api.known_callers import KnownCallers
 from gateway.api.sender import address_of, token_of
 from gateway.presence.errors import (
     GatewayError,
+    Guessing,
     InstanceNotFound,
     InstanceTokenMismatch,
     InvalidAccountToken,
@@ -27,7 +28,7 @@ from gateway.presence.errors import (
 )
 from gateway.presence.model import Instance, Principal, Quota
 from gateway.tenants import tokens
-from gateway.tenants.admission import Admission, Guessing, LimitClass, RedisAdmission
+from gateway.tenants.admission import Admission, LimitClass, RedisAdmission
 from gateway.tenants.directory import RedisDirectory
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.api.bodies import BodyTooSlow
 from gateway.api.context import CONTEXT
 from gateway.api.guards import Caller
 from gateway.api.number_finder import NumberFinder
 from gateway.presence.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    CallerLeft,
     GatewayError,
     InvalidBody,
     RouteUnsupported,
@@ -19,18 +21,11 @@ from gateway.presence.errors import (
 from gateway.presence.model import Chat, Instance
 from gateway.upstreams.end_to_end import is_decoded
 from gateway.upstreams.forwarding import Answer
-from gateway.upstreams.progress import CallerLeft, Progress
+from gateway.upstreams.progress import Progress
 from gateway.upstreams.registry import ADAPTERS
 
 MessageSent = Callable[[Instance, Chat], Awaitable[None]]
 """Ends what a chat shows, since its message was sent. It is given a second, then cancelled."""
-
-
-class BodyTooLarge(GatewayError):
-    """The body is longer than what may pass."""
-
-    status = 413
-    message = "Request body too large"
 
 
 class Upload:

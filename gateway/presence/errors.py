@@ -14,7 +14,11 @@ GatewayError
 │   ├── OperatorOnly
 │   ├── AdminOff
 │   └── EncryptionOff
+├── BodyTooSlow (408)
+├── BodyTooLarge (413)
+├── CallerLeft (499)
 ├── RateLimited (429)
+│   └── Guessing
 ├── BadRequest (400)
 │   ├── InvalidBody
 │   ├── NumberRequired
@@ -31,7 +35,8 @@ GatewayError
 │   ├── InvalidUpstream
 │   ├── UpstreamNotAllowed
 │   ├── InvalidFigure
-│   └── ConfirmationNeeded
+│   ├── ConfirmationNeeded
+│   └── BackupUnreadable
 ├── NotFound (404)
 │   ├── InstanceNotFound
 │   ├── AccountNotFound
@@ -148,11 +153,36 @@ class EncryptionOff(Forbidden):
     message = "Upstream credentials cannot be kept: no encryption key is configured"
 
 
+class BodyTooSlow(GatewayError):
+    """The body did not arrive within its time."""
+
+    status = 408
+    message = "Request body did not arrive in time"
+
+
+class BodyTooLarge(GatewayError):
+    """The body is longer than what may pass."""
+
+    status = 413
+    message = "Request body too large"
+
+
+class CallerLeft(GatewayError):
+    """The caller closed their connection; nobody reads this answer."""
+
+    status = 499
+    message = "Client closed the request"
+
+
 class RateLimited(GatewayError):
     """The token's minute is spent, or an address guessed too many tokens."""
 
     status = 429
     message = "Rate limit exceeded. Try again later."
+
+
+class Guessing(RateLimited):
+    """This address sent too many unknown tokens; nobody is named, so there is no quota to show."""
 
 
 class BadRequest(GatewayError):
@@ -255,6 +285,10 @@ class ConfirmationNeeded(BadRequest):
     """Deleting asks for the name again, and it was not that name."""
 
     message = "Confirm the deletion with the name"
+
+
+class BackupUnreadable(BadRequest):
+    """The file is no backup of ours, is cut short, or was made under another pepper."""
 
 
 class NotFound(GatewayError):

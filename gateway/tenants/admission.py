@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from gateway.presence.errors import InvalidToken, RateLimited
+from gateway.presence.errors import Guessing, InvalidToken
 from gateway.presence.model import Principal, Quota
 from gateway.store import keys
 from gateway.store.redis import Executor, Script
@@ -18,10 +18,6 @@ _SETTING_OF_CLASS: dict[LimitClass, str] = {
     "reading": "reading_per_minute",
     "events": "events_per_minute",
 }
-
-
-class Guessing(RateLimited):
-    """This address sent too many unknown tokens; nobody is named, so there is no quota to show."""
 
 
 class Admission(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.presence.errors import Conflict, GatewayError
+from gateway.presence.errors import BackupUnreadable, Conflict
 from gateway.store import keys
 from gateway.store.redis import command, store_errors
 from gateway.tenants.audit import RedisAudit
@@ -39,12 +39,6 @@ _PATTERNS = (
 _TRIES = 5
 _AT_ONCE = 500
 _MARK = "presence-gateway"
-
-
-class BackupUnreadable(GatewayError):
-    """The file is no backup of ours, is cut short, or was made under another pepper."""
-
-    status = 400
 
 
 class RedisBackup:

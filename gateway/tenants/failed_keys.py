@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
+from gateway.presence.errors import Guessing
 from gateway.store import keys
 from gateway.store.redis import Script
-from gateway.tenants.admission import Guessing
 
 
 class RedisGuesses:

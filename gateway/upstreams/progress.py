@@ -4,17 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from gateway.presence.errors import GatewayError, UpstreamSilent
+from gateway.presence.errors import CallerLeft, GatewayError, UpstreamSilent
 
 _LOOK_EVERY_S = 0.25
 """How soon a caller who went away is noticed."""
-
-
-class CallerLeft(GatewayError):
-    """The caller closed their connection; nobody reads this answer."""
-
-    status = 499
-    message = "Client closed the request"
 
 
 class Progress:

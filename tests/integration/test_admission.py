@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from world import VirtualClock
 
-from gateway.presence.errors import InvalidToken
+from gateway.presence.errors import Guessing, InvalidToken
 from gateway.presence.model import Target
 from gateway.store.redis import command
-from gateway.tenants.admission import Guessing, RedisAdmission
+from gateway.tenants.admission import RedisAdmission
 from gateway.tenants.changes import RedisTenancy
 from gateway.tenants.cipher import Cipher
 from gateway.tenants.directory import Created, RedisDirectory

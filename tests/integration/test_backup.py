@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio import Redis as AsyncRedis
 from world import Tenant
 
-from gateway.presence.errors import Conflict
+from gateway.presence.errors import BackupUnreadable, Conflict
 from gateway.store import keys
-from gateway.tenants.backup import BackupUnreadable, RedisBackup
+from gateway.tenants.backup import RedisBackup
 from gateway.tenants.checker import RedisChecker
 from gateway.tenants.tokens import TokenHasher
 from gateway.wiring import House
