@@ -49,11 +49,12 @@ fuzz: $(STAMP) ## Send 100,000 generated bad requests to both ports (ARGS="5000 
 soak: $(STAMP) ## Ten minutes of load: memory, descriptors, Redis keys stay flat (ARGS="--seconds 60")
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(ARGS)
 
-lint: $(STAMP) ## Check style, types and the import contracts
+lint: $(STAMP) ## Check style, types, the import contracts and the Lua scripts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@if command -v luacheck >/dev/null; then $(BIN)/python tests/lua_lint.py; else echo "Lua: not checked (apt-get install lua-check)"; fi
 
 format: $(STAMP) ## Rewrite the code in the house style
 	@$(BIN)/ruff format .
