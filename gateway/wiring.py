@@ -1,4 +1,4 @@
-"""The object graph, opened and closed in one place; the front door and the back door live in the same house."""
+"""The object graph, opened and closed in one place; the front door and the back door live in the same services."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -17,7 +17,7 @@ from gateway.presence.wakeups import WakeUps
 from gateway.settings import Settings, SettingsError, Tracing
 from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
-from gateway.store.process_registry import Roster
+from gateway.store.process_registry import ProcessRegistry
 from gateway.store.redis import Executor, open_pipeline, open_plain, open_redis, store_errors
 from gateway.store.resting import RedisRestingAccounts
 from gateway.store.showing import RedisShowing
@@ -41,7 +41,7 @@ from gateway.upstreams.sessions import Connections
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Services:
     """Everything that lives as long as the process."""
 
     settings: Settings
@@ -50,7 +50,7 @@ class House:
     directory: RedisDirectory
     indicators: RedisIndicators
     health: RedisHealth
-    roster: Roster
+    processes: ProcessRegistry
     upstreams: UpstreamClient
     presence: Presence
     wakeups: WakeUps
@@ -78,7 +78,7 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(settings: Settings) -> AsyncIterator[House]:
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Build the graph from `settings`. Nothing connects before it is used, so the order of start-ups is free."""
     async with AsyncExitStack() as stack:
         if settings.tracing.export:
@@ -111,9 +111,9 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         forwarding = await stack.enter_async_context(
             open_forwarding(resolver, connect_timeout_s=settings.pass_.connect_timeout_s, policy=policy)
         )
-        house = _build(settings, redis, executor, upstreams, policy, forwarding)
-        stack.push_async_callback(house.connections.close)
-        yield house
+        services = _build(settings, redis, executor, upstreams, policy, forwarding)
+        stack.push_async_callback(services.connections.close)
+        yield services
 
 
 def _exporting(tracing: Tracing) -> AbstractAsyncContextManager[None]:
@@ -144,7 +144,7 @@ def _build(
     upstreams: UpstreamClient,
     policy: UpstreamPolicy,
     forwarding: Forwarding,
-) -> House:
+) -> Services:
     hasher = TokenHasher(settings.secrets.pepper.encode())
     directory = RedisDirectory(
         redis,
@@ -179,14 +179,14 @@ def _build(
     wakeups = WakeUps(indicators, calls, directory, give_up_s=settings.presence.give_up_s)
     resting = RedisRestingAccounts(redis, lease_s=settings.lease_s)
     quiet = Quiet(resting, upstreams, directory, upstream_timeout_s=settings.upstream.timeout_s)
-    return House(
+    return Services(
         settings,
         redis,
         admission,
         directory,
         indicators,
         RedisHealth(redis),
-        Roster(redis),
+        ProcessRegistry(redis),
         upstreams,
         presence,
         wakeups,

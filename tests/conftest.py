@@ -16,8 +16,8 @@ from gateway.process.embedded import start_valkey
 from gateway.store.redis import open_pipeline, open_redis
 
 # A busy machine is slow, not wrong.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+settings.register_profile("services", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("services")
 
 
 @pytest.fixture

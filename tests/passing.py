@@ -18,7 +18,7 @@ from gateway.presence.model import Chat, Instance, Target
 from gateway.process.server import listening
 from gateway.settings import Pass, Redis, Secrets, Settings
 from gateway.telemetry.metrics import REGISTRY
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 CHAT = "5511999999999"
 JID = f"{CHAT}@s.whatsapp.net"
@@ -30,7 +30,7 @@ class Door:
     """A gateway in front of the fake, and a caller with both of the tenant's tokens."""
 
     url: str
-    house: House
+    services: Services
     fake: FakeRyzeapi
     tenant: Tenant
     http: aiohttp.ClientSession
@@ -78,19 +78,19 @@ async def opened(
     A message `ends` its indicator, as it should; else the door is told, and may do as it likes.
     """
     settings = Settings(redis=Redis(url=redis_url), secrets=_KEYS, pass_=msgspec.structs.replace(Pass(), **limits))
-    async with open_house(settings) as house, aiohttp.ClientSession() as http:
-        door = Door("", house, fake, tenant or await _tenant(house, target), http)
+    async with open_services(settings) as services, aiohttp.ClientSession() as http:
+        door = Door("", services, fake, tenant or await _tenant(services, target), http)
         async with listening(
-            create_app(house, message_sent=None if ends else door.message_sent), "127.0.0.1", 0
+            create_app(services, message_sent=None if ends else door.message_sent), "127.0.0.1", 0
         ) as port:
             door.url = f"http://127.0.0.1:{port}"
             yield door
 
 
-async def _tenant(house: House, target: Target) -> Tenant:
-    account = await house.directory.create_account("acme", per_minute=10_000)
-    created = await house.directory.create_instance(account.id, "shop", upstream=target)
-    return Tenant(account.token, created.token, await house.directory.find_instance(account.id, "shop"))
+async def _tenant(services: Services, target: Target) -> Tenant:
+    account = await services.directory.create_account("acme", per_minute=10_000)
+    created = await services.directory.create_instance(account.id, "shop", upstream=target)
+    return Tenant(account.token, created.token, await services.directory.find_instance(account.id, "shop"))
 
 
 _KEYS = Secrets(encryption_keys=Fernet.generate_key().decode())

@@ -21,7 +21,7 @@ from gateway.commands.dev.ports import choose
 from gateway.presence.model import Target
 from gateway.process import keyfile
 from gateway.process.embedded import Running, start_valkey
-from gateway.wiring import open_house
+from gateway.wiring import open_services
 
 ROOT = Path(__file__).resolve().parents[1]
 LOOPBACK = "127.0.0.1"
@@ -93,10 +93,10 @@ class Rig:
         """Make an account with its instances; its token."""
 
         async def create() -> str:
-            async with open_house(settings.load(environ=self.environ)) as house:
-                account = await house.directory.create_account(name, per_minute=1_000_000)
+            async with open_services(settings.load(environ=self.environ)) as services:
+                account = await services.directory.create_account(name, per_minute=1_000_000)
                 for instance, target in instances.items():
-                    await house.directory.create_instance(account.id, instance, upstream=target)
+                    await services.directory.create_instance(account.id, instance, upstream=target)
                 return account.token
 
         return uvloop.run(create())

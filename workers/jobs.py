@@ -6,7 +6,7 @@ import structlog
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.ports import ChatKey, Claim
-from gateway.presence.wakeups import WakeUps, Woken
+from gateway.presence.wakeups import WakeUpResult, WakeUps
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label
 from gateway.telemetry.metrics import ENDS, LOST_LEASES, PAUSE_LATENESS, PAUSES, REFRESHES
@@ -15,28 +15,28 @@ from gateway.telemetry.trace import Trace
 _log = structlog.get_logger()
 
 
-async def perform(wakeups: WakeUps, claim: Claim) -> Woken | None:
+async def perform(wakeups: WakeUps, claim: Claim) -> WakeUpResult | None:
     """Do what was claimed for a chat; None where it could not be done, and is claimed again."""
     key = claim.grant.key
     return await _contain(_perform(wakeups, claim), key.instance_id, key.chat.jid)
 
 
-async def wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> Woken | None:
+async def wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> WakeUpResult | None:
     """Claim one wake-up, and do what is due; None where it could not be done."""
     return await _contain(_wake_one(wakeups, key, generation), key.instance_id, key.chat.jid)
 
 
-async def _wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> Woken:
-    claim = await wakeups.claim(key, generation)
-    return Woken("nothing") if claim is None else await _perform(wakeups, claim)
+async def _wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> WakeUpResult:
+    claim = await wakeups.claim_one(key, generation)
+    return WakeUpResult("nothing") if claim is None else await _perform(wakeups, claim)
 
 
-async def _perform(wakeups: WakeUps, claim: Claim) -> Woken:
+async def _perform(wakeups: WakeUps, claim: Claim) -> WakeUpResult:
     with trace.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
         return await wakeups.perform(claim)
 
 
-async def _contain(work: Awaitable[Woken], instance_id: str, jid: str) -> Woken | None:
+async def _contain(work: Awaitable[WakeUpResult], instance_id: str, jid: str) -> WakeUpResult | None:
     """Whatever goes wrong, the record still says what is due: it is claimed again when its lease ends."""
     try:
         woken = await work
@@ -50,7 +50,7 @@ async def _contain(work: Awaitable[Woken], instance_id: str, jid: str) -> Woken 
     return woken
 
 
-def _record(woken: Woken, instance_id: str, jid: str) -> None:
+def _record(woken: WakeUpResult, instance_id: str, jid: str) -> None:
     if woken.did in {"refreshed", "refresh_failed"}:
         REFRESHES.labels(woken.outcome).inc()
     else:

@@ -1,7 +1,8 @@
 """The plain way to wake: arq's own worker, which starts one job after the other, in place of `fast/batch_claims`.
 
-`[fast] batch_claims = false` chooses it. `WakeUps.claim`, `Indicators.claim`, `Early` and `claim.lua` are there for it
-alone. Of arq it takes nothing but what is public; where arq's defaults would break a promise, the options say so.
+`[fast] batch_claims = false` chooses it. `WakeUps.claim_one`, `Indicators.claim_one`, `Early` and `claim_one.lua`
+are there for it alone. Of arq it takes nothing but what is public; where arq's defaults would break a promise, the
+options say so.
 """
 
 import asyncio

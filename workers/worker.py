@@ -26,17 +26,17 @@ from gateway.telemetry import logs
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.metrics import REDIS_ERRORS
 from gateway.telemetry.probes import create_ops
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
+from workers.cleanup import clean_up_for_ever
 from workers.jobs import perform
 from workers.one_at_a_time import WAKE, OneAtATime
 from workers.sweep import sweep_for_ever
-from workers.tidy import tidy_for_ever
 from workers.watch import AGAIN_S, Watch, WorkerStopped
 
 _log = structlog.get_logger()
 
 
-def create_worker(settings: Settings, house: House, watch: Watch) -> Worker:
+def create_worker(settings: Settings, services: Services, watch: Watch) -> Worker:
     """Build a worker on a pool of its own, which ends when its watch says so; `[fast] batch_claims` chooses its way."""
     pool = connection_pool(
         settings.redis.url,
@@ -59,8 +59,10 @@ def create_worker(settings: Settings, house: House, watch: Watch) -> Worker:
     }
     places = Places(settings.worker.max_jobs)
     if settings.fast.batch_claims:
-        return BatchClaims(house.wakeups.take, partial(perform, house.wakeups), places, watch, **options)
-    return OneAtATime(house.wakeups, house.directory.account_of, places, watch, lease_s=settings.lease_s, **options)
+        return BatchClaims(services.wakeups.claim_due, partial(perform, services.wakeups), places, watch, **options)
+    return OneAtATime(
+        services.wakeups, services.directory.account_of, places, watch, lease_s=settings.lease_s, **options
+    )
 
 
 async def run(settings: Settings) -> None:
@@ -68,19 +70,19 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with logs.gathering():
-        async with open_house(settings) as house:
-            await _run(settings, house, stop)
+    with logs.buffering():
+        async with open_services(settings) as services:
+            await _run(settings, services, stop)
 
 
-async def _run(settings: Settings, house: House, stop: asyncio.Event) -> None:
+async def _run(settings: Settings, services: Services, stop: asyncio.Event) -> None:
     watch = Watch(stop)
-    async with _ops(settings, house, watch):
-        sweeper = asyncio.create_task(sweep_for_ever(house.indicators))
-        tidier = asyncio.create_task(tidy_for_ever(house.removal, house.tenancy, house.quiet))
+    async with _ops(settings, services, watch):
+        sweeper = asyncio.create_task(sweep_for_ever(services.indicators))
+        tidier = asyncio.create_task(clean_up_for_ever(services.removal, services.tenancy, services.quiet))
         _log.info("worker_started", max_jobs=settings.worker.max_jobs)
         while not stop.is_set():
-            await work(create_worker(settings, house, watch), settings.worker.drain_timeout_s)
+            await work(create_worker(settings, services, watch), settings.worker.drain_timeout_s)
         sweeper.cancel()
         tidier.cancel()
         _log.info("worker_stopped")
@@ -117,11 +119,11 @@ async def _finish(worker: Worker, drain_s: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _ops(settings: Settings, house: House, watch: Watch) -> AsyncIterator[None]:
+async def _ops(settings: Settings, services: Services, watch: Watch) -> AsyncIterator[None]:
     async def is_ready() -> bool:
-        return not watch.stop.is_set() and watch.is_polling and await house.store_answers()
+        return not watch.stop.is_set() and watch.is_polling and await services.store_answers()
 
-    gauges = Gauges(house.health.look, house.upstreams.count_open_circuits)
+    gauges = Gauges(services.health.look, services.upstreams.count_open_circuits)
 
     def app() -> web.Application:
         return create_ops("worker", is_ready, gauges.refresh)
@@ -144,7 +146,7 @@ async def _ops(settings: Settings, house: House, watch: Watch) -> AsyncIterator[
             port = await stack.enter_async_context(listen(0))
             _log.warning("worker_port_in_use", wanted=settings.worker.port, got=port)
         _log.info("worker_ops", port=port)
-        await stack.enter_async_context(house.roster.listed("worker", settings.worker.host, port))
+        await stack.enter_async_context(services.processes.listed("worker", settings.worker.host, port))
         garbage.settle()
         notify.ready()
         yield

@@ -22,9 +22,9 @@ from rig import Caller, Rig, running_rig, wait_for
 
 from gateway import settings
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import ChatKey, Pace
+from gateway.presence.ports import ChatKey, RefreshPolicy
 from gateway.telemetry import metrics
-from gateway.wiring import open_house
+from gateway.wiring import open_services
 
 SCRAPES = 50
 CONNECTIONS = 16
@@ -55,18 +55,18 @@ def cpu_s(pid: int) -> float:
 
 
 async def owe(rig: Rig, count: int) -> None:
-    async with open_house(settings.load(environ=rig.environ)) as house:
+    async with open_services(settings.load(environ=rig.environ)) as services:
         for first in range(0, count, 50):
             await asyncio.gather(
                 *(
-                    house.indicators.promise(
+                    services.indicators.promise(
                         ChatKey("i0", Chat(f"55119{number:08}@s.whatsapp.net")),
                         State.TYPING,
                         60_000,
                         owner="bench",
                         ticket=None,
                         trace="",
-                        pace=Pace(4.0, 5.5),
+                        refresh=RefreshPolicy(4.0, 5.5),
                     )
                     for number in range(first, min(first + 50, count))
                 )

@@ -14,7 +14,7 @@ from gateway import settings
 from gateway.presence.model import Target
 from gateway.process import keyfile
 from gateway.tenants.directory import Created
-from gateway.wiring import open_house
+from gateway.wiring import open_services
 
 CREDENTIAL = "a-user-token-of-wuzapi"
 
@@ -75,10 +75,10 @@ class Installation:
         """Make an account and its instances, each with an upstream of its own."""
 
         async def create() -> list[Created]:
-            async with open_house(self.settings) as house:
-                account = await house.directory.create_account(name, per_minute=per_minute)
+            async with open_services(self.settings) as services:
+                account = await services.directory.create_account(name, per_minute=per_minute)
                 return [
-                    await house.directory.create_instance(
+                    await services.directory.create_instance(
                         account.id, instance, upstream=Target(kind, self.upstream_url, instance, CREDENTIAL)
                     )
                     for instance in instances

@@ -13,15 +13,15 @@ from itertools import islice
 
 from comparison.replay import Pipe, resp, watch
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import ChatKey, Grant, Pace, Report
+from gateway.presence.ports import ChatKey, Grant, RefreshPolicy, Report
 from gateway.settings import Settings
-from gateway.wiring import open_house
+from gateway.wiring import open_services
 
 _MODEL_PHONE, _WARM_UP_PHONE = "5511900000000", "5511700000000"
 _MODEL_MS = 12_345_678
 """As many digits as any duration that is put in its place."""
 
-_NO_REFRESH = Pace(1e6, 1e6)
+_NO_REFRESH = RefreshPolicy(1e6, 1e6)
 """The upstream that is told once holds the indicator until its end: the worker's only work is the pause."""
 
 _OWNER = "a-bench-of-ours"
@@ -72,15 +72,15 @@ class Owing:
 async def learn(settings: Settings, instance_ids: list[str]) -> Owing:
     """Watch the store make one promise and settle it."""
     path = settings.redis.url.removeprefix("unix://")
-    async with open_house(settings) as house:
+    async with open_services(settings) as services:
 
         async def promise_one(phone: str = _MODEL_PHONE) -> None:
             key = ChatKey(instance_ids[0], Chat(f"{phone}@s.whatsapp.net"))
-            grant = await house.indicators.promise(
-                key, State.TYPING, _MODEL_MS, owner=_OWNER, ticket=None, trace="", pace=_NO_REFRESH
+            grant = await services.indicators.promise(
+                key, State.TYPING, _MODEL_MS, owner=_OWNER, ticket=None, trace="", refresh=_NO_REFRESH
             )
             assert isinstance(grant, Grant)
-            await house.indicators.settle_command(grant, Report("ok", _NO_REFRESH, 0, 0), _MODEL_MS)
+            await services.indicators.settle_command(grant, Report("ok", _NO_REFRESH, 0, 0), _MODEL_MS)
 
         # The first time the scripts are sent whole; a chat of its own, so that the model's record is a new one.
         await promise_one(_WARM_UP_PHONE)

@@ -168,14 +168,16 @@ def _turns(plan: Plan, one: Crowd, some: Crowd, many: Crowd) -> list[Turn]:
 @contextmanager
 def _crowd(folder: Path, upstream_url: str, count: int) -> Iterator[Crowd]:
     with valkey(folder / "valkey") as server:
-        house = Installation(folder, server.url, upstream_url)
-        making = uvloop.run(tenants.learn(house.settings, upstream_url))
+        services = Installation(folder, server.url, upstream_url)
+        making = uvloop.run(tenants.learn(services.settings, upstream_url))
         before = _held(server.url)
         made = making.make(count)
         each = (_held(server.url) - before) / count
-        with house.serving(1) as pid:
+        with services.serving(1) as pid:
             pids = {"gateway": pid, "Valkey": server.pid}
-            yield Crowd(Stack("", f"{LOOPBACK}:{house.port}", folder / "callers", pids, server.url), made, making, each)
+            yield Crowd(
+                Stack("", f"{LOOPBACK}:{services.port}", folder / "callers", pids, server.url), made, making, each
+            )
 
 
 def _at(rate: float) -> str:

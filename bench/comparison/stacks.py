@@ -115,9 +115,9 @@ def open_ours(
 ) -> Iterator[Stack]:
     """Run `presence-gateway serve`, everything switched on; callers use `route`, to an upstream of this kind."""
     with valkey(folder / "valkey") as server:
-        house = ours.Installation(folder, server.url, upstream_url)
+        services = ours.Installation(folder, server.url, upstream_url)
         made, limited = (
-            {one.name: one.token for one in house.create_account(name, NAMES, per_minute=per_minute, kind=kind)}
+            {one.name: one.token for one in services.create_account(name, NAMES, per_minute=per_minute, kind=kind)}
             for name, per_minute in (("bench", NO_LIMIT), ("limited", 1))
         )
         callers = _callers(folder, made, route=route)
@@ -125,10 +125,10 @@ def open_ours(
             429: _callers(folder, limited, "limited"),
             401: _callers(folder, {name: tokens.make("instance") for name in NAMES}, "unknown"),
         }
-        with house.serving(processes) as pid:
+        with services.serving(processes) as pid:
             name = "ours" if processes == 1 else f"ours, {processes} processes"
             pids = {"gateway": pid, "Valkey": server.pid}
-            yield Stack(name, _at(house.port), callers, pids, server.url, refused)
+            yield Stack(name, _at(services.port), callers, pids, server.url, refused)
 
 
 @contextmanager

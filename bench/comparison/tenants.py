@@ -17,7 +17,7 @@ from gateway.store import keys
 from gateway.tenants import tokens
 from gateway.tenants.directory import Created
 from gateway.tenants.reading import read_row
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 _NAME = "tenant-{:08}"
 _TOKEN_HASH = 6
@@ -94,47 +94,47 @@ def callers(tenants: Sequence[Tenant], file: Path, seed: int) -> Path:
 async def learn(settings: Settings, upstream_url: str) -> Making:
     """Watch the directory make one tenant, and admission let it in."""
     path = settings.redis.url.removeprefix("unix://")
-    async with open_house(settings) as house:
+    async with open_services(settings) as services:
         # The first time the scripts are sent whole.
-        await _create(house, "warm-up", upstream_url)
+        await _create(services, "warm-up", upstream_url)
         name = _NAME.format(99_999_999)
         made: list[Created] = []
 
         async def create() -> None:
-            made.extend(await _create(house, name, upstream_url))
+            made.extend(await _create(services, name, upstream_url))
 
         seen = await watch(path, create, name, 2)
         account, instance = made
-        token_hash = house.hasher(instance.token)
+        token_hash = services.hasher(instance.token)
 
         async def admit() -> None:
-            await house.admission.admit(token_hash, instance_name=name)
+            await services.admission.admit(token_hash, instance_name=name)
 
         await admit()
         asked = await watch(path, admit, token_hash, 1)
-        row = await read_row(house.redis, keys.instance(instance.id))
+        row = await read_row(services.redis, keys.instance(instance.id))
 
         def seal(name: str) -> tuple[str, str]:
             target = _target(name, upstream_url)
-            return house.directory.rows.upstream(target)["credential"], house.directory.sessions.key(target)
+            return services.directory.rows.upstream(target)["credential"], services.directory.sessions.key(target)
 
         return Making(
             path,
-            house.hasher,
+            services.hasher,
             seal,
             b"".join(resp(words) for words in seen),
             resp(asked[0]),
             _words(
-                *(name, account.id[1:], instance.id[1:], house.hasher(account.token), token_hash),
+                *(name, account.id[1:], instance.id[1:], services.hasher(account.token), token_hash),
                 *(row["credential"], row["uses"]),
             ),
         )
 
 
-async def _create(house: House, name: str, upstream_url: str) -> list[Created]:
-    account = await house.directory.create_account(name, per_minute=_NO_LIMIT)
+async def _create(services: Services, name: str, upstream_url: str) -> list[Created]:
+    account = await services.directory.create_account(name, per_minute=_NO_LIMIT)
     upstream = _target(name, upstream_url)
-    return [account, await house.directory.create_instance(account.id, name, upstream=upstream)]
+    return [account, await services.directory.create_instance(account.id, name, upstream=upstream)]
 
 
 def _target(name: str, url: str) -> Target:

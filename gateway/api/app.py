@@ -15,40 +15,40 @@ from gateway.api.passing import MessageSent
 from gateway.api.passthrough import PassThrough
 from gateway.api.presence import PresenceRoutes
 from gateway.telemetry import probes
-from gateway.wiring import House
+from gateway.wiring import Services
 
 
-def create_app(house: House, *, message_sent: MessageSent | None = None) -> web.Application:
+def create_app(services: Services, *, message_sent: MessageSent | None = None) -> web.Application:
     """Build the public API. Every route but `/health` and the reference is guarded by the gate.
 
     Args:
-        house: what it is built on.
+        services: what it is built on.
         message_sent: what is done when a message of ours passed, in place of ending its chat's indicator.
     """
-    http = house.settings.http
+    http = services.settings.http
     gate = Gate(
-        house.hasher,
-        house.admission,
-        house.directory,
+        services.hasher,
+        services.admission,
+        services.directory,
         trusted_proxies=http.trusted_proxies,
-        failures_per_minute=house.settings.limits.failures_per_minute,
+        failures_per_minute=services.settings.limits.failures_per_minute,
     )
     presence = PresenceRoutes(
-        house.presence,
+        services.presence,
         body_timeout_s=http.body_timeout_s,
-        hold_max_s=house.settings.presence.hold_max_s,
+        hold_max_s=services.settings.presence.hold_max_s,
         max_in_flight=http.max_in_flight,
         max_in_flight_per_account=http.max_in_flight_per_account,
     )
     events = EventRoutes(
-        house.presence,
+        services.presence,
         max_bytes=http.max_event_bytes,
         body_timeout_s=http.body_timeout_s,
         max_in_flight=http.max_in_flight,
         max_in_flight_per_account=http.max_in_flight_per_account,
     )
-    indicators = IndicatorRoutes(house.showing)
-    instances = InstanceRoutes(house, body_timeout_s=http.body_timeout_s)
+    indicators = IndicatorRoutes(services.showing)
+    instances = InstanceRoutes(services, body_timeout_s=http.body_timeout_s)
 
     app = web.Application(middlewares=[observe], client_max_size=http.max_body_bytes)
     app.router.add_get("/health", probes.health)
@@ -59,6 +59,6 @@ def create_app(house: House, *, message_sent: MessageSent | None = None) -> web.
     app.router.add_get("/api/instance/list", gate.for_token(instances.list_instances), allow_head=False)
     app.router.add_delete("/api/instance/delete/{instance:[^/]+}", gate.for_instance_of_account(instances.delete))
     app.router.add_post("/api/instance/token/{instance:[^/]+}", gate.for_instance_of_account(instances.rotate_token))
-    PassThrough(house, message_sent or partial(end_by_message, house.presence)).add_routes(app, gate)
+    PassThrough(services, message_sent or partial(end_by_message, services.presence)).add_routes(app, gate)
     reference.add_routes(app, reference.PUBLIC)
     return app

@@ -17,7 +17,6 @@ from gateway.api.known_callers import KnownCallers
 from gateway.api.sender import address_of, token_of
 from gateway.presence.errors import (
     GatewayError,
-    Guessing,
     InstanceNotFound,
     InstanceTokenMismatch,
     InvalidAccountToken,
@@ -25,6 +24,7 @@ from gateway.presence.errors import (
     MissingToken,
     RateLimited,
     StoreUnavailable,
+    TooManyFailures,
 )
 from gateway.presence.model import Instance, Principal, Quota
 from gateway.tenants import tokens
@@ -211,7 +211,7 @@ class _Failures:
             self._minute, self._of = minute, {}
         self._of[address] = self._of.get(address, 0) + 1
         if self._of[address] > self._per_minute:
-            raise Guessing(retry_after_s=60)
+            raise TooManyFailures(retry_after_s=60)
 
 
-__all__ = ["NAME", "Caller", "Gate", "Guessing", "Handler"]
+__all__ = ["NAME", "Caller", "Gate", "Handler", "TooManyFailures"]

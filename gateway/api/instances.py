@@ -7,7 +7,7 @@ from gateway.api.guards import Caller
 from gateway.presence.errors import InstanceNotFound
 from gateway.presence.model import Instance, Target
 from gateway.process import envelope
-from gateway.wiring import House
+from gateway.wiring import Services
 
 _ACTIVE = "active"
 
@@ -15,9 +15,9 @@ _ACTIVE = "active"
 class InstanceRoutes:
     """Reads bodies, asks the directory, words answers."""
 
-    def __init__(self, house: House, *, body_timeout_s: float) -> None:
+    def __init__(self, services: Services, *, body_timeout_s: float) -> None:
         """Bound the bodies' arrival in time; their size is bounded by the server."""
-        self._house = house
+        self._services = services
         self._body_timeout_s = body_timeout_s
 
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
@@ -25,11 +25,11 @@ class InstanceRoutes:
         wanted = instance_bodies.new_instance(await bodies.read(request, self._body_timeout_s), trusted=False)
         account_id = caller.principal.account_id
         if wanted.upstream is not None:
-            await self._house.policy.check(wanted.upstream, account_id)
-        created = await self._house.directory.create_instance(
+            await self._services.policy.check(wanted.upstream, account_id)
+        created = await self._services.directory.create_instance(
             account_id, wanted.name, upstream=wanted.upstream, token=wanted.token, by=account_id
         )
-        instance = await self._house.directory.instance_by_id(created.id)
+        instance = await self._services.directory.instance_by_id(created.id)
         fields = {"token": created.token, **described(instance), "upstream": told_target(instance.target)}
         return secret(
             {"message": "Instance created", "instance": fields, "data": {"token": created.token}},
@@ -38,12 +38,12 @@ class InstanceRoutes:
 
     async def list_instances(self, request: web.Request, caller: Caller) -> web.Response:
         """List the caller's instances with their connection; an instance's token sees only its own."""
-        found = await self._house.directory.instances(caller.principal.account_id)
+        found = await self._services.directory.instances(caller.principal.account_id)
         if caller.principal.kind == "instance":
             found = [instance for instance in found if instance.id == caller.principal.instance_id]
         else:
             found = _filtered(found, request.query.get("instanceName", ""))
-        states = await self._house.connections.of(found)
+        states = await self._services.connections.of(found)
         listed = [
             {**described(instance), "connection": {"state": state.value}}
             for instance, state in zip(found, states, strict=True)
@@ -59,7 +59,7 @@ class InstanceRoutes:
 
     async def delete(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:  # noqa: ARG002
         """Delete an instance: its tokens die at once, the pauses that it owes are dispatched now."""
-        await self._house.removal.delete_instance(instance, by=caller.principal.account_id)
+        await self._services.removal.delete_instance(instance, by=caller.principal.account_id)
         return envelope.success(
             {"message": "Instance deleted", "instance": {"name": instance.name, "status": "deleted"}}
         )
@@ -67,7 +67,7 @@ class InstanceRoutes:
     async def rotate_token(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:
         """Replace the instance's token; the old one lives for the grace time that the caller chose."""
         grace_s = instance_bodies.grace_s(await bodies.read(request, self._body_timeout_s))
-        created = await self._house.tenancy.rotate_instance_token(
+        created = await self._services.tenancy.rotate_instance_token(
             instance, grace_s=grace_s, by=caller.principal.account_id
         )
         return secret(

@@ -1,7 +1,7 @@
 """What a message that was sent ends, and how that is counted, whether it passed through us or was reported."""
 
 from gateway.presence.model import Chat, Instance
-from gateway.presence.service import Presence, Shown
+from gateway.presence.service import CommandResult, Presence
 from gateway.telemetry.metrics import ENDS, LOST_LEASES
 
 
@@ -10,7 +10,7 @@ async def end_by_message(presence: Presence, instance: Instance, chat: Chat) -> 
     count(await presence.message_sent(instance, chat))
 
 
-def count(shown: Shown) -> None:
+def count(shown: CommandResult) -> None:
     """Count what a command, or a message, came to."""
     if shown.lost_lease:
         LOST_LEASES.inc()

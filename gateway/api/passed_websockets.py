@@ -20,7 +20,7 @@ from gateway.upstreams.forwarding import Forwarded, WebSocketRefused
 from gateway.upstreams.progress import watched
 from gateway.upstreams.starring import stars_of
 from gateway.upstreams.websockets import CallersSide, MessageRate, UpstreamsSide, relay
-from gateway.wiring import House
+from gateway.wiring import Services
 
 SWITCHING = 101
 
@@ -34,10 +34,10 @@ _TOO_MANY = 429
 class PassedWebSockets:
     """The WebSockets that are open in this process, so many at a time."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, services: Services) -> None:
         """Begin with none."""
-        self._house = house
-        self._limits = house.settings.pass_
+        self._services = services
+        self._limits = services.settings.pass_
         self._concurrency = ConcurrencyLimit(self._limits.websockets, self._limits.websockets_per_account)
         self._open: WeakSet[CallersSide] = WeakSet()
         self._rates: WeakValueDictionary[str, MessageRate] = WeakValueDictionary()
@@ -89,7 +89,7 @@ class PassedWebSockets:
         self, request: web.Request, instance: Instance, forwarded: Forwarded
     ) -> AbstractAsyncContextManager[UpstreamsSide]:
         protocols = request.headers.get("Sec-WebSocket-Protocol", "")
-        return self._house.forwarding.websocket(
+        return self._services.forwarding.websocket(
             instance.target,
             forwarded,
             protocols=[name.strip() for name in protocols.split(",") if name.strip()],
@@ -99,7 +99,7 @@ class PassedWebSockets:
 
     async def _until_refused(self, request: web.Request, instance: Instance) -> None:
         """Return once the caller's token, or the instance as it was, is none any more."""
-        token_hash = self._house.hasher(token_of(request) or "")
+        token_hash = self._services.hasher(token_of(request) or "")
         while True:
             await asyncio.sleep(self._limits.recheck_s)
             # A look is never cancelled: redis-py may answer a cancelled command, and this would go on for ever.
@@ -107,7 +107,7 @@ class PassedWebSockets:
                 return
 
     async def _may_read_on(self, token_hash: str, instance: Instance) -> bool:
-        directory = self._house.directory
+        directory = self._services.directory
         try:
             is_valid = await directory.identify(token_hash) is not None
             return is_valid and await directory.find_by_id(instance.id) == instance

@@ -24,7 +24,7 @@ from gateway.telemetry.metrics import PASSED_DURATION, PASSED_REQUESTS
 from gateway.upstreams.end_to_end import query_without_token
 from gateway.upstreams.forwarding import Answer, Forwarded
 from gateway.upstreams.progress import Progress, watched
-from gateway.wiring import House
+from gateway.wiring import Services
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """Any that an API has. `TRACE` would answer with our credential, `CONNECT` names no path."""
@@ -45,13 +45,13 @@ _log = structlog.get_logger()
 class PassThrough:
     """Hands requests on to the instance's upstream, so many at a time. One object for the process."""
 
-    def __init__(self, house: House, message_sent: MessageSent) -> None:
+    def __init__(self, services: Services, message_sent: MessageSent) -> None:
         """Say to `message_sent` what message was sent, before the answer to it is given on."""
-        self._forwarding = house.forwarding
-        self._limits = house.settings.pass_
+        self._forwarding = services.forwarding
+        self._limits = services.settings.pass_
         self._message_sent = message_sent
         self._concurrency = ConcurrencyLimit(self._limits.max_in_flight, self._limits.max_in_flight_per_account)
-        self._websockets = PassedWebSockets(house)
+        self._websockets = PassedWebSockets(services)
         self._endings: set[asyncio.Task[str]] = set()
 
     def add_routes(self, app: web.Application, gate: Gate) -> None:

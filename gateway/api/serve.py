@@ -18,7 +18,7 @@ from gateway.settings import Settings
 from gateway.telemetry import logs
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.probes import create_ops
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 _FAREWELL_S = 1.0
 """A client that keeps its connection and sends nothing for this long is cut off at the end of a drain."""
@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class Sockets:
     """Listening sockets that a process manager opened for us (their descriptors), None to open our own."""
 
     http: int | None = None
@@ -50,26 +50,26 @@ class Drain:
             loop.add_signal_handler(number, self.begun.set)
 
 
-async def serve(settings: Settings, doors: Doors | None = None) -> None:
+async def serve(settings: Settings, doors: Sockets | None = None) -> None:
     """Run the front door until SIGTERM or SIGINT, then drain it.
 
     Raises:
         OSError: a port is in use.
     """
-    doors = doors or Doors()
+    doors = doors or Sockets()
     drain = Drain()
     drain.on_signals()
-    with logs.gathering():
-        async with open_house(settings) as house:
-            await _serve(settings, house, doors, drain)
+    with logs.buffering():
+        async with open_services(settings) as services:
+            await _serve(settings, services, doors, drain)
 
 
-async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -> None:
-    gauges = Gauges(house.health.look, house.upstreams.count_open_circuits)
-    ops = create_ops("gateway", lambda: _is_ready(house, drain), gauges.refresh)
-    ops.add_subapp("/admin/", create_admin(house))
+async def _serve(settings: Settings, services: Services, doors: Sockets, drain: Drain) -> None:
+    gauges = Gauges(services.health.look, services.upstreams.count_open_circuits)
+    ops = create_ops("gateway", lambda: _is_ready(services, drain), gauges.refresh)
+    ops.add_subapp("/admin/", create_admin(services))
     add_console(ops)
-    app = create_app(house)
+    app = create_app(services)
     if not settings.secrets.encryption_keys:
         _log.warning("no_encryption_keys", consequence="upstream credentials of instances and accounts cannot be kept")
     async with (
@@ -82,7 +82,7 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
             head_timeout_s=settings.http.head_timeout_s,
             keepalive_timeout=settings.http.keepalive_timeout_s,
         ) as admin_port,
-        house.roster.listed("gateway", settings.admin.host, admin_port),
+        services.processes.listed("gateway", settings.admin.host, admin_port),
         listening(
             app,
             settings.http.host,
@@ -101,8 +101,8 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
     ):
         garbage.settle()
         notify.ready()
-        settling = asyncio.create_task(_settle(house))
-        watch = asyncio.create_task(house.promises.watch())
+        settling = asyncio.create_task(_settle(services))
+        watch = asyncio.create_task(services.promises.watch())
         await drain.begun.wait()
         # Not ready yet still serving: the balancer needs a moment to look elsewhere.
         await asyncio.sleep(settings.http.drain_delay_s)
@@ -111,14 +111,14 @@ async def _serve(settings: Settings, house: House, doors: Doors, drain: Drain) -
     # The last request is answered. What Redis has not taken yet is worth a moment too.
     with suppress(TimeoutError):
         async with asyncio.timeout(settings.http.drain_timeout_s):
-            await house.presence.drain()
+            await services.presence.drain()
 
 
-async def _settle(house: House) -> None:
+async def _settle(services: Services) -> None:
     """Write down where instances live now that the settings were read anew, as soon as Redis takes it."""
     while True:
         try:
-            changed = await house.moves.settle()
+            changed = await services.moves.settle()
         except StoreUnavailable:
             await asyncio.sleep(_AGAIN_S)
         else:
@@ -127,5 +127,5 @@ async def _settle(house: House) -> None:
             return
 
 
-async def _is_ready(house: House, drain: Drain) -> bool:
-    return not drain.begun.is_set() and await house.store_answers()
+async def _is_ready(services: Services, drain: Drain) -> bool:
+    return not drain.begun.is_set() and await services.store_answers()

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.commands.installation import with_directory, with_services
 from gateway.commands.names import Account, NewName
-from gateway.commands.office import with_directory, with_house
 from gateway.commands.printing import (
     Confirm,
     Json,
@@ -17,8 +17,8 @@ from gateway.commands.printing import (
     print_table,
     when,
 )
-from gateway.tenants.views import AccountFacts
-from gateway.wiring import House
+from gateway.tenants.views import AccountView
+from gateway.wiring import Services
 
 app = typer.Typer(help="Accounts: a tenant, whose token works on every instance it has.", no_args_is_help=True)
 
@@ -91,24 +91,24 @@ def list_accounts(context: typer.Context, *, as_json: Json = False) -> None:
 def suspend(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
     """Refuse all of an account's tokens from their next request on; pauses that are owed still come."""
 
-    async def work(house: House) -> str:
-        account_id = await house.directory.find_account(account)
-        await house.tenancy.set_status(account_id, "suspended")
+    async def work(services: Services) -> str:
+        account_id = await services.directory.find_account(account)
+        await services.tenancy.set_status(account_id, "suspended")
         return account_id
 
-    print_done(f"Account {account} is suspended.", {"id": with_house(context, work), "status": "suspended"}, as_json)
+    print_done(f"Account {account} is suspended.", {"id": with_services(context, work), "status": "suspended"}, as_json)
 
 
 @app.command(epilog=examples("presence-gateway account resume acme"))
 def resume(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
     """Let a suspended account work again."""
 
-    async def work(house: House) -> str:
-        account_id = await house.directory.find_account(account)
-        await house.tenancy.set_status(account_id, "active")
+    async def work(services: Services) -> str:
+        account_id = await services.directory.find_account(account)
+        await services.tenancy.set_status(account_id, "active")
         return account_id
 
-    print_done(f"Account {account} works again.", {"id": with_house(context, work), "status": "active"}, as_json)
+    print_done(f"Account {account} works again.", {"id": with_services(context, work), "status": "active"}, as_json)
 
 
 @app.command(
@@ -139,13 +139,13 @@ def limits(
     }
     figures = {name: figure for name, figure in given.items() if reset or figure is not None}
 
-    async def work(house: House) -> AccountFacts:
-        account_id = await house.directory.find_account(account)
+    async def work(services: Services) -> AccountView:
+        account_id = await services.directory.find_account(account)
         if figures:
-            await house.tenancy.set_limits(account_id, figures)
-        return await house.directory.account(account_id)
+            await services.tenancy.set_limits(account_id, figures)
+        return await services.directory.account(account_id)
 
-    shown = _shown(with_house(context, work))
+    shown = _shown(with_services(context, work))
     own = {name: shown["quota" if name == "instances_quota" else name] for name in given}
     told = ", ".join(f"{name} {'default' if figure is None else figure}" for name, figure in own.items())
     print_done(f"Account {account}: {told}.", shown, as_json)
@@ -158,15 +158,15 @@ def delete(context: typer.Context, account: Account, *, confirm: Confirm = None,
     """Delete an account with its instances and tokens. Pauses that are owed are dispatched now."""
     confirmed(account, confirm)
 
-    async def work(house: House) -> str:
-        found = await house.directory.account(await house.directory.find_account(account))
-        await house.removal.delete_account(found)
+    async def work(services: Services) -> str:
+        found = await services.directory.account(await services.directory.find_account(account))
+        await services.removal.delete_account(found)
         return found.id
 
-    print_done(f"Account {account} is deleted.", {"id": with_house(context, work), "status": "deleted"}, as_json)
+    print_done(f"Account {account} is deleted.", {"id": with_services(context, work), "status": "deleted"}, as_json)
 
 
-def _shown(account: AccountFacts) -> dict[str, object]:
+def _shown(account: AccountView) -> dict[str, object]:
     return {
         "name": account.name,
         "id": account.id,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.office import with_house
+from gateway.commands.installation import with_services
 from gateway.commands.printing import Json, print_json, print_table, when
 
 _COLUMNS = ("at", "actor", "action", "subject", "detail")
@@ -17,7 +17,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """List the latest changes of accounts, tokens, instances and keys."""
-    entries = with_house(context, lambda house: house.audit.entries(count))
+    entries = with_services(context, lambda services: services.audit.entries(count))
     shown = [
         {
             "id": entry.id,

@@ -9,7 +9,7 @@ import typer
 from gateway import SERVICE, VERSION
 from gateway.commands import account, audit, config, data, doctor, instance, keys, roles, send, status, token
 from gateway.commands.dev.errors import DevError
-from gateway.commands.office import CommandFailed
+from gateway.commands.installation import CommandFailed
 from gateway.commands.printing import examples
 from gateway.presence.errors import GatewayError
 from gateway.process.embedded import EmbeddedError

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.office import CommandFailed, with_house
+from gateway.commands.installation import CommandFailed, with_services
 from gateway.commands.printing import Json, print_done, print_json
 from gateway.process.keyfile import write_private
 from gateway.tenants.backup import RedisBackup
 from gateway.tenants.checker import RedisChecker
-from gateway.wiring import House
+from gateway.wiring import Services
 
 
 def check(context: typer.Context, *, as_json: Json = False) -> None:
     """Look for accounts, instances and tokens that are half there; exits with 1 where it finds any."""
-    problems = with_house(context, lambda house: RedisChecker(house.redis).problems())
+    problems = with_services(context, lambda services: RedisChecker(services.redis).problems())
     if as_json:
         print_json({"ok": not problems, "problems": problems})
     if problems:
@@ -34,7 +34,7 @@ def backup(
 
     It is good only with the pepper and the encryption keys of this installation; keep those elsewhere.
     """
-    lines = with_house(context, lambda house: RedisBackup(house.redis, house.hasher).lines())
+    lines = with_services(context, lambda services: RedisBackup(services.redis, services.hasher).lines())
     write_private(file, "\n".join(lines) + "\n")
     print_done(f"{file}: {len(lines) - 2} records.", {"file": str(file), "records": len(lines) - 2}, as_json)
 
@@ -49,10 +49,10 @@ def restore(
     """Bring tenant data back into an empty Redis."""
     lines = file.read_text(encoding="utf-8").splitlines()
 
-    async def bring_back(house: House) -> int:
-        restored = await RedisBackup(house.redis, house.hasher).restore(lines, force=force)
-        await house.moves.settle()  # an older version's backup does not say who uses which session
+    async def bring_back(services: Services) -> int:
+        restored = await RedisBackup(services.redis, services.hasher).restore(lines, force=force)
+        await services.moves.settle()  # an older version's backup does not say who uses which session
         return restored
 
-    count = with_house(context, bring_back)
+    count = with_services(context, bring_back)
     print_done(f"{count} records are back.", {"records": count}, as_json)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands.office import CommandFailed, with_house
+from gateway.commands.installation import CommandFailed, with_services
 from gateway.commands.printing import Json, print_json, print_table
 from gateway.presence.errors import InstanceNotFound
 from gateway.presence.model import Instance, Outcome
@@ -16,7 +16,7 @@ from gateway.store.redis import command
 from gateway.tenants.directory import RedisDirectory
 from gateway.upstreams.base import Connection
 from gateway.upstreams.client import Examination
-from gateway.wiring import House
+from gateway.wiring import Services
 
 _SKEW_MS = 250
 """Clocks further apart than this make pauses late, or workers wait for them."""
@@ -45,12 +45,12 @@ def doctor(
     Exits with 1 where something is bad.
     """
 
-    async def examine(house: House) -> list[Finding]:
-        found = await _find(house.directory, instance, account)
-        clock, examination = await asyncio.gather(_clock(house), house.upstreams.examine(found.target))
+    async def examine(services: Services) -> list[Finding]:
+        found = await _find(services.directory, instance, account)
+        clock, examination = await asyncio.gather(_clock(services), services.upstreams.examine(found.target))
         return [clock, *(look(examination) for look in _LOOKS)]
 
-    findings = with_house(context, examine)
+    findings = with_services(context, examine)
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -76,10 +76,10 @@ async def _find(directory: RedisDirectory, name: str, account: str) -> Instance:
     return fitting[0]
 
 
-async def _clock(house: House) -> Finding:
+async def _clock(services: Services) -> Finding:
     """Compare with Redis' clock, which all times come from; half of the round trip is taken off."""
     before = time.time()
-    seconds, microseconds = await command(house.redis, "TIME")
+    seconds, microseconds = await command(services.redis, "TIME")
     skew_ms = ((before + time.time()) / 2 - int(seconds) - int(microseconds) / 1e6) * 1000
     verdict: Verdict = "ok" if abs(skew_ms) < _SKEW_MS else "bad"
     return Finding("clock", verdict, f"this machine is {skew_ms:+.0f} ms from Redis")

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from gateway.api.instance_bodies import is_name
+from gateway.commands.installation import with_directory, with_services
 from gateway.commands.names import Account, NewName
-from gateway.commands.office import with_directory, with_house
 from gateway.commands.printing import (
     Confirm,
     Json,
@@ -21,7 +21,7 @@ from gateway.presence.model import Instance, Target, is_base_url
 from gateway.tenants import tokens
 from gateway.tenants.directory import Created, RedisDirectory
 from gateway.upstreams.registry import ADAPTERS
-from gateway.wiring import House
+from gateway.wiring import Services
 
 app = typer.Typer(help="Instances: one WhatsApp number of an account, on its upstream.", no_args_is_help=True)
 
@@ -146,12 +146,12 @@ def move(
     if upstream is None:
         raise typer.BadParameter("name where it is to live", param_hint="--upstream-kind")
 
-    async def work(house: House) -> Instance:
-        found = await house.directory.find_instance(await house.directory.find_account(account), name)
-        await house.moves.move_instance(found.id, upstream)
-        return await house.directory.instance_by_id(found.id)
+    async def work(services: Services) -> Instance:
+        found = await services.directory.find_instance(await services.directory.find_account(account), name)
+        await services.moves.move_instance(found.id, upstream)
+        return await services.directory.instance_by_id(found.id)
 
-    print_done(f"Instance {name} lives at {upstream.where} now.", _shown(with_house(context, work)), as_json)
+    print_done(f"Instance {name} lives at {upstream.where} now.", _shown(with_services(context, work)), as_json)
 
 
 @app.command(epilog=examples("presence-gateway instance delete acme sales --confirm sales"))
@@ -161,12 +161,12 @@ def delete(
     """Delete an instance: its tokens die at once, and pauses that are owed are dispatched now."""
     confirmed(name, confirm)
 
-    async def work(house: House) -> str:
-        found = await house.directory.find_instance(await house.directory.find_account(account), name)
-        await house.removal.delete_instance(found)
+    async def work(services: Services) -> str:
+        found = await services.directory.find_instance(await services.directory.find_account(account), name)
+        await services.removal.delete_instance(found)
         return found.id
 
-    print_done(f"Instance {name} is deleted.", {"id": with_house(context, work), "status": "deleted"}, as_json)
+    print_done(f"Instance {name} is deleted.", {"id": with_services(context, work), "status": "deleted"}, as_json)
 
 
 def _shown(instance: Instance) -> dict[str, str]:

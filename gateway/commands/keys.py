@@ -2,7 +2,7 @@
 
 import typer
 
-from gateway.commands.office import CommandFailed, with_house
+from gateway.commands.installation import CommandFailed, with_services
 from gateway.commands.printing import Json, examples, print_done, print_json
 from gateway.process.keyfile import as_toml, generate
 
@@ -32,7 +32,7 @@ def rotate(context: typer.Context, *, as_json: Json = False) -> None:
     First put the new key before the old ones in [secrets] encryption_keys of every process; when this is done, the
     old ones may go. What was interrupted goes on where it stood.
     """
-    done = with_house(context, lambda house: house.tenancy.reseal())
+    done = with_services(context, lambda services: services.tenancy.reseal())
     told = {"resealed": done.count, "unreadable": list(done.unreadable)}
     print_done(f"{done.count} credentials are encrypted anew.", told, as_json)
     if done.unreadable:

@@ -10,7 +10,7 @@ import uvloop
 
 from gateway import settings
 from gateway.commands.dev.ports import url_of
-from gateway.commands.office import CommandFailed
+from gateway.commands.installation import CommandFailed
 from gateway.telemetry import logs
 
 
@@ -65,7 +65,7 @@ def serve(
     Workers run beside it: python -m workers. SIGTERM drains it; with --processes, SIGHUP replaces the processes one by
     one, without a refused request.
     """
-    from gateway.api.serve import Doors
+    from gateway.api.serve import Sockets
     from gateway.api.serve import serve as serve_api
     from gateway.process.prefork import Manager, StartFailed
 
@@ -73,7 +73,7 @@ def serve(
     logs.set_up(level=loaded.log.level, fmt=loaded.log.format)
     if processes > 1 and (listen_fd, admin_fd) != (None, None):
         raise CommandFailed("--processes opens its own sockets; use it without --listen-fd")
-    work = Manager(loaded, processes).run() if processes > 1 else serve_api(loaded, Doors(listen_fd, admin_fd))
+    work = Manager(loaded, processes).run() if processes > 1 else serve_api(loaded, Sockets(listen_fd, admin_fd))
     try:
         uvloop.run(work)
     except StartFailed as failed:

@@ -9,12 +9,12 @@ from typing import Any
 import aiohttp
 import typer
 
-from gateway.commands.office import with_house
+from gateway.commands.installation import with_services
 from gateway.commands.printing import Json, print_json, print_table
 from gateway.commands.scrape import Samples, read
-from gateway.store.process_registry import Member
+from gateway.store.process_registry import Process
 from gateway.telemetry.gauges import Health
-from gateway.wiring import House
+from gateway.wiring import Services
 
 _PATIENCE_S = 3.0
 _OVERDUE_S = 5.0
@@ -23,9 +23,9 @@ _OVERDUE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A process of the roster, and what its operator's port says; no samples where it does not answer."""
+    """A process of the processes, and what its operator's port says; no samples where it does not answer."""
 
-    member: Member
+    member: Process
     is_ready: bool
     samples: Samples | None
 
@@ -36,7 +36,7 @@ class Seen:
 
 def status(context: typer.Context, *, as_json: Json = False) -> None:
     """Show how the installation is. Exits with 1 where something needs a person."""
-    health, seen = with_house(context, _look)
+    health, seen = with_services(context, _look)
     problems = _problems(health, seen)
     if as_json:
         print_json(
@@ -55,15 +55,15 @@ def status(context: typer.Context, *, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-async def _look(house: House) -> tuple[Health, list[Seen]]:
+async def _look(services: Services) -> tuple[Health, list[Seen]]:
     # Whoever can write to Redis chooses these addresses: they are sent no key, need none, and lead nowhere else.
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE_S)) as session:
-        members = await house.roster.present()
+        members = await services.processes.present()
         seen = await asyncio.gather(*(_visit(session, member) for member in members))
-    return await house.health.look(), seen
+    return await services.health.look(), seen
 
 
-async def _visit(session: aiohttp.ClientSession, member: Member) -> Seen:
+async def _visit(session: aiohttp.ClientSession, member: Process) -> Seen:
     try:
         async with (
             session.get(f"{member.url}/metrics", allow_redirects=False) as metrics,

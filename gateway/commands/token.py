@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
+from gateway.commands.installation import with_directory, with_services
 from gateway.commands.names import Account
-from gateway.commands.office import with_directory, with_house
 from gateway.commands.printing import Json, examples, print_created, print_done, print_json, print_table, when
 from gateway.tenants.changes import MAX_GRACE_S
 from gateway.tenants.directory import Created, RedisDirectory
-from gateway.tenants.views import TokenFacts
-from gateway.wiring import House
+from gateway.tenants.views import TokenView
+from gateway.wiring import Services
 
 app = typer.Typer(help="Tokens: issue more for an account, list, rotate and revoke them.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def issue(
 def list_tokens(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
     """List an account's tokens and those of its instances; never a token itself."""
 
-    async def read(directory: RedisDirectory) -> list[TokenFacts]:
+    async def read(directory: RedisDirectory) -> list[TokenView]:
         return await directory.tokens(await directory.find_account(account))
 
     shown = [_shown(token) for token in with_directory(context, read)]
@@ -62,14 +62,14 @@ def rotate(
 ) -> None:
     """Put a new token in the place of one; the new one is shown this once."""
 
-    async def work(house: House) -> Created:
-        old = await house.directory.token(token_id)
+    async def work(services: Services) -> Created:
+        old = await services.directory.token(token_id)
         if old.kind == "instance":
-            instance = await house.directory.instance_by_id(old.instance_id)
-            return await house.tenancy.rotate_instance_token(instance, grace_s=grace)
-        return await house.tenancy.rotate_token(old, grace_s=grace)
+            instance = await services.directory.instance_by_id(old.instance_id)
+            return await services.tenancy.rotate_instance_token(instance, grace_s=grace)
+        return await services.tenancy.rotate_token(old, grace_s=grace)
 
-    print_created("Token", with_house(context, work), {}, as_json=as_json)
+    print_created("Token", with_services(context, work), {}, as_json=as_json)
 
 
 @app.command(epilog=examples("presence-gateway token revoke t0123456789ab"))
@@ -79,7 +79,7 @@ def revoke(context: typer.Context, token_id: TokenId, *, as_json: Json = False) 
     print_done(f"Token {token_id} is revoked.", {"id": token_id, "revoked": True}, as_json)
 
 
-def _shown(token: TokenFacts) -> dict[str, object]:
+def _shown(token: TokenView) -> dict[str, object]:
     return {
         "id": token.id,
         "name": token.name,

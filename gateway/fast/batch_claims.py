@@ -20,7 +20,7 @@ from arq.worker import Worker
 from gateway.presence.places import Places
 from gateway.presence.ports import Claim
 from gateway.presence.shares import Shares
-from gateway.presence.wakeups import Woken
+from gateway.presence.wakeups import WakeUpResult
 
 _AT_ONCE = 100
 """Wake-ups claimed by one script: a few milliseconds of Redis' time, for which everybody else waits."""
@@ -42,7 +42,7 @@ class BatchClaims(Worker):
     def __init__(
         self,
         take: Callable[[int, Shares], Awaitable[list[Claim]]],
-        perform: Callable[[Claim], Coroutine[Any, Any, Woken | None]],
+        perform: Callable[[Claim], Coroutine[Any, Any, WakeUpResult | None]],
         places: Places,
         watch: Watch,
         **options: Any,
@@ -75,7 +75,7 @@ class BatchClaims(Worker):
         self._places.hold(account_id)
         task = self.tasks[name] = asyncio.create_task(self._perform(claim))
 
-        def ended(done: asyncio.Task[Woken | None]) -> None:
+        def ended(done: asyncio.Task[WakeUpResult | None]) -> None:
             del self.tasks[name]
             self.jobs_complete += 1
             self._places.end(account_id, began_s, None if done.cancelled() else done.result())

@@ -63,8 +63,8 @@ class Pipeline:
         self._leaves = leaves
         self._waiting: list[_Call] = []
         self._is_due = False
-        self._lane: _Lane | None = None
-        self._lanes: set[_Lane] = set()
+        self._connection: _Connection | None = None
+        self._connections: set[_Connection] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -78,7 +78,7 @@ class Pipeline:
         loop = self._loop
         answer = loop.create_future()
         self._waiting.append(_Call(hiredis.pack_command(words), answer, loop.time() + self._timeout_s))  # type: ignore[arg-type]
-        if len(self._waiting) >= _PACKET and self._lane is not None and not self._lane.is_closing():
+        if len(self._waiting) >= _PACKET and self._connection is not None and not self._connection.is_closing():
             self._leave()
         elif not self._is_due:
             self._is_due = True
@@ -94,14 +94,14 @@ class Pipeline:
             await asyncio.wait({self._connecting})
         if self._timer is not None:
             self._timer.cancel()
-        for lane in list(self._lanes):
-            lane.close()
+        for connection in list(self._connections):
+            connection.close()
 
     def _calls(self) -> Iterable[_Call]:
         """Everything that is not answered, in any order."""
         yield from self._waiting
-        for lane in self._lanes:
-            yield from lane.calls
+        for connection in self._connections:
+            yield from connection.calls
 
     def _end_turn(self) -> None:
         self._is_due = False
@@ -112,8 +112,8 @@ class Pipeline:
             return
         if self._timer is None:
             self._timer = self._loop.call_at(self._waiting[0].deadline, self._look)
-        if self._lane is not None:
-            self._lane.send(self._waiting)
+        if self._connection is not None:
+            self._connection.send(self._waiting)
             self._waiting = []
         elif self._connecting is None:
             self._connecting = self._loop.create_task(self._connect())
@@ -123,8 +123,8 @@ class Pipeline:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await connection.connect()  # type: ignore[no-untyped-call]
-            self._lane = _Lane(connection, self._answered, self._lost)
-            self._lanes.add(self._lane)
+            self._connection = _Connection(connection, self._answered, self._lost)
+            self._connections.add(self._connection)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it
             waiting, self._waiting = self._waiting, []
             for call in waiting:
@@ -134,31 +134,31 @@ class Pipeline:
             self._connecting = None
         self._leave()
 
-    def _answered(self, lane: "_Lane", call: _Call, reply: Any) -> None:
+    def _answered(self, connection: "_Connection", call: _Call, reply: Any) -> None:
         """Bring a call its reply, unless it says that this server is none to stay with."""
         if isinstance(reply, RedisConnectionError) or (isinstance(reply, Exception) and self._leaves(reply)):
-            lane.calls.appendleft(call)
-            lane.abort(reply)
-            if self._lane is lane:
-                self._lane = None
+            connection.calls.appendleft(call)
+            connection.abort(reply)
+            if self._connection is connection:
+                self._connection = None
         elif isinstance(reply, Exception):
             call.fail(reply)
         elif not call.answer.done():
             call.answer.set_result(reply)
 
-    def _lost(self, lane: "_Lane", error: Exception) -> None:
+    def _lost(self, connection: "_Connection", error: Exception) -> None:
         """Send once more what was not answered: the connection had died while idle, or its server went."""
-        self._lanes.discard(lane)
-        if self._lane is lane:
-            self._lane = None
+        self._connections.discard(connection)
+        if self._connection is connection:
+            self._connection = None
         again = []
-        for call in lane.calls:
+        for call in connection.calls:
             if call.is_second_try:
                 call.fail(error)
             elif not call.answer.done():
                 call.is_second_try = True
                 again.append(call)
-        lane.calls.clear()
+        connection.calls.clear()
         self._waiting = again + self._waiting
         self._leave()
 
@@ -169,28 +169,28 @@ class Pipeline:
             if call.deadline <= now:
                 call.fail(TimeoutError())
         self._waiting = [call for call in self._waiting if call.deadline > now]
-        for lane in list(self._lanes):
-            if not lane.calls:
-                if lane is not self._lane:
-                    lane.close()  # left, and it has answered the last of its calls since
-            elif lane.calls[0].deadline <= now:
+        for connection in list(self._connections):
+            if not connection.calls:
+                if connection is not self._connection:
+                    connection.close()  # left, and it has answered the last of its calls since
+            elif connection.calls[0].deadline <= now:
                 # What its other calls are told may still come, but nobody else shall wait for this server's silence.
-                if self._lane is lane:
-                    self._lane = None
-                if lane.calls[-1].deadline <= now:
-                    lane.abort(TimeoutError())
+                if self._connection is connection:
+                    self._connection = None
+                if connection.calls[-1].deadline <= now:
+                    connection.abort(TimeoutError())
         deadlines = [call.deadline for call in self._calls() if call.deadline > now]
         self._timer = self._loop.call_at(min(deadlines), self._look) if deadlines else None
 
 
-class _Lane(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """One connection, and the calls that wait for its replies in the order in which they were sent."""
 
     def __init__(
         self,
         connection: Connection,
-        answered: Callable[["_Lane", _Call, Any], None],
-        lost: Callable[["_Lane", Exception], None],
+        answered: Callable[["_Connection", _Call, Any], None],
+        lost: Callable[["_Connection", Exception], None],
     ) -> None:
         self.calls: deque[_Call] = deque()
         self._reader = hiredis.Reader(

@@ -23,7 +23,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
-from gateway.fast.write_batching import Outbox
+from gateway.fast.write_batching import WriteBatch
 
 _MOST_ORIGINS = 4096
 _SWITCHING = 101
@@ -74,7 +74,7 @@ class FastTransport:
         self._headers = headers
         self._most_bytes = most_bytes
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox(self._loop)
+        self._outbox = WriteBatch(self._loop)
         self._origins: dict[str, Origin] = {}
 
     async def exchange(

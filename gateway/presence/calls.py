@@ -17,7 +17,7 @@ from gateway.presence.errors import (
     UpstreamUnavailable,
 )
 from gateway.presence.model import Chat, Instance, Outcome, State
-from gateway.presence.ports import Grant, Pace, Report, Upstreams
+from gateway.presence.ports import Grant, RefreshPolicy, Report, Upstreams
 
 _LEAST_TO_CALL_S = 0.5
 """With less of the lease left than this we do not call: the answer would come when the chat is somebody else's."""
@@ -34,45 +34,45 @@ class Calls:
         self._timeout_s = timeout_s
         self.monotonic = monotonic
 
-    def pace(self, instance: Instance) -> Pace:
+    def refresh_policy(self, instance: Instance) -> RefreshPolicy:
         """Return how an indicator is held on an instance's upstream."""
-        return self._upstreams.pace(instance.target)
+        return self._upstreams.refresh_policy(instance.target)
 
-    async def tell(self, instance: Instance, grant: Grant) -> "Told":
+    async def send(self, instance: Instance, grant: Grant) -> "Sent":
         """Call the upstream within the lease, or not at all."""
-        pace = self._upstreams.pace(instance.target)
+        refresh = self._upstreams.refresh_policy(instance.target)
         began_s = self.monotonic()
-        if _is_still_telling(grant, pace):
+        if _is_still_sending(grant, refresh):
             # Its next refresh says what is wanted now; a second call at once would undo the first.
-            return Told(Outcome.OK, pace, None, began_s)
+            return Sent(Outcome.OK, refresh, None, began_s)
         left_s = grant.deadline_s - began_s
         if left_s < _LEAST_TO_CALL_S:
-            return Told(Outcome.UNAVAILABLE, pace, began_s, began_s)
-        outcome = await self._upstreams.tell(
+            return Sent(Outcome.UNAVAILABLE, refresh, began_s, began_s)
+        outcome = await self._upstreams.send(
             instance.target, grant.key.chat, grant.op, timeout_s=min(self._timeout_s, left_s)
         )
-        return Told(outcome, pace, began_s, self.monotonic())
+        return Sent(outcome, refresh, began_s, self.monotonic())
 
-    async def tell_bare(self, instance: Instance, chat: Chat, state: State) -> Outcome:
+    async def send_bare(self, instance: Instance, chat: Chat, state: State) -> Outcome:
         """Call the upstream without a lease: for a pause while Redis is away."""
-        return await self._upstreams.tell(instance.target, chat, state, timeout_s=self._timeout_s)
+        return await self._upstreams.send(instance.target, chat, state, timeout_s=self._timeout_s)
 
 
-class Told(NamedTuple):
+class Sent(NamedTuple):
     """One telling: its outcome, and when it began (None: not at all) and was answered, on the monotonic clock."""
 
     outcome: Outcome
-    pace: Pace
+    refresh: RefreshPolicy
     began_s: float | None
     answered_s: float
 
     def report(self, now_s: float) -> Report:
         """Say it as of now; the record counts from Redis' clock."""
-        told_ms_ago = None if self.began_s is None else in_ms(now_s - self.began_s)
-        return Report(self.outcome.settled, self.pace, in_ms(now_s - self.answered_s), told_ms_ago)
+        sent_ms_ago = None if self.began_s is None else in_ms(now_s - self.began_s)
+        return Report(self.outcome.settled, self.refresh, in_ms(now_s - self.answered_s), sent_ms_ago)
 
 
-NOBODY = Report("failed", Pace(1.0, 1.0), 0, 0)
+NOBODY = Report("failed", RefreshPolicy(1.0, 1.0), 0, 0)
 """Nobody was called."""
 
 
@@ -81,11 +81,11 @@ def in_ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _is_still_telling(grant: Grant, pace: Pace) -> bool:
+def _is_still_sending(grant: Grant, refresh: RefreshPolicy) -> bool:
     """Whether an upstream that takes one telling at a time is still busy with the one before."""
-    if not pace.one_at_a_time or grant.op is State.PAUSED or grant.told_ms_ago is None:
+    if not refresh.one_at_a_time or grant.op is State.PAUSED or grant.sent_ms_ago is None:
         return False
-    return grant.told_ms_ago < pace.refresh_s * 1000
+    return grant.sent_ms_ago < refresh.refresh_s * 1000
 
 
 _ERROR_OF_OUTCOME: dict[Outcome, type[GatewayError]] = {

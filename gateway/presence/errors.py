@@ -18,7 +18,7 @@ GatewayError
 ├── BodyTooLarge (413)
 ├── CallerLeft (499)
 ├── RateLimited (429)
-│   └── Guessing
+│   └── TooManyFailures
 ├── BadRequest (400)
 │   ├── InvalidBody
 │   ├── NumberRequired
@@ -181,7 +181,7 @@ class RateLimited(GatewayError):
     message = "Rate limit exceeded. Try again later."
 
 
-class Guessing(RateLimited):
+class TooManyFailures(RateLimited):
     """This address sent too many unknown tokens; nobody is named, so there is no quota to show."""
 
 

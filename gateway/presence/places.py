@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.presence.shares import Shares
-from gateway.presence.wakeups import Woken
+from gateway.presence.wakeups import WakeUpResult
 
 LEAST_S = 1.0
 """For so long a wake-up that failed keeps its place: what fails at once would be tried as fast as there is CPU for it,
@@ -15,7 +15,7 @@ _DONE = {"nothing", "refreshed", "paused"}
 class Places(Shares):
     """Who performs how many."""
 
-    def end(self, account_id: str, began_s: float, woken: Woken | None) -> None:
+    def end(self, account_id: str, began_s: float, woken: WakeUpResult | None) -> None:
         """Free the place of a wake-up that began at `began_s` on the loop's clock; None where it broke off."""
         if woken is not None and woken.did in _DONE:
             self.give_back(account_id)

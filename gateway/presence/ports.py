@@ -22,7 +22,7 @@ class Grant(NamedTuple):
         owner: a name that nobody else has.
         op: what the upstream is to be told.
         deadline_s: when the lease ends, on the local monotonic clock.
-        told_ms_ago: when the upstream was last told to show something, or None where that is long ago.
+        sent_ms_ago: when the upstream was last told to show something, or None where that is long ago.
         ticket: a command's place among the chat's commands; '' for a wake-up.
         promised_ms: when a command's promise was made, on Redis' clock.
         shows: what the chat shows while a command is under way.
@@ -32,7 +32,7 @@ class Grant(NamedTuple):
     owner: str
     op: State
     deadline_s: float
-    told_ms_ago: int | None = None
+    sent_ms_ago: int | None = None
     ticket: str = ""
     promised_ms: int = 0
     shows: State | None = None
@@ -94,7 +94,7 @@ class Early(NamedTuple):
     wait_ms: int
 
 
-class Pace(NamedTuple):
+class RefreshPolicy(NamedTuple):
     """How an indicator is held on one kind of upstream, in seconds.
 
     Attributes:
@@ -115,15 +115,15 @@ class Report(NamedTuple):
 
     Attributes:
         result: whether the upstream acted.
-        pace: how the indicator is held from here.
+        refresh: how the indicator is held from here.
         answered_ms_ago: how long ago the upstream answered; a duration counts from then.
-        told_ms_ago: how long ago it was told; None where the telling before this one is still under way.
+        sent_ms_ago: how long ago it was told; None where the telling before this one is still under way.
     """
 
     result: Literal["ok", "failed", "unknown"]
-    pace: Pace
+    refresh: RefreshPolicy
     answered_ms_ago: int
-    told_ms_ago: int | None
+    sent_ms_ago: int | None
 
 
 class Settled(NamedTuple):
@@ -154,7 +154,7 @@ class Indicators(Protocol):
         owner: str,
         ticket: str | None,
         trace: str,
-        pace: Pace,
+        refresh: RefreshPolicy,
         why: Why = "",
     ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
         """Take the lease and arm a provisional pause.
@@ -174,11 +174,11 @@ class Indicators(Protocol):
         """Record what became of a refresh or a pause; a failed pause is armed again in `retry_ms`, or given up."""
         ...
 
-    async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
+    async def claim_one(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
         """Take the lease for a wake-up; None where a newer command, or another worker, has taken over."""
         ...
 
-    async def take(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
+    async def claim_due(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
         """Take the leases of up to `most` wake-ups that are due, the longest due first.
 
         What is due to an account that has its share of the places waits for a moment, and hides nothing of others.
@@ -194,7 +194,9 @@ class Indicators(Protocol):
         """
         ...
 
-    async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
+    async def replay(
+        self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy
+    ) -> bool:
         """Put back a command that the record does not know; False where it does, or knows a newer one."""
         ...
 
@@ -202,11 +204,11 @@ class Indicators(Protocol):
 class Upstreams(Protocol):
     """The WhatsApp HTTP APIs."""
 
-    async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
+    async def send(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
         """Tell the upstream once. Never raises for anything that an upstream does; answers within `timeout_s`."""
         ...
 
-    def pace(self, target: Target) -> Pace:
+    def refresh_policy(self, target: Target) -> RefreshPolicy:
         """Return how a held indicator is re-sent to this kind of upstream."""
         ...
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import State
-from gateway.presence.ports import ChatKey, Grant, Indicators, Pace
+from gateway.presence.ports import ChatKey, Grant, Indicators, RefreshPolicy
 
 LOOK_EVERY_S = 0.5
 """How soon a Redis that lost something is noticed; one `INFO` each time."""
@@ -37,14 +37,14 @@ class Kept(NamedTuple):
         op: what the upstream was told.
         ends_s: when its pause is due, on the local monotonic clock; None without an end.
         forget_s: from when it no longer matters.
-        pace: how it is held.
+        refresh: how it is held.
     """
 
     ticket: str
     op: State
     ends_s: float | None
     forget_s: float
-    pace: Pace
+    refresh: RefreshPolicy
 
 
 class Promises:
@@ -68,13 +68,13 @@ class Promises:
         """How many commands are remembered."""
         return len(self._kept)
 
-    def remember(self, grant: Grant, pace: Pace, duration_ms: int, *, answered_ms_ago: int) -> None:
+    def remember(self, grant: Grant, refresh: RefreshPolicy, duration_ms: int, *, answered_ms_ago: int) -> None:
         """Keep a command that was obeyed; the older one of its chat is forgotten."""
         now_s = self._monotonic()
         ends_s = now_s + (duration_ms - answered_ms_ago) / 1000 if duration_ms else None
         forget_s = now_s + _LINGER_S if ends_s is None else ends_s
         self._kept.pop(grant.key, None)
-        self._kept[grant.key] = Kept(grant.ticket, grant.op, ends_s, forget_s, pace)
+        self._kept[grant.key] = Kept(grant.ticket, grant.op, ends_s, forget_s, refresh)
         if len(self._kept) > _MOST:
             self._kept.popitem(last=False)
 
@@ -108,7 +108,7 @@ class Promises:
 
     async def _tell(self, key: ChatKey, kept: Kept) -> bool:
         left_ms = None if kept.ends_s is None else round((kept.ends_s - self._monotonic()) * 1000)
-        return await self._indicators.reassert(key, kept.op, left_ms, ticket=kept.ticket, pace=kept.pace)
+        return await self._indicators.replay(key, kept.op, left_ms, ticket=kept.ticket, refresh=kept.refresh)
 
     def _forget(self) -> None:
         self._tidied_s, over_s = self._well_s, self._well_s - _MARGIN_S

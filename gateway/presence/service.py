@@ -14,7 +14,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from gateway.presence import ids
-from gateway.presence.calls import NOBODY, Calls, Told, error_of, in_ms
+from gateway.presence.calls import NOBODY, Calls, Sent, error_of, in_ms
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, Instance, Outcome, State
 from gateway.presence.ports import (
@@ -24,7 +24,7 @@ from gateway.presence.ports import (
     Indicators,
     NothingShows,
     Overtaken,
-    Pace,
+    RefreshPolicy,
     Repeated,
     Settled,
     Why,
@@ -36,7 +36,7 @@ _WAIT_S = (0.005, 0.01, 0.02, 0.04, 0.05)
 """Waits between two looks at a lease that is taken; a healthy call gives it back within milliseconds."""
 
 
-class Shown(NamedTuple):
+class CommandResult(NamedTuple):
     """What became of a command that was obeyed, for the door to count."""
 
     outcome: Literal["shown", "repeated", "overtaken", "nothing"]
@@ -45,8 +45,8 @@ class Shown(NamedTuple):
     """What ended an indicator that showed before, where one did."""
 
 
-_SHOWN = Shown("shown")
-_NOTHING = Shown("nothing")
+_SHOWN = CommandResult("shown")
+_NOTHING = CommandResult("nothing")
 
 
 class _Wanted(NamedTuple):
@@ -85,7 +85,7 @@ class Presence:
 
     async def show(
         self, instance: Instance, chat: Chat, state: State, duration_s: int, *, asked: str = "", trace: str = ""
-    ) -> Shown:
+    ) -> CommandResult:
         """Obey a caller's command; returns as soon as the upstream has answered.
 
         Args:
@@ -100,17 +100,17 @@ class Presence:
             GatewayError: as contract section 4 lists; nothing is owed then, except after `UpstreamSilent`.
         """
         wanted = self._wanted(state, duration_s)
-        pace = self._calls.pace(instance)
-        grant = await self._promise(ChatKey(instance.chats_id, chat), wanted, pace, trace)
+        refresh = self._calls.refresh_policy(instance)
+        grant = await self._promise(ChatKey(instance.chats_id, chat), wanted, refresh, trace)
         if not isinstance(grant, Grant):
-            return Shown("repeated" if isinstance(grant, Repeated) else "overtaken")
+            return CommandResult("repeated" if isinstance(grant, Repeated) else "overtaken")
         told, settled = await self._carry_out(instance, grant, wanted)
         if told.outcome is not Outcome.OK:
             raise error_of(told.outcome, asked or state.value)
         ended = _ended(grant)
-        return Shown("shown", settled.lost_lease, ended) if settled.lost_lease or ended else _SHOWN
+        return CommandResult("shown", settled.lost_lease, ended) if settled.lost_lease or ended else _SHOWN
 
-    async def message_sent(self, instance: Instance, chat: Chat, *, sent_ago_s: float = 0.0) -> Shown:
+    async def message_sent(self, instance: Instance, chat: Chat, *, sent_ago_s: float = 0.0) -> CommandResult:
         """End what a chat shows, since a message to it was sent: that is what the indicator announced.
 
         Never fails: what cannot be done now is done by a wake-up, or when Redis is back. A command that arrived after
@@ -119,14 +119,14 @@ class Presence:
         key, sent_s = ChatKey(instance.chats_id, chat), self._monotonic() - sent_ago_s
         ticket = f"-{round(sent_ago_s * 1_000_000)}" if sent_ago_s > 0 else None
         try:
-            grant = await self._promise(key, _MESSAGE, self._calls.pace(instance), "", ticket)
+            grant = await self._promise(key, _MESSAGE, self._calls.refresh_policy(instance), "", ticket)
         except StoreUnavailable:
             self._retries.until_done(partial(self._end_later, instance, _Late(key, _MESSAGE, sent_s, ids.fresh())))
             return _NOTHING
         if not isinstance(grant, Grant):
             return _NOTHING
         _, settled = await self._carry_out(instance, grant, _MESSAGE)
-        return Shown("shown", settled.lost_lease, "message")
+        return CommandResult("shown", settled.lost_lease, "message")
 
     async def pause_unpromised(self, instance: Instance, chat: Chat) -> None:
         """Send a bare pause while Redis is away: it owes nothing, and a pause too many harms nobody.
@@ -134,7 +134,7 @@ class Presence:
         Raises:
             GatewayError: the upstream did not take it.
         """
-        outcome = await self._calls.tell_bare(instance, chat, State.PAUSED)
+        outcome = await self._calls.send_bare(instance, chat, State.PAUSED)
         if outcome is not Outcome.OK:
             raise error_of(outcome, State.PAUSED.value)
         # The record does not know, and would show its indicator again: it is told once Redis is back.
@@ -151,16 +151,16 @@ class Presence:
             return _Wanted(state, duration_s * 1000)
         return _Wanted(state, self._natural_end_ms, "natural")
 
-    async def _carry_out(self, instance: Instance, grant: Grant, wanted: _Wanted) -> tuple[Told, Settled]:
-        told = await self._calls.tell(instance, grant)
+    async def _carry_out(self, instance: Instance, grant: Grant, wanted: _Wanted) -> tuple[Sent, Settled]:
+        told = await self._calls.send(instance, grant)
         # Dying here is safe: the provisional pause is armed.
         if wanted.why == "natural" and told.began_s is not None:
             # Sent once, as without an end at all: nobody asked that it be held.
-            told = told._replace(pace=told.pace._replace(life_s=wanted.lasts_ms / 1000))
+            told = told._replace(refresh=told.refresh._replace(life_s=wanted.lasts_ms / 1000))
         return told, await self._settle_command(grant, told, wanted)
 
     async def _promise(
-        self, key: ChatKey, wanted: _Wanted, pace: Pace, trace: str, ticket: str | None = None
+        self, key: ChatKey, wanted: _Wanted, refresh: RefreshPolicy, trace: str, ticket: str | None = None
     ) -> Grant | Overtaken | Repeated | NothingShows:
         """Promise before acting, and wait while another call to this chat is under way."""
         owner, looks = ids.fresh(), 0
@@ -169,7 +169,7 @@ class Presence:
             asked_s = self._monotonic()
             try:
                 answer = await self._indicators.promise(
-                    key, op, lasts_ms, owner=owner, ticket=ticket, trace=trace, pace=pace, why=why
+                    key, op, lasts_ms, owner=owner, ticket=ticket, trace=trace, refresh=refresh, why=why
                 )
             except StoreUnavailable:
                 # It may have been made, or be made yet, and our caller hears that nothing is owed: roll it back, or
@@ -178,21 +178,21 @@ class Presence:
                 raise
             if isinstance(answer, Repeated) and self._promises is not None:
                 repeated = Grant(key, owner, op, 0.0, ticket=answer.ticket)
-                self._promises.remember(repeated, pace, lasts_ms, answered_ms_ago=in_ms(self._monotonic() - asked_s))
+                self._promises.remember(repeated, refresh, lasts_ms, answered_ms_ago=in_ms(self._monotonic() - asked_s))
             if not isinstance(answer, Busy):
                 return answer
             ticket = answer.ticket
             await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
             looks += 1
 
-    async def _settle_command(self, grant: Grant, told: Told, wanted: _Wanted) -> Settled:
+    async def _settle_command(self, grant: Grant, told: Sent, wanted: _Wanted) -> Settled:
         async def settle() -> Settled:
             report = told.report(self._monotonic())
             settled = await self._indicators.settle_command(grant, report, wanted.lasts_ms, wanted.why)
             # A lost lease too: the reply to a settlement that was made may have been lost, and this one came second.
             if self._promises is not None and report.result != "failed":
                 lasts_ms = wanted.lasts_ms if report.result == "ok" else report.answered_ms_ago
-                self._promises.remember(grant, told.pace, lasts_ms, answered_ms_ago=report.answered_ms_ago)
+                self._promises.remember(grant, told.refresh, lasts_ms, answered_ms_ago=report.answered_ms_ago)
             return settled
 
         try:
@@ -208,23 +208,23 @@ class Presence:
 
     async def _record_pause(self, late: "_Late") -> None:
         """Make the record of a pause that was told while Redis was away, unless a newer command came."""
-        granted = await self._promise_late(late, NOBODY.pace)
+        granted = await self._promise_late(late, NOBODY.refresh)
         if granted is not None:
             # It may have shown again since Redis is back, so this ends in a pause of its own.
             await self._indicators.settle_command(granted, NOBODY._replace(result="unknown"), 0)
 
     async def _end_later(self, instance: Instance, late: "_Late") -> None:
         """End what a chat shows by a message that was sent while Redis was away, unless a newer command came."""
-        granted = await self._promise_late(late, self._calls.pace(instance))
+        granted = await self._promise_late(late, self._calls.refresh_policy(instance))
         if granted is not None:
             await self._carry_out(instance, granted, late.wanted)
 
-    async def _promise_late(self, late: "_Late", pace: Pace) -> Grant | None:
+    async def _promise_late(self, late: "_Late", refresh: RefreshPolicy) -> Grant | None:
         """Promise what arrived a while ago; None where nothing is left to do."""
         ticket = late.ticket or f"-{in_ms((self._monotonic() - late.arrived_s) * 1000) + 1}"
         op, lasts_ms, why = late.wanted
         answer = await self._indicators.promise(
-            late.key, op, lasts_ms, owner=late.owner, ticket=ticket, trace="", pace=pace, why=why
+            late.key, op, lasts_ms, owner=late.owner, ticket=ticket, trace="", refresh=refresh, why=why
         )
         if isinstance(answer, Busy):
             late.ticket = answer.ticket  # its place in the line: an age says it less exactly the next time

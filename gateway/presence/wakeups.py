@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
 
 from gateway.presence import ids
-from gateway.presence.calls import NOBODY, Calls, Told, in_ms
+from gateway.presence.calls import NOBODY, Calls, Sent, in_ms
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Outcome, State
 from gateway.presence.ports import ChatKey, Claim, Directory, Early, Indicators
@@ -22,7 +22,7 @@ BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 """Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""
 
 
-class Woken(NamedTuple):
+class WakeUpResult(NamedTuple):
     """What a wake-up did, for the door to count and log."""
 
     did: Literal["nothing", "refreshed", "refresh_failed", "paused", "pause_failed", "abandoned"]
@@ -60,7 +60,7 @@ class WakeUps:
         self._retries = Retries(monotonic=monotonic, sleep=sleep)
         self._taker: str | None = None
 
-    async def claim(self, key: ChatKey, generation: str) -> Claim | None:
+    async def claim_one(self, key: ChatKey, generation: str) -> Claim | None:
         """Claim one wake-up, of a worker that is handed them one at a time; None where there is nothing to do.
 
         Raises:
@@ -68,12 +68,12 @@ class WakeUps:
         """
         owner = ids.fresh()
         while True:
-            claim = await self._retries.insist(lambda: self._indicators.claim(key, generation, owner=owner))
+            claim = await self._retries.insist(lambda: self._indicators.claim_one(key, generation, owner=owner))
             if not isinstance(claim, Early):
                 return claim
             await self._sleep(min(claim.wait_ms / 1000, 1.0))
 
-    async def take(self, most: int, shares: Shares) -> list[Claim]:
+    async def claim_due(self, most: int, shares: Shares) -> list[Claim]:
         """Claim up to `most` wake-ups that are due; whoever gets them performs them at once, within their lease.
 
         Args:
@@ -85,12 +85,12 @@ class WakeUps:
         """
         owner, self._taker = self._taker or ids.fresh(), None
         try:
-            return await self._indicators.take(most, owner=owner, shares=shares)
+            return await self._indicators.claim_due(most, owner=owner, shares=shares)
         except StoreUnavailable:
             self._taker = owner
             raise
 
-    async def perform(self, claim: Claim) -> Woken:
+    async def perform(self, claim: Claim) -> WakeUpResult:
         """Tell the upstream what was claimed, and record what became of it; failing, it is claimed again later.
 
         Raises:
@@ -100,10 +100,10 @@ class WakeUps:
         if instance is None:
             # Nobody is left to tell. Giving up closes the record.
             await self._indicators.settle_wake(claim.grant, NOBODY, retry_ms=None)
-            return Woken("abandoned", trace=claim.trace)
-        return await self._settle_wake(claim, await self._calls.tell(instance, claim.grant))
+            return WakeUpResult("abandoned", trace=claim.trace)
+        return await self._settle_wake(claim, await self._calls.send(instance, claim.grant))
 
-    async def _settle_wake(self, claim: Claim, told: Told) -> Woken:
+    async def _settle_wake(self, claim: Claim, told: Sent) -> WakeUpResult:
         is_pause = claim.grant.op is State.PAUSED
         # An upstream that doubts the number has paused all the same, and would say the same of it every time.
         is_obeyed = is_pause and told.outcome is Outcome.DOUBTED_NUMBER
@@ -112,7 +112,7 @@ class WakeUps:
         settled = await self._retries.insist(
             lambda: self._indicators.settle_wake(claim.grant, done.report(self._monotonic()), retry_ms=retry_ms)
         )
-        return Woken(
+        return WakeUpResult(
             _did(done.outcome, is_pause=is_pause, gave_up=retry_ms is None),
             trigger="echo" if claim.is_echo else "retry" if claim.tries else "due",
             outcome=told.outcome,

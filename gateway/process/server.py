@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from gateway.fast.write_batching import AtOnce, Outbox, Writes
+from gateway.fast.write_batching import AtOnce, WriteBatch, Writes
 from gateway.presence import ids
 from gateway.process import envelope
 from gateway.process.caps import Caps
@@ -194,7 +194,7 @@ async def listening(
     assert runner.server is not None
     try:
         runner.server.request_handler = _announcing(runner.server.request_handler)
-        door = _Door(caps or Caps(), head_timeout_s, is_leaving, Outbox(loop) if batches_writes else AtOnce())
+        door = _Door(caps or Caps(), head_timeout_s, is_leaving, WriteBatch(loop) if batches_writes else AtOnce())
         accept = partial(_Connection, runner.server, door, loop=loop, access_log=None, **limits)
         listener = await _listen(accept, host, port, fd)
         try:

@@ -14,7 +14,7 @@ from gateway.presence.ports import (
     Grant,
     NothingShows,
     Overtaken,
-    Pace,
+    RefreshPolicy,
     Repeated,
     Report,
     Settled,
@@ -58,10 +58,10 @@ class RedisIndicators:
     ) -> None:
         self._promise = Script(redis, "store/promise")
         self._settle = Script(redis, "store/settle")
-        self._claim = Script(redis, "store/claim")
-        self._take = Script(redis, "store/take")
+        self._claim_one = Script(redis, "store/claim_one")
+        self._claim_due = Script(redis, "store/claim_due")
         self._sweep = Script(redis, "store/sweep")
-        self._reassert = Script(redis, "store/reassert")
+        self._replay = Script(redis, "store/replay")
         self._redis = redis
         self._lease_ms = round(lease_s * 1000)
         self._echo_ms = round(echo_s * 1000)
@@ -79,7 +79,7 @@ class RedisIndicators:
         owner: str,
         ticket: str | None,
         trace: str,
-        pace: Pace,
+        refresh: RefreshPolicy,
         why: Why = "",
     ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
         """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
@@ -90,7 +90,7 @@ class RedisIndicators:
             # When nobody waits any more for what is asked now, on Redis' clock; never too early.
             ends_us = self._clock.at_most_us(asked_us) + self._patience_us
             words = (owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us, why)
-            refresh_ms, life_ms, quiet_ms = _in_ms(pace)
+            refresh_ms, life_ms, quiet_ms = _in_ms(refresh)
             verdict, *rest = await self._promise(
                 keys.of_chat(key.instance_id, key.chat.jid), (self._now(), *words, refresh_ms, life_ms, quiet_ms)
             )
@@ -111,10 +111,10 @@ class RedisIndicators:
         """Record what became of a refresh or a pause (see `ports.Indicators.settle_wake`)."""
         return self._settled(grant, report, -1, -1 if retry_ms is None else retry_ms, "")
 
-    async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
-        """Take the lease for a wake-up (see `ports.Indicators.claim`)."""
+    async def claim_one(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
+        """Take the lease for a wake-up (see `ports.Indicators.claim_one`)."""
         deadline_s = self._deadline_s()
-        verdict, *rest = await self._claim(
+        verdict, *rest = await self._claim_one(
             keys.of_chat(key.instance_id, key.chat.jid),
             (self._now(), owner, generation, self._lease_ms, self._echo_ms),
         )
@@ -124,11 +124,11 @@ class RedisIndicators:
             return None
         return _claimed(key, owner, deadline_s, rest)
 
-    async def take(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
-        """Take the leases of what is due (see `ports.Indicators.take`)."""
+    async def claim_due(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
+        """Take the leases of what is due (see `ports.Indicators.claim_due`)."""
         deadline_s = self._deadline_s()
         held = [word for pair in shares.held.items() for word in pair]
-        flat = await self._take(
+        flat = await self._claim_due(
             ("", keys.OWED, keys.QUEUE),
             (self._now(), owner, most, self._lease_ms, self._echo_ms, shares.free, *held),
         )
@@ -148,11 +148,13 @@ class RedisIndicators:
         self._clock.looked_at(redis_us, asked_us=asked_us, answered_us=self._monotonic_us())
         return told["run_id"]
 
-    async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
-        """Put back a command that the record does not know (see `ports.Indicators.reassert`)."""
-        refresh_ms, life_ms, quiet_ms = _in_ms(pace)
+    async def replay(
+        self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy
+    ) -> bool:
+        """Put back a command that the record does not know (see `ports.Indicators.replay`)."""
+        refresh_ms, life_ms, quiet_ms = _in_ms(refresh)
         left = "" if left_ms is None else left_ms
-        lost = await self._reassert(
+        lost = await self._replay(
             keys.of_chat(key.instance_id, key.chat.jid),
             (self._now(), ticket, op, left, refresh_ms, life_ms, self._echo_ms, quiet_ms),
         )
@@ -167,7 +169,7 @@ class RedisIndicators:
         return int(await self._sweep(("", keys.OWED, keys.QUEUE), (self._now(), _OVERDUE_MS, _SWEEP_AT_MOST)))
 
     async def _settled(self, grant: Grant, report: Report, duration_ms: int, retry_ms: int, why: Why) -> Settled:
-        refresh_ms, life_ms, quiet_ms = _in_ms(report.pace)
+        refresh_ms, life_ms, quiet_ms = _in_ms(report.refresh)
         verdict, late_ms = await self._settle(
             keys.of_chat(grant.key.instance_id, grant.key.chat.jid),
             (
@@ -177,7 +179,7 @@ class RedisIndicators:
                 report.result,
                 duration_ms,
                 report.answered_ms_ago,
-                -1 if report.told_ms_ago is None else report.told_ms_ago,
+                -1 if report.sent_ms_ago is None else report.sent_ms_ago,
                 refresh_ms,
                 life_ms,
                 self._echo_ms,
@@ -216,9 +218,9 @@ def _info(told: bytes) -> dict[str, str]:
 
 def _promised(grant: Grant, verdict: bytes, told: Sequence[Any]) -> Grant | Busy | Overtaken | Repeated | NothingShows:
     if verdict == b"go":
-        ticket, told_ms_ago, promised_ms, shows = told
+        ticket, sent_ms_ago, promised_ms, shows = told
         return grant._replace(
-            told_ms_ago=told_ms_ago if told_ms_ago >= 0 else None,
+            sent_ms_ago=sent_ms_ago if sent_ms_ago >= 0 else None,
             ticket=ticket.decode(),
             promised_ms=promised_ms,
             shows=_STATES.get(shows),
@@ -230,8 +232,8 @@ def _promised(grant: Grant, verdict: bytes, told: Sequence[Any]) -> Grant | Busy
     return NothingShows() if verdict == b"nothing" else Overtaken()
 
 
-def _in_ms(pace: Pace) -> tuple[int, int, int]:
-    return round(pace.refresh_s * 1000), round(pace.life_s * 1000), round(pace.quiet_s * 1000)
+def _in_ms(refresh: RefreshPolicy) -> tuple[int, int, int]:
+    return round(refresh.refresh_s * 1000), round(refresh.life_s * 1000), round(refresh.quiet_s * 1000)
 
 
 def _claimed(key: ChatKey, owner: str, deadline_s: float, told: Sequence[Any]) -> Claim:

@@ -23,7 +23,7 @@ _FORGOTTEN_S = 16.0
 _ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104 - told apart, not bound
 
 
-class Member(msgspec.Struct, frozen=True):
+class Process(msgspec.Struct, frozen=True):
     """One process, and where its metrics are."""
 
     role: Literal["gateway", "worker"]
@@ -34,14 +34,14 @@ class Member(msgspec.Struct, frozen=True):
     started: int
 
 
-class Roster:
+class ProcessRegistry:
     """The processes of an installation, in Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._enlist = Script(redis, "store/enlist")
 
-    async def present(self) -> list[Member]:
+    async def present(self) -> list[Process]:
         """Return who said lately that they run, gateways first.
 
         Raises:
@@ -49,15 +49,15 @@ class Roster:
         """
         await command(self._redis, "ZREMRANGEBYSCORE", keys.PROCESSES, "-inf", time.time())
         told = await command(self._redis, "ZRANGE", keys.PROCESSES, 0, -1)
-        members = [msgspec.json.decode(line, type=Member) for line in told]
+        members = [msgspec.json.decode(line, type=Process) for line in told]
         return sorted(members, key=lambda member: (member.role, member.host, member.url))
 
     @asynccontextmanager
     async def listed(self, role: Literal["gateway", "worker"], host: str, port: int) -> AsyncIterator[None]:
-        """Be on the roster inside the block; `host` and `port` are those of the operator's listener."""
+        """Be on the processes inside the block; `host` and `port` are those of the operator's listener."""
         name = socket.gethostname()
         url = f"http://{name if host in _ANY_ADDRESS else host}:{port}"
-        member = msgspec.json.encode(Member(role, name, os.getpid(), url, VERSION, int(time.time())))
+        member = msgspec.json.encode(Process(role, name, os.getpid(), url, VERSION, int(time.time())))
         saying = asyncio.create_task(self._say(member))
         try:
             yield

@@ -18,7 +18,7 @@ _OWED_AT_MOST = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Indicator:
     """One indicator that shows; instants are Unix seconds, `ends_s` None where no end was asked for."""
 
     instance_id: str
@@ -39,13 +39,13 @@ class RedisShowing:
         self._redis = redis
         self._showing = Script(redis, "store/showing")
 
-    async def of(self, instance_ids: Sequence[str], *, most: int = MOST) -> list[Shown]:
+    async def of(self, instance_ids: Sequence[str], *, most: int = MOST) -> list[Indicator]:
         """Return what shows on some instances, the newest first, `most` at the most.
 
         Raises:
             StoreUnavailable: Redis did not answer.
         """
-        found: list[Shown] = []
+        found: list[Indicator] = []
         for start in range(0, len(instance_ids), _AT_ONCE):
             flat = await self._showing((), (most, *instance_ids[start : start + _AT_ONCE]))
             found += [_read(flat[place : place + 5]) for place in range(0, len(flat), 5)]
@@ -78,7 +78,7 @@ class RedisShowing:
         return len(due), max(0.0, time.time() - min(due) / 1000) if due else 0.0
 
 
-def _read(raw: list[bytes]) -> Shown:
+def _read(raw: list[bytes]) -> Indicator:
     instance_id, chat, state, since_ms, until_ms = (value.decode() for value in raw)
     ends_s = int(until_ms) / 1000 if until_ms != "0" else None
-    return Shown(instance_id, chat, state, int(since_ms) / 1000, ends_s)
+    return Indicator(instance_id, chat, state, int(since_ms) / 1000, ends_s)

@@ -88,7 +88,7 @@ class _StandardError:
         """Every line leaves by itself."""
 
     @contextmanager
-    def gathering(self) -> Iterator[None]:
+    def buffering(self) -> Iterator[None]:
         self._loop = asyncio.get_running_loop()
         try:
             yield
@@ -107,12 +107,12 @@ class _StandardError:
 _standard_error = _StandardError()
 
 
-def gathering() -> AbstractContextManager[None]:
+def buffering() -> AbstractContextManager[None]:
     """Write the lines of one turn of the event loop together, inside the block: one system call for all of them.
 
     Only a kill in the middle of a turn can lose a line, and then the turn's requests were not answered either.
     """
-    return _standard_error.gathering()
+    return _standard_error.buffering()
 
 
 def chat_label(jid: str) -> str:

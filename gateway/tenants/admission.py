@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from gateway.presence.errors import Guessing, InvalidToken
+from gateway.presence.errors import InvalidToken, TooManyFailures
 from gateway.presence.model import Principal, Quota
 from gateway.store import keys
 from gateway.store.redis import Executor, Script
@@ -82,7 +82,7 @@ class RedisAdmission:
 
         Raises:
             InvalidToken: unknown, revoked or expired, or the account is suspended.
-            Guessing: the same, from an address that sent too many of them.
+            TooManyFailures: the same, from an address that sent too many of them.
             StoreUnavailable: Redis did not answer.
         """
         asked_s = self._monotonic()
@@ -91,7 +91,7 @@ class RedisAdmission:
             if limited is not None:
                 return limited
         if self._guessing.holds((token_hash, address)) and await self._guessing.recall((token_hash, address), asked_s):
-            raise Guessing(retry_after_s=60)
+            raise TooManyFailures(retry_after_s=60)
         where = (
             keys.token(token_hash),
             keys.window(token_hash, limit_class),
@@ -112,7 +112,7 @@ class RedisAdmission:
         if verdict == b"guessing":
             stays_ms, change = rest
             self._guessing.remember((token_hash, address), True, until_s=asked_s + stays_ms / 1000, change=change)
-            raise Guessing(retry_after_s=60)
+            raise TooManyFailures(retry_after_s=60)
         limit, remaining, reset_s, kind, account_id, own, instance_id, found, stays_ms, change = rest
         admission = Admission(
             Principal("account" if kind == b"account" else "instance", account_id.decode(), own.decode() or None),

@@ -16,7 +16,7 @@ from gateway.tenants.audit import CLI, entry
 from gateway.tenants.cipher import CredentialUnreadable
 from gateway.tenants.directory import Created
 from gateway.tenants.rows import Rows, Write
-from gateway.tenants.views import TokenFacts
+from gateway.tenants.views import TokenView
 
 MAX_GRACE_S = 86_400
 """An old token lives at most a day beside its successor."""
@@ -71,7 +71,7 @@ class RedisTenancy:
         detail = ", ".join(f"{name} {'default' if value is None else value}" for name, value in fields.items())
         await self._change_account(account_id, fields, entry(by, "account.limits", account_id, account_id, detail))
 
-    async def rotate_token(self, old: TokenFacts, *, grace_s: int = 0, by: str = CLI) -> Created:
+    async def rotate_token(self, old: TokenView, *, grace_s: int = 0, by: str = CLI) -> Created:
         """Replace one token of an account; the old one stays valid for the grace time.
 
         Raises:

@@ -28,7 +28,7 @@ from gateway.tenants.moves import TRIES
 from gateway.tenants.reading import as_text, read_row, read_rows
 from gateway.tenants.rows import Row, Rows, Write, limit_fields, now, write
 from gateway.tenants.sessions import Sessions
-from gateway.tenants.views import AccountFacts, Limits, TokenFacts
+from gateway.tenants.views import AccountView, Limits, TokenView
 
 _ID = re.compile(r"a[0-9a-f]{12}")
 _CACHED = 10_000
@@ -218,22 +218,22 @@ class RedisDirectory:
         kind = "account" if row["kind"] == "account" else "instance"
         return Principal(kind, row["account"], row.get("instance"))  # type: ignore[arg-type]
 
-    async def accounts(self) -> list[AccountFacts]:
+    async def accounts(self) -> list[AccountView]:
         """List every account that is not leaving, by name."""
         ids = (await self._read(keys.ACCOUNTS)).values()
         found = [await self._account(account_id) for account_id in ids]
-        return sorted((facts for facts in found if facts), key=lambda facts: facts.name)
+        return sorted((view for view in found if view), key=lambda view: view.name)
 
-    async def account(self, account_id: str) -> AccountFacts:
+    async def account(self, account_id: str) -> AccountView:
         """Return one account.
 
         Raises:
             AccountNotFound: there is none, or it is leaving.
         """
-        facts = await self._account(account_id)
-        if facts is None or facts.status == "deleting":
+        view = await self._account(account_id)
+        if view is None or view.status == "deleting":
             raise AccountNotFound
-        return facts
+        return view
 
     async def find_account(self, name: str) -> str:
         """Return the id of the account of that name (or id).
@@ -291,14 +291,14 @@ class RedisDirectory:
         found = await command(self._redis, "HGET", keys.instance(keys.instance_of(chats_id)), "account")
         return found.decode() if found else ""
 
-    async def tokens(self, account_id: str) -> list[TokenFacts]:
+    async def tokens(self, account_id: str) -> list[TokenView]:
         """List an account's tokens, those of its instances too, the oldest first."""
         hashes = list((await self._read(keys.account_tokens(account_id))).values())
         rows = await self._read_all([keys.token(token_hash) for token_hash in hashes])
         found = [self.rows.read_token(token_hash, row) for token_hash, row in zip(hashes, rows, strict=True) if row]
         return sorted(found, key=lambda token: (token.created_s, token.id))
 
-    async def token(self, token_id: str) -> TokenFacts:
+    async def token(self, token_id: str) -> TokenView:
         """Return one token.
 
         Raises:
@@ -321,7 +321,7 @@ class RedisDirectory:
             moves = await pipe.execute()
         return [f"{one}~{moved.decode()}" if moved else one for one, moved in zip(ids, moves, strict=True)]
 
-    async def _account(self, account_id: str) -> AccountFacts | None:
+    async def _account(self, account_id: str) -> AccountView | None:
         async with store_errors(), self._redis.pipeline(transaction=True) as pipe:
             pipe.hgetall(keys.account(account_id))
             pipe.hlen(keys.instances(account_id))

@@ -38,7 +38,7 @@ class _Move:
 
 
 class RedisMoves:
-    """Moves instances. Every method is safe to repeat; whatever dies in between, a worker's `tidy` goes on."""
+    """Moves instances. Every method is safe to repeat; whatever dies in between, a worker's `clean_up` goes on."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from gateway.presence.model import Instance, Target
 from gateway.store import keys
 from gateway.tenants import tokens
 from gateway.tenants.cipher import Cipher, CredentialUnreadable
-from gateway.tenants.views import AccountFacts, Limits, TokenFacts
+from gateway.tenants.views import AccountView, Limits, TokenView
 
 Row = Mapping[str, str]
 Write = list[str]
@@ -149,17 +149,17 @@ class Rows:
         trusted, quiet = row.get("trusted") == "1", float(row["quiet"]) if row.get("quiet") else None
         return Target(row["kind"], row["url"], row.get("session", ""), credential, trusted, quiet, sealed)
 
-    def read_account(self, account_id: str, row: Row, *, instances: int, tokens: int) -> AccountFacts:
+    def read_account(self, account_id: str, row: Row, *, instances: int, tokens: int) -> AccountView:
         """Read an account; its credential stays closed."""
         limits = Limits(*(int(row[name]) if name in row else None for name in LIMITS))
         upstream = Target(row["kind"], row["url"], "") if row.get("kind") else None
-        return AccountFacts(
+        return AccountView(
             account_id, row["name"], row["status"], int(row["created"]), limits, upstream, instances, tokens
         )
 
-    def read_token(self, token_hash: str, row: Row) -> TokenFacts:
+    def read_token(self, token_hash: str, row: Row) -> TokenView:
         """Read a token's record."""
-        return TokenFacts(
+        return TokenView(
             id=row["id"],
             name=row["name"],
             prefix=row.get("prefix", ""),

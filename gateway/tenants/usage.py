@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from gateway.store import keys
 from gateway.store.redis import Script
-from gateway.tenants.views import TokenFacts
+from gateway.tenants.views import TokenView
 
 _SPAN_S = 60
 
@@ -30,7 +30,7 @@ class RedisUsage:
         self._usage = Script(redis, "tenants/usage")
         self._clock_us = clock_us
 
-    async def of(self, tokens: Sequence[TokenFacts]) -> list[Usage]:
+    async def of(self, tokens: Sequence[TokenView]) -> list[Usage]:
         """Return each token's minute.
 
         Raises:

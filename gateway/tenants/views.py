@@ -17,7 +17,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountFacts:
+class AccountView:
     """A tenant; `status` is `active`, `suspended` or `deleting`, `created_s` Unix seconds."""
 
     id: str
@@ -31,7 +31,7 @@ class AccountFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenFacts:
+class TokenView:
     """A token without itself; instants are Unix seconds."""
 
     id: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiohttp.abc import AbstractResolver
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.presence.ports import Pace
+from gateway.presence.ports import RefreshPolicy
 from gateway.telemetry.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply
 from gateway.upstreams.breaker import Breakers
@@ -35,7 +35,7 @@ _LIFE_S = 5.5
 _QUIET_AFTER_S = 25.0
 """Where we made an account available for an indicator, we make it unavailable so long after its last one."""
 
-_ANY_PACE = Pace(refresh_s=_LIFE_S, life_s=_LIFE_S)
+_ANY_PACE = RefreshPolicy(refresh_s=_LIFE_S, life_s=_LIFE_S)
 
 _TOO_MANY = 429
 _LONGEST_HOLD_OFF_S = 60.0
@@ -70,7 +70,7 @@ class UpstreamClient:
             CREDENTIAL_REFUSED.labels(kind)  # at zero, so that the first refusal is an increase
         self._background: set[asyncio.Task[Reply | Outcome]] = set()
 
-    async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
+    async def send(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
         """Tell the upstream once (see `ports.Upstreams.tell`)."""
         adapter = self._adapters.get(target.kind)
         if adapter is None:
@@ -80,7 +80,7 @@ class UpstreamClient:
         began = time.perf_counter()
         outcome = Outcome.SEALED
         if not target.sealed:
-            outcome = await self._tell_through_breakers(adapter, target, chat, state, timeout_s)
+            outcome = await self._send_through_breakers(adapter, target, chat, state, timeout_s)
         UPSTREAM_DURATION.labels(target.kind).observe(time.perf_counter() - began)
         UPSTREAM_REQUESTS.labels(target.kind, state, outcome).inc()
         if outcome in {Outcome.UNAUTHORIZED, Outcome.SEALED}:
@@ -117,12 +117,12 @@ class UpstreamClient:
         """Count the upstreams that are left alone now."""
         return self._breakers.open_count()
 
-    def pace(self, target: Target) -> Pace:
-        """How a held indicator is re-sent to this kind of upstream (see `ports.Upstreams.pace`)."""
-        pace = self._paces.get(target.kind, _ANY_PACE)
-        return pace if target.quiet_after_s is None else pace._replace(quiet_s=target.quiet_after_s)
+    def refresh_policy(self, target: Target) -> RefreshPolicy:
+        """How a held indicator is re-sent to this kind of upstream (see `ports.Upstreams.refresh`)."""
+        refresh = self._paces.get(target.kind, _ANY_PACE)
+        return refresh if target.quiet_after_s is None else refresh._replace(quiet_s=target.quiet_after_s)
 
-    async def _tell_through_breakers(
+    async def _send_through_breakers(
         self, adapter: Adapter, target: Target, chat: Chat, state: State, timeout_s: float
     ) -> Outcome:
         passage = self._breakers.enter(target, is_pause=state is State.PAUSED)
@@ -160,7 +160,7 @@ class UpstreamClient:
         reply = await self._pools.send(target, call, timeout_s)
         if isinstance(reply, Reply) and adapter.outcome(reply) is Outcome.OK:
             # Long before it is made unavailable: that is counted from the end of what is shown now.
-            self._remember_available(key, min(_AVAILABLE_S, self.pace(target).quiet_s or _AVAILABLE_S))
+            self._remember_available(key, min(_AVAILABLE_S, self.refresh_policy(target).quiet_s or _AVAILABLE_S))
             return None
         return reply
 
@@ -199,11 +199,11 @@ def _supports(able: Capabilities, chat: Chat, state: State) -> bool:
     return able.reaches(chat) and (able.recording or state is not State.RECORDING)
 
 
-def _pace(able: Capabilities) -> Pace:
+def _pace(able: Capabilities) -> RefreshPolicy:
     # An upstream that blocks ends each call with a pause of its own: what it shows lives as long as the call.
     life_s = able.refresh_s if able.blocks else _LIFE_S
     quiet_s = _QUIET_AFTER_S if able.available_first else 0.0
-    return Pace(able.refresh_s, life_s, one_at_a_time=able.blocks, quiet_s=quiet_s)
+    return RefreshPolicy(able.refresh_s, life_s, one_at_a_time=able.blocks, quiet_s=quiet_s)
 
 
 def _hold_off_s(retry_after: str) -> float:

@@ -20,7 +20,7 @@ from gateway.api.app import create_app
 from gateway.api.openapi import admin, public
 from gateway.presence.model import Target
 from gateway.settings import Limits, Redis, Secrets, Settings
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 KEY = "an-operators-key"
 CHECKS = (
@@ -36,7 +36,7 @@ async def phone() -> AsyncIterator[Phone]:
 
 
 @pytest.fixture
-async def house(redis: AsyncRedis, redis_url: str) -> AsyncIterator[House]:
+async def services(redis: AsyncRedis, redis_url: str) -> AsyncIterator[Services]:
     settings = Settings(
         redis=Redis(url=redis_url),
         secrets=Secrets(pepper="p", admin_key=KEY),
@@ -44,13 +44,13 @@ async def house(redis: AsyncRedis, redis_url: str) -> AsyncIterator[House]:
             per_minute=100_000, creation_per_minute=100_000, instances_per_account=100_000, failures_per_minute=100_000
         ),
     )
-    async with open_house(settings) as house:
-        yield house
+    async with open_services(settings) as services:
+        yield services
 
 
-def with_admin(house: House) -> web.Application:
+def with_admin(services: Services) -> web.Application:
     app = web.Application()
-    app.add_subapp("/admin/", create_admin(house, guesses_per_minute=1_000_000))
+    app.add_subapp("/admin/", create_admin(services, guesses_per_minute=1_000_000))
     return app
 
 
@@ -82,12 +82,12 @@ async def served(app: web.Application) -> TestServer:
     return server
 
 
-async def test_schemathesis_finds_nothing_on_the_public_api(house: House, phone: Phone, tmp_path: Path) -> None:
-    account = await house.directory.create_account("acme", upstream=Target("sandbox", phone.url, ""))
+async def test_schemathesis_finds_nothing_on_the_public_api(services: Services, phone: Phone, tmp_path: Path) -> None:
+    account = await services.directory.create_account("acme", upstream=Target("sandbox", phone.url, ""))
     names = [f"n{number}" for number in range(10)]
     for name in names:
-        await house.directory.create_instance(account.id, name)
-    server = await served(create_app(house))
+        await services.directory.create_instance(account.id, name)
+    server = await served(create_app(services))
     began = time.monotonic()
     try:
         await run_schemathesis(
@@ -98,14 +98,16 @@ async def test_schemathesis_finds_nothing_on_the_public_api(house: House, phone:
     assert time.monotonic() - began < 60
 
 
-async def test_schemathesis_finds_nothing_on_the_operators_api(house: House, phone: Phone, tmp_path: Path) -> None:
+async def test_schemathesis_finds_nothing_on_the_operators_api(
+    services: Services, phone: Phone, tmp_path: Path
+) -> None:
     known: dict[str, list[str]] = {"account": [], "token": [], "instance": []}
     for number in range(4):
-        account = await house.directory.create_account(f"acme{number}", upstream=Target("sandbox", phone.url, ""))
+        account = await services.directory.create_account(f"acme{number}", upstream=Target("sandbox", phone.url, ""))
         known["account"].append(account.id)
-        known["instance"].append((await house.directory.create_instance(account.id, f"demo{number}")).id)
-        known["token"].append((await house.directory.issue_token(account.id)).id)
-    server = await served(with_admin(house))
+        known["instance"].append((await services.directory.create_instance(account.id, f"demo{number}")).id)
+        known["token"].append((await services.directory.issue_token(account.id)).id)
+    server = await served(with_admin(services))
     began = time.monotonic()
     try:
         await run_schemathesis(admin.describe(), known, str(server.make_url("")), KEY, tmp_path)

@@ -25,7 +25,7 @@ from gateway.api.app import create_app
 from gateway.presence.model import State
 from gateway.process import keyfile
 from gateway.settings import Redis, Secrets, Settings
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 Client = TestClient[web.Request, web.Application]
 
@@ -35,11 +35,11 @@ JID = f"{NUMBER}@s.whatsapp.net"
 
 
 @pytest.fixture
-async def house(redis: AsyncRedis, redis_url: str) -> AsyncIterator[House]:
+async def services(redis: AsyncRedis, redis_url: str) -> AsyncIterator[Services]:
     """One that can keep an upstream's credential."""
     secrets = Secrets(pepper="p", encryption_keys=keyfile.generate()["encryption_keys"])
-    async with open_house(Settings(redis=Redis(url=redis_url), secrets=secrets)) as house:
-        yield house
+    async with open_services(Settings(redis=Redis(url=redis_url), secrets=secrets)) as services:
+        yield services
 
 
 async def report(url: str, example: str) -> None:
@@ -133,16 +133,16 @@ async def run(command: str, **environ: str) -> Any:
     ],
 )
 async def test_the_commands_of_a_recipe_end_typing_with_the_message(
-    house: House,
+    services: Services,
     aiohttp_client: Callable[..., Awaitable[Client]],
     kind: type[FakeUpstream],
     section: str,
     key: str,
 ) -> None:
-    gateway = await aiohttp_client(create_app(house))
-    account = await house.directory.create_account("acme")
+    gateway = await aiohttp_client(create_app(services))
+    account = await services.directory.create_account("acme")
     async with kind() as upstream:
-        created = await house.directory.create_instance(account.id, "sales", upstream=upstream.target())
+        created = await services.directory.create_instance(account.id, "sales", upstream=upstream.target())
         addresses = {
             "https://gateway.example.com": str(gateway.make_url("/")).rstrip("/"),
             f"https://{kind.KIND}.example.com": upstream.url,

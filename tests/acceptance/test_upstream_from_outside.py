@@ -46,9 +46,9 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def house(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("pigeons")) as house:
-        yield house
+def services(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installed(tmp_path_factory.mktemp("pigeons")) as services:
+        yield services
 
 
 def run(*command: str, **more: str) -> str:
@@ -92,8 +92,8 @@ def test_two_adapters_of_one_kind_are_refused_by_name(outside: Path, tmp_path: P
     assert said.rstrip().splitlines()[-1].startswith("RuntimeError: upstream kind 'pigeon' is claimed by ")
 
 
-async def test_the_console_and_openapi_offer_it_and_an_instance_on_it_is_served(house: Installation) -> None:
-    async with Client(house) as client:
+async def test_the_console_and_openapi_offer_it_and_an_instance_on_it_is_served(services: Installation) -> None:
+    async with Client(services) as client:
         listed = {one["kind"]: one for one in json.loads(await client.operators("/admin/upstreams"))["upstreams"]}
         assert listed["pigeon"]["name"] == "Carrier Pigeon"
         assert (listed["pigeon"]["capabilities"]["recording"], listed["pigeon"]["capabilities"]["refresh_s"]) == (
@@ -104,8 +104,8 @@ async def test_the_console_and_openapi_offer_it_and_an_instance_on_it_is_served(
         body = described["paths"]["/api/instance/new"]["post"]["requestBody"]["content"]["application/json"]["schema"]
         assert "pigeon" in body["properties"]["upstream"]["anyOf"][0]["properties"]["kind"]["enum"]
 
-        upstream = ("--upstream-kind", "pigeon", "--upstream-url", house.sandbox_url)
-        tenant = house.create_tenant(*upstream, instance="loft")
+        upstream = ("--upstream-kind", "pigeon", "--upstream-url", services.sandbox_url)
+        tenant = services.create_tenant(*upstream, instance="loft")
         number = new_number()
         assert (await client.show(tenant, number, "recording", 5)).status == 501
         assert (await client.show(tenant, number, "typing", 1)).status == 200

@@ -96,7 +96,7 @@ async def test_an_indicator_is_shown_once_on_its_chat(
     upstreams: UpstreamClient, fake_of: Fake, chat: Chat, state: State
 ) -> None:
     async with fake_of() as fake:
-        telling = asyncio.create_task(upstreams.tell(fake.target(), chat, state, timeout_s=5))
+        telling = asyncio.create_task(upstreams.send(fake.target(), chat, state, timeout_s=5))
         async with within(QUICK_S):
             await eventually(lambda: bool(fake.shown))
         await asyncio.sleep(0.1)
@@ -109,10 +109,10 @@ async def test_a_pause_ends_the_indicator_at_once(
     upstreams: UpstreamClient, fake_of: Fake, chat: Chat, state: State
 ) -> None:
     async with fake_of() as fake:
-        telling = asyncio.create_task(upstreams.tell(fake.target(), chat, state, timeout_s=5))
+        telling = asyncio.create_task(upstreams.send(fake.target(), chat, state, timeout_s=5))
         await eventually(lambda: bool(fake.shown))
         async with within(QUICK_S):
-            assert await upstreams.tell(fake.target(), chat, State.PAUSED, timeout_s=5) is Outcome.OK
+            assert await upstreams.send(fake.target(), chat, State.PAUSED, timeout_s=5) is Outcome.OK
         await asyncio.sleep(0.1)
         assert fake.seen() == [
             (fake.SESSION, chat.jid, state),
@@ -125,7 +125,7 @@ async def test_a_pause_ends_the_indicator_at_once(
 @either_state
 async def test_a_healthy_upstream_answers_in_time(upstreams: UpstreamClient, fake_of: Fake, state: State) -> None:
     async with fake_of() as fake, within(QUICK_S):
-        assert await upstreams.tell(fake.target(), PERSON, state, timeout_s=5) is Outcome.OK
+        assert await upstreams.send(fake.target(), PERSON, state, timeout_s=5) is Outcome.OK
 
 
 @every_fake
@@ -135,9 +135,9 @@ async def test_an_upstreams_own_timer_does_not_end_the_indicator_before_we_refre
     clock = 0.05
     async with fake_of(sleep=scaled(clock)) as fake:
         target = fake.target()
-        assert await upstreams.tell(target, PERSON, State.TYPING, timeout_s=5) is Outcome.OK
+        assert await upstreams.send(target, PERSON, State.TYPING, timeout_s=5) is Outcome.OK
         await eventually(lambda: bool(fake.shown))
-        ends = fake.shown[0].at + upstreams.pace(target).refresh_s * clock * 0.9
+        ends = fake.shown[0].at + upstreams.refresh_policy(target).refresh_s * clock * 0.9
         await eventually(lambda: asyncio.get_running_loop().time() > ends)
         assert [told for told in fake.shown if told.state is State.PAUSED and told.at < ends] == []
 
@@ -148,7 +148,7 @@ async def test_an_upstreams_own_timer_is_a_second_net_of_a_minute_at_most(
 ) -> None:
     clock = 0.005
     async with fake_of(sleep=scaled(clock)) as fake:
-        assert await upstreams.tell(fake.target(), PERSON, State.TYPING, timeout_s=5) is Outcome.OK
+        assert await upstreams.send(fake.target(), PERSON, State.TYPING, timeout_s=5) is Outcome.OK
         await asyncio.sleep(MAX_DURATION_S * clock + SLACK_S)
         assert states_of(fake)[-1] is State.PAUSED
 
@@ -158,7 +158,7 @@ async def test_a_state_that_the_upstream_lacks_is_unsupported_without_a_call(
     upstreams: UpstreamClient, fake_of: Fake
 ) -> None:
     async with fake_of() as fake:
-        outcome = await upstreams.tell(fake.target(), PERSON, State.RECORDING, timeout_s=5)
+        outcome = await upstreams.send(fake.target(), PERSON, State.RECORDING, timeout_s=5)
         assert (outcome is Outcome.UNSUPPORTED, fake.requests == []) == (not fake.RECORDING, not fake.RECORDING)
 
 
@@ -169,7 +169,7 @@ async def test_an_indicator_reaches_its_very_chat_or_is_refused_without_a_call(
     upstreams: UpstreamClient, fake_of: Fake, chat: Chat, state: State
 ) -> None:
     async with fake_of(sleep=scaled(FAST_CLOCK)) as fake:
-        outcome = await upstreams.tell(fake.target(), chat, state, timeout_s=5)
+        outcome = await upstreams.send(fake.target(), chat, state, timeout_s=5)
         if outcome is Outcome.UNSUPPORTED:
             assert fake.requests == []
             return
@@ -185,7 +185,7 @@ async def test_an_error_is_read_as_its_outcome(
     async with fake_of(sleep=asyncio.sleep if row.real_time else scaled(FAST_CLOCK)) as fake:
         target = fake.arrange(row)
         async with within(row.timeout_s + SLACK_S):
-            outcome = await upstreams.tell(target, row.chat, state, timeout_s=row.timeout_s)
+            outcome = await upstreams.send(target, row.chat, state, timeout_s=row.timeout_s)
         assert outcome in row.outcomes
         assert row.status in [asked.status for asked in fake.requests]
         assert bool(fake.shown) == row.acts
@@ -197,7 +197,7 @@ async def test_a_wrong_credential_is_the_operators_fault(
     upstreams: UpstreamClient, fake_of: Fake, state: State
 ) -> None:
     async with fake_of() as fake:
-        outcome = await upstreams.tell(fake.target(credential="wrong"), PERSON, state, timeout_s=5)
+        outcome = await upstreams.send(fake.target(credential="wrong"), PERSON, state, timeout_s=5)
         assert outcome in fake.WRONG_CREDENTIAL
         assert fake.shown == []
 
@@ -206,9 +206,9 @@ async def test_a_wrong_credential_is_the_operators_fault(
 async def test_an_upstream_that_recovers_is_used_again(upstreams: UpstreamClient, fake_of: Fake) -> None:
     async with fake_of() as fake:
         fake.misbehaviour = LOUD["bad-gateway-page"]
-        await upstreams.tell(fake.target(), PERSON, State.TYPING, timeout_s=5)
+        await upstreams.send(fake.target(), PERSON, State.TYPING, timeout_s=5)
         fake.misbehaviour = None
-        assert await upstreams.tell(fake.target(), PERSON, State.PAUSED, timeout_s=5) is Outcome.OK
+        assert await upstreams.send(fake.target(), PERSON, State.PAUSED, timeout_s=5) is Outcome.OK
         assert set(states_of(fake)) <= {State.PAUSED}
 
 
@@ -221,7 +221,7 @@ async def test_nonsense_is_an_outcome_and_never_an_exception(
     async with fake_of() as fake:
         fake.misbehaviour = LOUD[name]
         async with within(2 + SLACK_S):
-            outcome = await upstreams.tell(fake.target(), PERSON, state, timeout_s=2)
+            outcome = await upstreams.send(fake.target(), PERSON, state, timeout_s=2)
         assert isinstance(outcome, Outcome)
         assert outcome is not Outcome.OK or READS_AS_SUCCESS(name)
 
@@ -235,7 +235,7 @@ async def test_a_call_whose_answer_was_lost_may_have_been_obeyed(
     async with fake_of() as fake:
         fake.presence_only = True
         fake.misbehaviour = LOUD[name]
-        outcome = await upstreams.tell(fake.target(), PERSON, state, timeout_s=2)
+        outcome = await upstreams.send(fake.target(), PERSON, state, timeout_s=2)
         assert outcome.settled == "unknown"
 
 
@@ -244,7 +244,7 @@ async def test_a_call_whose_answer_was_lost_may_have_been_obeyed(
 async def test_a_redirect_is_not_followed(upstreams: UpstreamClient, fake_of: Fake, name: str) -> None:
     async with fake_of() as fake:
         fake.misbehaviour = LOUD[name]
-        await upstreams.tell(fake.target(), PERSON, State.TYPING, timeout_s=2)
+        await upstreams.send(fake.target(), PERSON, State.TYPING, timeout_s=2)
         await upstreams.connection(fake.target())
         assert [asked.path for asked in fake.requests if asked.path == "/elsewhere"] == []
         assert fake.requests != []
@@ -259,7 +259,7 @@ async def test_ten_megabytes_are_not_kept(
         fake.misbehaviour = LOUD[misbehaviour.__name__]
         tracemalloc.start()
         try:
-            await upstreams.tell(fake.target(), PERSON, State.PAUSED, timeout_s=5)
+            await upstreams.send(fake.target(), PERSON, State.PAUSED, timeout_s=5)
             assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
         finally:
             tracemalloc.stop()
@@ -275,7 +275,7 @@ async def test_silence_ends_in_time_and_is_unknown(
         fake.presence_only = True
         fake.misbehaviour = SILENT[name]
         async with within(0.2 + SLACK_S):
-            outcome = await upstreams.tell(fake.target(), PERSON, state, timeout_s=0.2)
+            outcome = await upstreams.send(fake.target(), PERSON, state, timeout_s=0.2)
         # An upstream that blocks is silent while all is well.
         assert outcome.settled == "unknown" or (fake.BLOCKS and state is not State.PAUSED)
 
@@ -285,7 +285,7 @@ async def test_an_upstream_that_is_not_there_was_told_nothing(upstreams: Upstrea
     async with fake_of() as fake:
         target = fake.target()
     for state in (State.TYPING, State.PAUSED):
-        assert await upstreams.tell(target, PERSON, state, timeout_s=5) is Outcome.UNAVAILABLE
+        assert await upstreams.send(target, PERSON, state, timeout_s=5) is Outcome.UNAVAILABLE
     assert await upstreams.connection(target) is Connection.UNKNOWN
 
 
@@ -316,14 +316,14 @@ async def test_one_upstream_that_hangs_does_not_slow_another(upstreams: Upstream
     async with FakeWuzapi() as hanging, FakeGowa() as healthy:
         hanging.misbehaviour = hang
         calls = [
-            asyncio.create_task(upstreams.tell(hanging.target(), PERSON, State.TYPING, timeout_s=10))
+            asyncio.create_task(upstreams.send(hanging.target(), PERSON, State.TYPING, timeout_s=10))
             for _ in range(400)
         ]
         await eventually(lambda: len(hanging.requests) >= 100)
         took = []
         for _ in range(100):
             start = time.monotonic()
-            assert await upstreams.tell(healthy.target(), PERSON, State.TYPING, timeout_s=3) is Outcome.OK
+            assert await upstreams.send(healthy.target(), PERSON, State.TYPING, timeout_s=3) is Outcome.OK
             took.append(time.monotonic() - start)
         # Those that got one of the origin's 256 connections still hold it; the others have given up waiting by now.
         assert sum(not call.done() for call in calls) >= 256
@@ -339,7 +339,7 @@ async def test_one_upstream_that_hangs_does_not_slow_another(upstreams: Upstream
 
 async def test_gowa_is_made_available_before_its_first_typing(upstreams: UpstreamClient) -> None:
     async with FakeGowa() as fake:
-        await upstreams.tell(fake.target(), PERSON, State.TYPING, timeout_s=5)
+        await upstreams.send(fake.target(), PERSON, State.TYPING, timeout_s=5)
         assert fake.available == {fake.SESSION}
         assert [asked.path for asked in fake.requests] == ["/send/presence", "/send/chat-presence"]
 
@@ -347,14 +347,14 @@ async def test_gowa_is_made_available_before_its_first_typing(upstreams: Upstrea
 async def test_gowa_behind_a_base_path_and_without_basic_auth(upstreams: UpstreamClient) -> None:
     async with FakeGowa(base_path="/gowa") as fake:
         fake.credentials = {}
-        assert await upstreams.tell(fake.target(credential=""), PERSON, State.TYPING, timeout_s=5) is Outcome.OK
+        assert await upstreams.send(fake.target(credential=""), PERSON, State.TYPING, timeout_s=5) is Outcome.OK
         assert states_of(fake) == [State.TYPING]
 
 
 async def test_gowa_with_two_devices_shows_on_the_one_that_is_named(upstreams: UpstreamClient) -> None:
     async with FakeGowa() as fake:
         fake.sessions = {"other": "connected", fake.SESSION: "connected"}
-        assert await upstreams.tell(fake.target(), PERSON, State.TYPING, timeout_s=5) is Outcome.OK
+        assert await upstreams.send(fake.target(), PERSON, State.TYPING, timeout_s=5) is Outcome.OK
         assert fake.seen() == [(fake.SESSION, PERSON.jid, State.TYPING)]
 
 
@@ -364,14 +364,14 @@ async def test_a_session_of_any_name_is_one_part_of_the_path(upstreams: Upstream
     async with fake_of() as fake:
         fake.sessions = {name: fake.UP}
         fake.credentials = {fake.CREDENTIAL: name}
-        assert await upstreams.tell(fake.target(session=name), PERSON, State.PAUSED, timeout_s=5) is Outcome.OK
+        assert await upstreams.send(fake.target(session=name), PERSON, State.PAUSED, timeout_s=5) is Outcome.OK
         assert fake.seen() == [(name, PERSON.jid, State.PAUSED)] * fake.PAUSES_SHOWN
 
 
 async def test_evolution_never_gets_a_delay_that_outlives_a_stop(upstreams: UpstreamClient) -> None:
     async with FakeEvolution() as fake:
         for state in (State.TYPING, State.RECORDING, State.PAUSED):
-            await upstreams.tell(fake.target(), PERSON, state, timeout_s=60)
+            await upstreams.send(fake.target(), PERSON, state, timeout_s=60)
         await eventually(lambda: len(fake.requests) == 3)
         delays = {asked.json["presence"]: asked.json["delay"] for asked in fake.requests}
         assert delays["paused"] == 0
@@ -383,24 +383,24 @@ async def test_evolution_answers_at_once_while_its_socket_is_silent(upstreams: U
     async with FakeEvolution() as fake:
         fake.sessions[fake.SESSION] = "connecting"
         async with within(QUICK_S):
-            await upstreams.tell(fake.target(), PERSON, State.TYPING, timeout_s=5)
+            await upstreams.send(fake.target(), PERSON, State.TYPING, timeout_s=5)
 
 
 async def test_evolution_held_is_never_dark_and_stays_off_after_its_pause(upstreams: UpstreamClient) -> None:
     async with FakeEvolution() as fake:
         target, now = fake.target(), asyncio.get_running_loop().time
-        refresh_s, start = upstreams.pace(target).refresh_s, now()
+        refresh_s, start = upstreams.refresh_policy(target).refresh_s, now()
         for n in range(2):
             await asyncio.sleep(start + n * refresh_s - now())
-            assert await upstreams.tell(target, PERSON, State.TYPING, timeout_s=refresh_s + 5) is Outcome.OK
+            assert await upstreams.send(target, PERSON, State.TYPING, timeout_s=refresh_s + 5) is Outcome.OK
         await asyncio.sleep(start + 2 * refresh_s - now())
-        last = asyncio.create_task(upstreams.tell(target, PERSON, State.TYPING, timeout_s=refresh_s + 5))
+        last = asyncio.create_task(upstreams.send(target, PERSON, State.TYPING, timeout_s=refresh_s + 5))
         await asyncio.sleep(1)
         stopped = now()
         held = [told for told in fake.shown if told.at < stopped]
         dark_s = sum(later.at - told.at for told, later in pairwise(held) if told.state is State.PAUSED)
         assert dark_s < 0.5
         assert held[-1].state is State.TYPING
-        assert await upstreams.tell(target, PERSON, State.PAUSED, timeout_s=5) is Outcome.OK
+        assert await upstreams.send(target, PERSON, State.PAUSED, timeout_s=5) is Outcome.OK
         await asyncio.gather(last, asyncio.sleep(refresh_s + 1))
         assert {told.state for told in fake.shown if told.at >= stopped} == {State.PAUSED}

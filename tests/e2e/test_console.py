@@ -22,7 +22,7 @@ from gateway.store import keys
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.probes import create_ops
 from gateway.upstreams.registry import ADAPTERS
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 NewPage: TypeAlias = Callable[..., Awaitable[Page]]
 
@@ -31,14 +31,14 @@ MARKUP = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-async def house(redis: AsyncRedis, redis_url: str) -> AsyncIterator[House]:
+async def services(redis: AsyncRedis, redis_url: str) -> AsyncIterator[Services]:
     secrets = Secrets(pepper="p", admin_key=OPERATOR_KEY)
-    async with open_house(Settings(redis=Redis(url=redis_url), secrets=secrets)) as house:
-        yield house
+    async with open_services(Settings(redis=Redis(url=redis_url), secrets=secrets)) as services:
+        yield services
 
 
 @pytest.fixture
-async def office(aiohttp_server: AiohttpServer, house: House) -> Office:
+async def office(aiohttp_server: AiohttpServer, services: Services) -> Office:
     states: dict[str, str] = {}
 
     async def say(request: web.Request) -> web.Response:
@@ -46,14 +46,14 @@ async def office(aiohttp_server: AiohttpServer, house: House) -> Office:
 
     upstream = web.Application()
     upstream.router.add_get("/instances/{instance}", say)
-    return Office(house, str((await aiohttp_server(upstream)).make_url("")).rstrip("/"), states)
+    return Office(services, str((await aiohttp_server(upstream)).make_url("")).rstrip("/"), states)
 
 
 @pytest.fixture
-async def server(aiohttp_server: AiohttpServer, house: House) -> TestServer:
-    gauges = Gauges(house.health.look, house.upstreams.count_open_circuits)
-    app = create_ops("gateway", house.store_answers, gauges.refresh)
-    app.add_subapp("/admin/", create_admin(house))
+async def server(aiohttp_server: AiohttpServer, services: Services) -> TestServer:
+    gauges = Gauges(services.health.look, services.upstreams.count_open_circuits)
+    app = create_ops("gateway", services.store_answers, gauges.refresh)
+    app.add_subapp("/admin/", create_admin(services))
     add_console(app)
     return await aiohttp_server(app)
 
@@ -382,7 +382,7 @@ async def test_nothing_that_the_api_says_is_read_as_markup(
     await office.write(keys.record(sales.id, shown.chat.jid), state=MARKUP)
     await office.write(keys.account(acme.id), name=MARKUP, status=MARKUP)
     await office.write(keys.instance(sales.id), name=MARKUP, version=MARKUP)
-    for token in await office.house.directory.tokens(acme.id):
+    for token in await office.services.directory.tokens(acme.id):
         await office.write(keys.token(token.hash), name=MARKUP, prefix=MARKUP, kind=MARKUP)
     await office.note(MARKUP)
     await sign_in(page, server)

@@ -18,7 +18,7 @@ from fuzz.generator import NAMES, Generator, Request
 from fuzz.surface import Port, World, operations
 from fuzz.wire import Answer, Connection, objection
 from gateway import settings
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 FORMATS = ("json", "console")
 PROCESSES = ("gateway", "worker")
@@ -72,10 +72,10 @@ def play(count: int, seed: int, tell: Callable[[str], None] = lambda _: None) ->
 
 async def _tenants(rig: Rig) -> tuple[World, str]:
     """Make the tenants; the world, and the token of one that nobody attacks."""
-    async with open_house(settings.load(environ=rig.environ)) as house:
-        world = await _world(house)
-        bystander = await house.directory.create_account("bystander")
-        await house.directory.create_instance(bystander.id, "quiet")
+    async with open_services(settings.load(environ=rig.environ)) as services:
+        world = await _world(services)
+        bystander = await services.directory.create_account("bystander")
+        await services.directory.create_instance(bystander.id, "quiet")
     return world, bystander.token
 
 
@@ -116,8 +116,8 @@ def _short(raw: bytes) -> str:
     return repr(re.sub(rb"(.{1,20}?)\1{20,}", rb"<\1...>", raw, flags=re.DOTALL)[:3000])
 
 
-async def _world(house: House) -> World:
-    directory = house.directory
+async def _world(services: Services) -> World:
+    directory = services.directory
     main, foreign = await directory.create_account("main"), await directory.create_account("foreign")
     fixed = await directory.create_instance(main.id, "fixed")
     await directory.create_instance(foreign.id, "theirs")
@@ -132,7 +132,7 @@ async def _world(house: House) -> World:
         fixed.token,
         foreign.token,
         revoked.token,
-        house.settings.secrets.admin_key,
+        services.settings.secrets.admin_key,
         known={
             "public instance": ["fixed", "fixed", *NAMES],
             "admin account": [victim.id for victim in victims],

@@ -1,4 +1,4 @@
-"""A house on the real Valkey, and a phone that writes down what it was told."""
+"""A services on the real Valkey, and a phone that writes down what it was told."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from world import Phone, Tenant
 
 from gateway.presence.model import Target
 from gateway.settings import Redis, Settings
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 from workers.sweep import sweep_for_ever
 from workers.watch import Watch
 from workers.worker import create_worker, work
@@ -47,16 +47,18 @@ async def other_phone() -> AsyncIterator[Phone]:
 
 
 @pytest.fixture
-async def house(redis: AsyncRedis, redis_url: str) -> AsyncIterator[House]:
-    async with open_house(Settings(redis=Redis(url=redis_url))) as house:
-        yield house
+async def services(redis: AsyncRedis, redis_url: str) -> AsyncIterator[Services]:
+    async with open_services(Settings(redis=Redis(url=redis_url))) as services:
+        yield services
 
 
 @pytest.fixture
-async def tenant(house: House, phone: Phone) -> Tenant:
-    account = await house.directory.create_account("acme")
-    created = await house.directory.create_instance(account.id, "demo", upstream=Target("sandbox", phone.url, "demo"))
-    return Tenant(account.token, created.token, await house.directory.find_instance(account.id, "demo"))
+async def tenant(services: Services, phone: Phone) -> Tenant:
+    account = await services.directory.create_account("acme")
+    created = await services.directory.create_instance(
+        account.id, "demo", upstream=Target("sandbox", phone.url, "demo")
+    )
+    return Tenant(account.token, created.token, await services.directory.find_instance(account.id, "demo"))
 
 
 @pytest.fixture
@@ -72,17 +74,17 @@ async def door(redis: AsyncRedis, redis_url: str, ryzeapi: FakeRyzeapi) -> Async
 
 
 @asynccontextmanager
-async def working(house: House, *, sweeps: bool = True) -> AsyncIterator[None]:
+async def working(services: Services, *, sweeps: bool = True) -> AsyncIterator[None]:
     """Run a worker, and the sweeper beside it, inside the block."""
     watch = Watch(asyncio.Event())
 
     async def keep_working() -> None:
         while not watch.stop.is_set():
-            await work(create_worker(house.settings, house, watch), drain_s=2)
+            await work(create_worker(services.settings, services, watch), drain_s=2)
 
     tasks = [asyncio.create_task(keep_working())]
     if sweeps:
-        tasks.append(asyncio.create_task(sweep_for_ever(house.indicators)))
+        tasks.append(asyncio.create_task(sweep_for_ever(services.indicators)))
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State, Target
 from gateway.settings import Admin, Http, Limits, Redis, Secrets, Settings
 from gateway.store.redis import command
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 Client = TestClient[web.Request, web.Application]
 KEY = "an-operators-key"
@@ -33,9 +33,9 @@ def settings(redis_url: str, **more: str) -> Settings:
     )
 
 
-def mounted(house: House, **options: int) -> web.Application:
+def mounted(services: Services, **options: int) -> web.Application:
     app = web.Application()
-    app.add_subapp("/admin/", create_admin(house, **options))
+    app.add_subapp("/admin/", create_admin(services, **options))
     return app
 
 
@@ -43,7 +43,7 @@ def mounted(house: House, **options: int) -> web.Application:
 class Office:
     """The operator's port, and the public one beside it."""
 
-    house: House
+    services: Services
     admin: Client
     public: Client
 
@@ -68,8 +68,8 @@ class Office:
 async def office(
     redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> AsyncIterator[Office]:
-    async with open_house(settings(redis_url)) as house:
-        yield Office(house, await aiohttp_client(mounted(house)), await aiohttp_client(create_app(house)))
+    async with open_services(settings(redis_url)) as services:
+        yield Office(services, await aiohttp_client(mounted(services)), await aiohttp_client(create_app(services)))
 
 
 def message(told: Any) -> str:
@@ -224,9 +224,9 @@ async def test_no_route_opens_without_the_key_or_a_valid_account_token(office: O
 async def test_without_a_configured_key_nobody_is_the_operator(
     redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    async with open_house(settings(redis_url, admin_key="")) as house:
-        account = await house.directory.create_account("acme")
-        client = await aiohttp_client(mounted(house))
+    async with open_services(settings(redis_url, admin_key="")) as services:
+        account = await services.directory.create_account("acme")
+        client = await aiohttp_client(mounted(services))
         for key in ("", "x", account.token):
             answer = await client.get("/admin/session", headers={"token": key} if key else {})
             assert answer.status == 403
@@ -235,9 +235,9 @@ async def test_without_a_configured_key_nobody_is_the_operator(
 async def test_an_address_that_guesses_is_refused_and_locks_nobody_out(
     redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    async with open_house(settings(redis_url)) as house:
-        account = await house.directory.create_account("acme")
-        client = await aiohttp_client(mounted(house, guesses_per_minute=3))
+    async with open_services(settings(redis_url)) as services:
+        account = await services.directory.create_account("acme")
+        client = await aiohttp_client(mounted(services, guesses_per_minute=3))
 
         async def session(key: str) -> int:
             return (await client.get("/admin/session", headers={"token": key})).status
@@ -251,8 +251,8 @@ async def test_no_header_chooses_the_address_under_which_wrong_keys_are_counted(
 ) -> None:
     """The public port stands behind a proxy here, the operator's does not."""
     behind_a_proxy = msgspec.structs.replace(settings(redis_url), http=Http(trusted_proxies=1))
-    async with open_house(behind_a_proxy) as house:
-        client = await aiohttp_client(mounted(house, guesses_per_minute=3))
+    async with open_services(behind_a_proxy) as services:
+        client = await aiohttp_client(mounted(services, guesses_per_minute=3))
         answers = [
             (await client.get("/admin/session", headers={"token": f"k{n}", "X-Forwarded-For": f"6.6.6.{n}"})).status
             for n in range(5)
@@ -264,8 +264,8 @@ async def test_behind_a_proxy_of_its_own_each_address_behind_it_is_counted(
     redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
     behind_a_proxy = msgspec.structs.replace(settings(redis_url), admin=Admin(trusted_proxies=1))
-    async with open_house(behind_a_proxy) as house:
-        client = await aiohttp_client(mounted(house, guesses_per_minute=1))
+    async with open_services(behind_a_proxy) as services:
+        client = await aiohttp_client(mounted(services, guesses_per_minute=1))
         answers = [
             (await client.get("/admin/session", headers={"token": "wrong", "X-Forwarded-For": address})).status
             for address in ("6.6.6.1", "6.6.6.2", "6.6.6.1")
@@ -288,7 +288,7 @@ async def test_without_redis_only_the_operator_gets_in(office: Office, monkeypat
     async def away(*args: Any) -> Any:
         raise StoreUnavailable
 
-    monkeypatch.setattr("gateway.tenants.failed_keys.RedisGuesses.count", away)
+    monkeypatch.setattr("gateway.tenants.failed_keys.FailedKeyLimiter.count", away)
     assert (await office.ask("GET", "session", key="wrong"))[0] == 503
     assert (await office.ask("GET", "session"))[0] == 200
 
@@ -298,8 +298,8 @@ async def test_what_shows_and_is_owed_is_told_with_names(office: Office, phone: 
     other = await office.done("POST", "accounts", {"name": "other"})
     body = {"name": "sales", "upstream": {"kind": "sandbox", "url": phone.url}}
     created = await office.done("POST", f"accounts/{made['account']['id']}/instances", body)
-    instance = await office.house.directory.instance_by_id(created["instance"]["id"])
-    await office.house.presence.show(instance, Chat("5511999999999@s.whatsapp.net"), State.TYPING, 30)
+    instance = await office.services.directory.instance_by_id(created["instance"]["id"])
+    await office.services.presence.show(instance, Chat("5511999999999@s.whatsapp.net"), State.TYPING, 30)
     for key, query, count in [
         (KEY, "", 1),
         (KEY, f"?account={made['account']['id']}", 1),
@@ -346,7 +346,7 @@ async def test_a_tenant_reads_no_address_of_the_operators_in_the_audit_log(offic
     await office.done("PATCH", f"accounts/{made['account']['id']}", {"upstream": upstream})
     created = await office.done("POST", f"accounts/{made['account']['id']}/instances", {"name": "sales"})
     moved = Target("waha", "http://inside.example:4000", "s")
-    await office.house.moves.move_instance(created["instance"]["id"], moved, by="operator")
+    await office.services.moves.move_instance(created["instance"]["id"], moved, by="operator")
     for key, details in [
         (KEY, ["waha http://inside.example:4000", "waha http://inside.example:3000"]),
         (made["token"], ["waha", "waha"]),
@@ -359,9 +359,11 @@ async def test_a_tenant_reads_no_address_of_the_operators_in_the_audit_log(offic
 async def test_an_accounts_looks_here_count_in_a_minute_of_their_own(
     redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    async with open_house(msgspec.structs.replace(settings(redis_url), limits=Limits(reading_per_minute=3))) as house:
-        account = await house.directory.create_account("acme", per_minute=2)
-        client = await aiohttp_client(mounted(house))
+    async with open_services(
+        msgspec.structs.replace(settings(redis_url), limits=Limits(reading_per_minute=3))
+    ) as services:
+        account = await services.directory.create_account("acme", per_minute=2)
+        client = await aiohttp_client(mounted(services))
         for path in ("session", "accounts", "audit"):
             answer = await client.get(f"/admin/{path}", headers={"token": account.token})
             assert (answer.status, answer.headers["X-RateLimit-Limit"]) == (200, "3")
@@ -383,17 +385,17 @@ async def test_an_account_issues_itself_no_more_tokens_than_it_may(office: Offic
 async def test_keys_are_rotated_while_everything_serves(
     redis: AsyncRedis, redis_url: str, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    async with open_house(settings(redis_url)) as before:
+    async with open_services(settings(redis_url)) as before:
         target = Target("waha", "http://waha", "", "a-credential")
         account = await before.directory.create_account("acme", upstream=target)
         instance = await before.directory.create_instance(account.id, "own", upstream=target)
         await before.directory.create_instance(account.id, "shared")
-    async with open_house(settings(redis_url, encryption_keys=f"{KEYS[1]},{KEYS[0]}")) as house:
-        client = await aiohttp_client(mounted(house))
+    async with open_services(settings(redis_url, encryption_keys=f"{KEYS[1]},{KEYS[0]}")) as services:
+        client = await aiohttp_client(mounted(services))
         for resealed in (3, 0):  # the account's, the instance's own, and the copy of the account's in the other
             answer = await client.post("/admin/keys/rotate", headers={"token": KEY})
             assert await answer.json() == {"success": True, "resealed": resealed, "unreadable": []}
-    async with open_house(settings(redis_url, encryption_keys=KEYS[1])) as after:
+    async with open_services(settings(redis_url, encryption_keys=KEYS[1])) as after:
         for name in ("own", "shared"):
             found = await after.directory.find_instance(account.id, name)
             assert found.target.credential == "a-credential"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from world import VirtualClock
 
-from gateway.presence.errors import Guessing, InvalidToken
+from gateway.presence.errors import InvalidToken, TooManyFailures
 from gateway.presence.model import Target
 from gateway.store.redis import command
 from gateway.tenants.admission import RedisAdmission
@@ -137,7 +137,7 @@ async def test_unknown_tokens_are_counted_by_address_and_valid_ones_are_not_stop
     for _ in range(3):
         with pytest.raises(InvalidToken):
             await door.admit("nobody", address="10.0.0.1")
-    with pytest.raises(Guessing):
+    with pytest.raises(TooManyFailures):
         await door.admit("nobody", address="10.0.0.1")
     with pytest.raises(InvalidToken):
         await door.admit("nobody", address="10.0.0.2")
@@ -241,10 +241,10 @@ async def test_who_guesses_is_refused_from_memory_until_the_minute_is_over_or_th
     for _ in range(2):
         with pytest.raises(InvalidToken):
             await door.admit(HASH("mine"), address="10.0.0.1")
-    with pytest.raises(Guessing):
+    with pytest.raises(TooManyFailures):
         await door.admit(HASH("mine"), address="10.0.0.1")
     scripts = await scripts_run(redis)
-    with pytest.raises(Guessing):
+    with pytest.raises(TooManyFailures):
         await door.admit(HASH("mine"), address="10.0.0.1")
     assert await scripts_run(redis) == scripts
     account = await directory.create_account("acme")

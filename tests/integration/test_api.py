@@ -15,7 +15,7 @@ from world import Phone, Tenant, until
 from gateway.api.app import create_app
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import State
-from gateway.wiring import House
+from gateway.wiring import Services
 
 Client = TestClient[web.Request, web.Application]
 PATH = "/api/chat/presence/demo"
@@ -23,8 +23,8 @@ TYPING = {"number": "5511999999999", "state": "typing"}
 
 
 @pytest.fixture
-async def client(house: House, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
-    return await aiohttp_client(create_app(house))
+async def client(services: Services, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
+    return await aiohttp_client(create_app(services))
 
 
 async def refuse(*args: Any, **options: Any) -> Any:
@@ -48,11 +48,11 @@ async def test_every_route_that_is_not_public_refuses_a_caller_without_a_token(c
 
 
 async def test_a_pause_of_a_known_caller_gets_through_while_redis_is_away(
-    client: Client, house: House, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+    client: Client, services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = {"token": tenant.account_token}
     first = await client.post(PATH, json=TYPING, headers=headers)
-    for door, script in ((house.admission, "_admit"), (house.indicators, "_promise")):
+    for door, script in ((services.admission, "_admit"), (services.indicators, "_promise")):
         monkeypatch.setattr(door, script, refuse)
     refused = await client.post(PATH, json=TYPING | {"duration": 5}, headers=headers)
     assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
@@ -64,9 +64,9 @@ async def test_a_pause_of_a_known_caller_gets_through_while_redis_is_away(
 
 
 async def test_an_unknown_caller_gets_nothing_while_redis_is_away(
-    client: Client, house: House, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+    client: Client, services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(house.admission, "_admit", refuse)
+    monkeypatch.setattr(services.admission, "_admit", refuse)
     answer = await client.post(PATH, json=TYPING | {"state": "pause"}, headers={"token": tenant.account_token})
     assert answer.status == 503
     assert await answer.json() == {"success": False, "error": {"message": "Service temporarily unavailable"}}
@@ -74,12 +74,12 @@ async def test_an_unknown_caller_gets_nothing_while_redis_is_away(
 
 
 async def test_a_fault_of_ours_is_a_500_in_the_envelope_and_tells_nothing(
-    client: Client, house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    client: Client, services: Services, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def explode(*args: Any, **options: Any) -> Any:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(house.presence, "show", explode)
+    monkeypatch.setattr(services.presence, "show", explode)
     answer = await client.post(PATH, json=TYPING, headers={"token": tenant.account_token})
     assert answer.status == 500
     assert await answer.json() == {"success": False, "error": {"message": "Internal server error"}}
@@ -87,22 +87,22 @@ async def test_a_fault_of_ours_is_a_500_in_the_envelope_and_tells_nothing(
 
 
 async def test_a_moved_instance_is_seen_with_the_next_request(
-    client: Client, house: House, tenant: Tenant, phone: Phone
+    client: Client, services: Services, tenant: Tenant, phone: Phone
 ) -> None:
     from gateway.presence.model import Target
 
     headers = {"token": tenant.account_token}
-    await house.moves.move_instance(tenant.instance.id, Target("sandbox", "http://127.0.0.1:1", "demo"))
+    await services.moves.move_instance(tenant.instance.id, Target("sandbox", "http://127.0.0.1:1", "demo"))
     assert (await client.post(PATH, json=TYPING, headers=headers)).status == 503
-    await house.moves.move_instance(tenant.instance.id, Target("sandbox", phone.url, "demo"))
+    await services.moves.move_instance(tenant.instance.id, Target("sandbox", phone.url, "demo"))
     assert (await client.post(PATH, json=TYPING, headers=headers)).status == 200
 
 
 async def test_more_commands_than_this_process_can_finish_are_refused_at_once(
-    house: House, tenant: Tenant, phone: Phone, aiohttp_client: Callable[..., Awaitable[Client]]
+    services: Services, tenant: Tenant, phone: Phone, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    http = msgspec.structs.replace(house.settings.http, max_in_flight=1)
-    small = dataclasses.replace(house, settings=msgspec.structs.replace(house.settings, http=http))
+    http = msgspec.structs.replace(services.settings.http, max_in_flight=1)
+    small = dataclasses.replace(services, settings=msgspec.structs.replace(services.settings, http=http))
     client = await aiohttp_client(create_app(small))
     headers = {"token": tenant.account_token}
     phone.hangs = True

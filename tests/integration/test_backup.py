@@ -11,26 +11,26 @@ from gateway.store import keys
 from gateway.tenants.backup import RedisBackup
 from gateway.tenants.checker import RedisChecker
 from gateway.tenants.tokens import TokenHasher
-from gateway.wiring import House
+from gateway.wiring import Services
 
 
 @pytest.fixture
-def backup(house: House) -> RedisBackup:
-    return RedisBackup(house.redis, house.hasher)
+def backup(services: Services) -> RedisBackup:
+    return RedisBackup(services.redis, services.hasher)
 
 
 async def test_what_was_backed_up_works_after_it_was_restored(
-    house: House, tenant: Tenant, backup: RedisBackup, redis: AsyncRedis
+    services: Services, tenant: Tenant, backup: RedisBackup, redis: AsyncRedis
 ) -> None:
-    await house.tenancy.rotate_instance_token(tenant.instance, grace_s=600)
+    await services.tenancy.rotate_instance_token(tenant.instance, grace_s=600)
     lines = await backup.lines()
-    entries = await house.audit.entries(10)
+    entries = await services.audit.entries(10)
     await redis.flushall()
     assert await backup.restore(lines) == len(lines) - 2
     for token in (tenant.account_token, tenant.instance_token):
-        assert await house.directory.identify(house.hasher(token)) is not None
-    assert await house.directory.find_instance(tenant.instance.account_id, "demo") == tenant.instance
-    assert await house.audit.entries(10) == entries
+        assert await services.directory.identify(services.hasher(token)) is not None
+    assert await services.directory.find_instance(tenant.instance.account_id, "demo") == tenant.instance
+    assert await services.audit.entries(10) == entries
     assert await RedisChecker(redis).problems() == []
     assert sorted(await backup.lines()) == sorted(lines)
 
@@ -42,15 +42,15 @@ async def test_a_backup_holds_no_token(tenant: Tenant, backup: RedisBackup) -> N
 
 
 async def test_a_target_that_is_not_empty_is_left_alone_unless_forced(
-    house: House, tenant: Tenant, backup: RedisBackup
+    services: Services, tenant: Tenant, backup: RedisBackup
 ) -> None:
     lines = await backup.lines()
-    await house.directory.create_account("newer")
+    await services.directory.create_account("newer")
     with pytest.raises(Conflict):
         await backup.restore(lines)
-    assert len(await house.directory.accounts()) == 2
+    assert len(await services.directory.accounts()) == 2
     await backup.restore(lines, force=True)
-    assert [account.name for account in await house.directory.accounts()] == ["acme"]
+    assert [account.name for account in await services.directory.accounts()] == ["acme"]
 
 
 @pytest.mark.parametrize("spoil", ["cut", "row", "format", "version", "foreign", "text", "list", "empty"])
@@ -75,9 +75,9 @@ async def test_what_is_no_whole_backup_changes_nothing(
     assert await redis.keys("*") == []
 
 
-async def test_a_backup_of_another_pepper_is_refused(tenant: Tenant, backup: RedisBackup, house: House) -> None:
+async def test_a_backup_of_another_pepper_is_refused(tenant: Tenant, backup: RedisBackup, services: Services) -> None:
     with pytest.raises(BackupUnreadable):
-        await RedisBackup(house.redis, TokenHasher(b"another")).restore(await backup.lines())
+        await RedisBackup(services.redis, TokenHasher(b"another")).restore(await backup.lines())
 
 
 async def test_an_interrupted_restore_is_found_and_may_be_run_again(

@@ -9,14 +9,14 @@ from gateway.api.app import create_app
 from gateway.presence.errors import InstanceNotConnected, InvalidNumber, UpstreamRejected
 from gateway.presence.model import Chat, Instance, State, Target
 from gateway.process.server import listening
-from gateway.wiring import House
+from gateway.wiring import Services
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
 
 
 @pytest.fixture
-async def inner_url(house: House) -> AsyncIterator[str]:
-    async with listening(create_app(house), "127.0.0.1", 0) as port:
+async def inner_url(services: Services) -> AsyncIterator[str]:
+    async with listening(create_app(services), "127.0.0.1", 0) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -26,20 +26,20 @@ def behind(inner_url: str, tenant: Tenant, *, session: str = "demo", token: str 
 
 @pytest.mark.parametrize("state", list(State))
 async def test_a_command_reaches_the_phone_through_both(
-    house: House, tenant: Tenant, phone: Phone, inner_url: str, state: State
+    services: Services, tenant: Tenant, phone: Phone, inner_url: str, state: State
 ) -> None:
-    await house.presence.show(behind(inner_url, tenant), CHAT, state, 0)
+    await services.presence.show(behind(inner_url, tenant), CHAT, state, 0)
     assert [(told, chat) for _, told, chat in phone.told] == [(state, CHAT.jid)]
 
 
 async def test_what_the_inner_gateway_refuses_means_the_same_outside(
-    house: House, tenant: Tenant, phone: Phone, inner_url: str
+    services: Services, tenant: Tenant, phone: Phone, inner_url: str
 ) -> None:
     with pytest.raises(UpstreamRejected):
-        await house.presence.show(behind(inner_url, tenant, token="x" * 20), CHAT, State.TYPING, 0)
-    outsider = (await house.directory.create_account("other")).token
+        await services.presence.show(behind(inner_url, tenant, token="x" * 20), CHAT, State.TYPING, 0)
+    outsider = (await services.directory.create_account("other")).token
     with pytest.raises(InstanceNotConnected):
-        await house.presence.show(behind(inner_url, tenant, token=outsider), CHAT, State.TYPING, 0)
+        await services.presence.show(behind(inner_url, tenant, token=outsider), CHAT, State.TYPING, 0)
     with pytest.raises(InvalidNumber):
-        await house.presence.show(behind(inner_url, tenant), Chat("1@s.whatsapp.net"), State.TYPING, 0)
+        await services.presence.show(behind(inner_url, tenant), Chat("1@s.whatsapp.net"), State.TYPING, 0)
     assert phone.told == []

@@ -9,13 +9,13 @@ from world import VirtualClock
 from gateway.presence.errors import RateLimited
 from gateway.store.redis import command
 from gateway.tenants.admission import RedisAdmission
-from gateway.tenants.failed_keys import RedisGuesses
+from gateway.tenants.failed_keys import FailedKeyLimiter
 from gateway.tenants.usage import RedisUsage
-from gateway.tenants.views import TokenFacts
+from gateway.tenants.views import TokenView
 
 HOUR_MS = 3_600_000
 LIMIT = 5
-TOKEN = TokenFacts("t1", "", "", "account", "a", "", 0, None, None, "t")
+TOKEN = TokenView("t1", "", "", "account", "a", "", 0, None, None, "t")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ async def test_what_is_told_of_a_tokens_minute_is_what_admission_counts(redis: R
 
 
 async def test_an_address_that_guessed_may_guess_again_within_a_minute(redis: Redis, clock: VirtualClock) -> None:
-    guesses = RedisGuesses(redis, per_minute=1, clock_us=clock.redis_us)
+    guesses = FailedKeyLimiter(redis, per_minute=1, clock_us=clock.redis_us)
     await guesses.count("6.6.6.6")
     clock.tick(-HOUR_MS)
     with pytest.raises(RateLimited):

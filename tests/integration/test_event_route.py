@@ -29,7 +29,7 @@ from gateway.settings import Limits, Redis, Settings
 from gateway.store.redis import command
 from gateway.telemetry.metrics import ENDS
 from gateway.upstreams.registry import ADAPTERS
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 Client = TestClient[web.Request, web.Application]
 Answer = tuple[int, dict[str, Any]]
@@ -62,7 +62,7 @@ class Upstream:
     told: list[tuple[str, State]] = field(default_factory=list)
     hangs: bool = False
 
-    async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
+    async def send(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
         self.told.append((chat.jid, state))
         if self.hangs:
             await asyncio.sleep(timeout_s)
@@ -74,28 +74,30 @@ class Upstream:
 
 
 @pytest.fixture
-async def house(redis: Any, redis_url: str) -> AsyncIterator[House]:
-    async with open_house(Settings(redis=Redis(url=redis_url), limits=PLENTY)) as house:
-        yield house
+async def services(redis: Any, redis_url: str) -> AsyncIterator[Services]:
+    async with open_services(Settings(redis=Redis(url=redis_url), limits=PLENTY)) as services:
+        yield services
 
 
 @pytest.fixture
-def upstream(house: House, monkeypatch: pytest.MonkeyPatch) -> Upstream:
+def upstream(services: Services, monkeypatch: pytest.MonkeyPatch) -> Upstream:
     upstream = Upstream()
-    monkeypatch.setattr(house.upstreams, "tell", upstream.tell)
+    monkeypatch.setattr(services.upstreams, "send", upstream.send)
     return upstream
 
 
 @pytest.fixture
-async def client(house: House, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
-    return await aiohttp_client(create_app(house))
+async def client(services: Services, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
+    return await aiohttp_client(create_app(services))
 
 
-async def limited(house: House, aiohttp_client: Callable[..., Awaitable[Client]], **limits: int) -> Client:
+async def limited(services: Services, aiohttp_client: Callable[..., Awaitable[Client]], **limits: int) -> Client:
     """A front door with other limits."""
-    changed = msgspec.structs.replace(house.settings, limits=Limits(**limits))
-    async with open_house(changed) as other:
-        return await aiohttp_client(create_app(dataclasses.replace(house, settings=changed, admission=other.admission)))
+    changed = msgspec.structs.replace(services.settings, limits=Limits(**limits))
+    async with open_services(changed) as other:
+        return await aiohttp_client(
+            create_app(dataclasses.replace(services, settings=changed, admission=other.admission))
+        )
 
 
 async def post(client: Client, body: bytes, token: str, instance: str = "demo") -> Answer:
@@ -114,10 +116,10 @@ async def showing(client: Client, tenant: Tenant) -> set[str]:
     return {one["chat"] for one in (await answer.json())["indicators"]}
 
 
-async def of_kind(house: House, kind: str) -> Tenant:
-    account = await house.directory.create_account("acme")
-    created = await house.directory.create_instance(account.id, "demo", upstream=Target(kind, "http://up", "demo"))
-    return Tenant(account.token, created.token, await house.directory.find_instance(account.id, "demo"))
+async def of_kind(services: Services, kind: str) -> Tenant:
+    account = await services.directory.create_account("acme")
+    created = await services.directory.create_instance(account.id, "demo", upstream=Target(kind, "http://up", "demo"))
+    return Tenant(account.token, created.token, await services.directory.find_instance(account.id, "demo"))
 
 
 OURS = json.dumps({"event": "message", "from_me": True, "chat": CHAT}).encode()
@@ -125,9 +127,9 @@ OURS = json.dumps({"event": "message", "from_me": True, "chat": CHAT}).encode()
 
 @pytest.mark.parametrize("kind", ADAPTERS)
 async def test_an_event_ends_the_indicator_of_the_chat_that_it_names_and_of_no_other(
-    kind: str, house: House, client: Client, upstream: Upstream
+    kind: str, services: Services, client: Client, upstream: Upstream
 ) -> None:
-    tenant = await of_kind(house, kind)
+    tenant = await of_kind(services, kind)
     for name, named, event in examples(kind):
         shown = {*named, CHAT, OTHER}
         for chat in shown:
@@ -140,9 +142,9 @@ async def test_an_event_ends_the_indicator_of_the_chat_that_it_names_and_of_no_o
 
 @pytest.mark.parametrize("kind", sorted(set(ADAPTERS) - {"sandbox"}))
 async def test_a_message_of_before_the_newest_command_ends_nothing(
-    kind: str, house: House, client: Client, upstream: Upstream
+    kind: str, services: Services, client: Client, upstream: Upstream
 ) -> None:
-    tenant = await of_kind(house, kind)
+    tenant = await of_kind(services, kind)
     for name, named, event in examples(kind):
         for chat in named:
             await show(client, tenant, chat)
@@ -152,13 +154,13 @@ async def test_a_message_of_before_the_newest_command_ends_nothing(
 
 
 async def test_a_message_ends_what_began_before_it_however_late_it_is_reported(
-    house: House, client: Client, tenant: Tenant, upstream: Upstream
+    services: Services, client: Client, tenant: Tenant, upstream: Upstream
 ) -> None:
     await show(client, tenant, CHAT)
     # As if it had begun ten minutes ago.
     record = f"pg:c:{tenant.instance.chats_id}:{CHAT}"
-    ticket = int(await command(house.redis, "HGET", record, "ticket"))
-    await command(house.redis, "HSET", record, "ticket", str(ticket - 600_000_000))
+    ticket = int(await command(services.redis, "HGET", record, "ticket"))
+    await command(services.redis, "HSET", record, "ticket", str(ticket - 600_000_000))
     event = {"event": "message", "from_me": True, "chat": CHAT, "timestamp": time.time() - 700}
     await post(client, json.dumps(event).encode(), tenant.account_token)
     assert upstream.paused() == set()
@@ -179,8 +181,8 @@ async def test_what_a_message_ended_is_counted(client: Client, tenant: Tenant, u
     assert ENDS.labels("message")._value.get() == before + 1
 
 
-async def test_tokens_are_checked_as_everywhere(house: House, client: Client, tenant: Tenant) -> None:
-    other = await house.directory.create_account("other")
+async def test_tokens_are_checked_as_everywhere(services: Services, client: Client, tenant: Tenant) -> None:
+    other = await services.directory.create_account("other")
     assert await post(client, OURS, tenant.account_token) == RECEIVED
     assert await post(client, OURS, tenant.instance_token) == RECEIVED
     assert (await post(client, OURS, other.token))[0] == 404
@@ -190,9 +192,9 @@ async def test_tokens_are_checked_as_everywhere(house: House, client: Client, te
 
 
 async def test_events_have_a_limit_of_their_own_which_their_answers_show(
-    house: House, tenant: Tenant, upstream: Upstream, aiohttp_client: Callable[..., Awaitable[Client]]
+    services: Services, tenant: Tenant, upstream: Upstream, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    client = await limited(house, aiohttp_client)
+    client = await limited(services, aiohttp_client)
     headers = {"token": tenant.instance_token}
 
     async def report() -> tuple[int, str, str]:
@@ -210,9 +212,9 @@ async def test_events_have_a_limit_of_their_own_which_their_answers_show(
 
 
 async def test_the_checks_come_in_the_promised_order(
-    house: House, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]
+    services: Services, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    client = await limited(house, aiohttp_client, events_per_minute=2)
+    client = await limited(services, aiohttp_client, events_per_minute=2)
     assert (await post(client, b"[", "pgi_" + "0" * 40))[0] == 401
     assert (await post(client, b"[", tenant.instance_token, "another"))[0] == 403
     assert (await post(client, b"[", tenant.instance_token))[0] == 400
@@ -272,10 +274,10 @@ async def test_what_no_message_could_have_made_is_received_and_not_looked_at(
 
 
 async def test_an_event_too_many_of_one_account_is_refused_at_once_and_commands_have_their_room(
-    house: House, tenant: Tenant, upstream: Upstream, aiohttp_client: Callable[..., Awaitable[Client]]
+    services: Services, tenant: Tenant, upstream: Upstream, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    http = msgspec.structs.replace(house.settings.http, max_in_flight_per_account=4)
-    small = dataclasses.replace(house, settings=msgspec.structs.replace(house.settings, http=http))
+    http = msgspec.structs.replace(services.settings.http, max_in_flight_per_account=4)
+    small = dataclasses.replace(services, settings=msgspec.structs.replace(services.settings, http=http))
     client = await aiohttp_client(create_app(small))
     await show(client, tenant, CHAT)
     upstream.hangs = True
@@ -289,7 +291,7 @@ async def test_an_event_too_many_of_one_account_is_refused_at_once_and_commands_
 
 
 async def test_while_redis_is_away_an_admitted_event_is_received_and_ends_its_indicator_later(
-    house: House, client: Client, tenant: Tenant, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    services: Services, client: Client, tenant: Tenant, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await show(client, tenant, CHAT)
 
@@ -297,16 +299,16 @@ async def test_while_redis_is_away_an_admitted_event_is_received_and_ends_its_in
         raise StoreUnavailable
 
     with monkeypatch.context() as away:
-        away.setattr(house.indicators, "promise", refuse)
+        away.setattr(services.indicators, "promise", refuse)
         assert await post(client, OURS, tenant.account_token) == RECEIVED
         assert upstream.paused() == set()
-    await house.presence.drain()
+    await services.presence.drain()
     assert upstream.paused() == {CHAT}
 
 
-async def test_an_instance_without_an_upstream_receives_events_too(house: House, client: Client) -> None:
-    account = await house.directory.create_account("acme")
-    created = await house.directory.create_instance(account.id, "demo")
+async def test_an_instance_without_an_upstream_receives_events_too(services: Services, client: Client) -> None:
+    account = await services.directory.create_account("acme")
+    created = await services.directory.create_instance(account.id, "demo")
     assert await post(client, OURS, created.token) == RECEIVED
 
 
@@ -358,13 +360,15 @@ def sender(redis_url: str) -> Iterator[Sender]:
         opened = AsyncExitStack()
 
         async def open_door() -> Sender:
-            house = await opened.enter_async_context(open_house(Settings(redis=Redis(url=redis_url), limits=PLENTY)))
-            account = await house.directory.create_account("acme")
+            services = await opened.enter_async_context(
+                open_services(Settings(redis=Redis(url=redis_url), limits=PLENTY))
+            )
+            account = await services.directory.create_account("acme")
             tokens = {}
             for kind in ADAPTERS:
                 target = Target(kind, "http://127.0.0.1:1", "demo")
-                tokens[kind] = (await house.directory.create_instance(account.id, kind, upstream=target)).token
-            client = TestClient(TestServer(create_app(house)))
+                tokens[kind] = (await services.directory.create_instance(account.id, kind, upstream=target)).token
+            client = TestClient(TestServer(create_app(services)))
             return Sender(runner, await opened.enter_async_context(client), tokens)
 
         yield runner.run(open_door())

@@ -14,7 +14,7 @@ from gateway.store.redis import command
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.metrics import REGISTRY
 from gateway.telemetry.probes import create_ops
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
 
@@ -25,104 +25,106 @@ def told(name: str, **labels: str) -> float:
     return value
 
 
-async def scrape(house: House) -> None:
-    await Gauges(house.health.look, house.upstreams.count_open_circuits).refresh()
+async def scrape(services: Services) -> None:
+    await Gauges(services.health.look, services.upstreams.count_open_circuits).refresh()
 
 
-async def wake_now(house: House, redis: AsyncRedis) -> None:
+async def wake_now(services: Services, redis: AsyncRedis) -> None:
     """Run whatever is in the queue, due or not."""
     key = (await redis.zrange(keys.OWED, 0, 0))[0].decode()
     generation = await command(redis, "HGET", key, "gen")
     from gateway.presence.ports import ChatKey
 
-    claim = await house.wakeups.claim(ChatKey(key.split(":")[2], CHAT), generation.decode())
+    claim = await services.wakeups.claim_one(ChatKey(key.split(":")[2], CHAT), generation.decode())
     assert claim is not None
-    await house.wakeups.perform(claim)
+    await services.wakeups.perform(claim)
 
 
-async def test_what_is_promised_is_owed_until_it_is_paused(house: House, tenant: Tenant) -> None:
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 60)
-    await scrape(house)
+async def test_what_is_promised_is_owed_until_it_is_paused(services: Services, tenant: Tenant) -> None:
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 60)
+    await scrape(services)
     assert (told("presence_pauses_owed"), told("presence_pauses_retrying")) == (1, 0)
     assert told("presence_pause_oldest_overdue_seconds") == 0
-    await house.presence.show(tenant.instance, CHAT, State.PAUSED, 0)
-    await scrape(house)
+    await services.presence.show(tenant.instance, CHAT, State.PAUSED, 0)
+    await scrape(services)
     assert told("presence_pauses_owed") == 0
 
 
-async def test_a_wake_up_that_nobody_runs_grows_overdue(house: House, tenant: Tenant, redis: AsyncRedis) -> None:
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+async def test_a_wake_up_that_nobody_runs_grows_overdue(services: Services, tenant: Tenant, redis: AsyncRedis) -> None:
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     await asyncio.sleep(1.3)
-    await scrape(house)
+    await scrape(services)
     assert 0.2 < told("presence_pause_oldest_overdue_seconds") < 30
     assert told("presence_queue_due_jobs") == 1
 
 
 async def test_a_pause_that_fails_again_and_again_counts_from_its_own_time_and_not_from_its_next_try(
-    house: House, tenant: Tenant, phone: Phone, redis: AsyncRedis
+    services: Services, tenant: Tenant, phone: Phone, redis: AsyncRedis
 ) -> None:
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     phone.status = 500
     await asyncio.sleep(1.0)
     for _ in range(4):
-        await wake_now(house, redis)
-    await scrape(house)
+        await wake_now(services, redis)
+    await scrape(services)
     assert told("presence_pauses_retrying") == 1
     assert told("presence_pause_oldest_overdue_seconds") > 1.0
     ((_, due),) = await redis.zrange(keys.OWED, 0, 0, withscores=True)
     assert due > (await redis.time())[0] * 1000, "its next try is still to come"
     phone.status = 200
-    await wake_now(house, redis)
-    await scrape(house)
+    await wake_now(services, redis)
+    await scrape(services)
     assert (told("presence_pauses_retrying"), told("presence_pauses_owed")) == (0, 0)
     assert told("presence_pause_oldest_overdue_seconds") == 0
 
 
 async def test_a_new_command_on_a_chat_whose_pause_failed_is_not_being_retried(
-    house: House, tenant: Tenant, phone: Phone, redis: AsyncRedis
+    services: Services, tenant: Tenant, phone: Phone, redis: AsyncRedis
 ) -> None:
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     phone.status = 500
     await asyncio.sleep(1.0)
-    await wake_now(house, redis)
+    await wake_now(services, redis)
     phone.status = 200
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 30)
-    await scrape(house)
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 30)
+    await scrape(services)
     assert (told("presence_pauses_retrying"), told("presence_pauses_owed")) == (0, 1)
     assert told("presence_pause_oldest_overdue_seconds") == 0
 
 
-async def test_a_redis_without_an_append_only_file_is_not_persistent(house: House) -> None:
-    await scrape(house)
+async def test_a_redis_without_an_append_only_file_is_not_persistent(services: Services) -> None:
+    await scrape(services)
     assert told("presence_redis_up") == 1
     assert told("presence_redis_persistence_ok", kind="aof") == 0, "the tests' Valkey has none"
     assert told("presence_redis_persistence_ok", kind="rdb") == 1
-    await command(house.redis, "CONFIG", "SET", "appendonly", "yes")
+    await command(services.redis, "CONFIG", "SET", "appendonly", "yes")
     try:
-        await scrape(house)
+        await scrape(services)
         assert told("presence_redis_persistence_ok", kind="aof") == 1
     finally:
-        await command(house.redis, "CONFIG", "SET", "appendonly", "no")
+        await command(services.redis, "CONFIG", "SET", "appendonly", "no")
 
 
-async def test_a_refused_credential_and_an_open_circuit_are_counted(house: House, tenant: Tenant, phone: Phone) -> None:
+async def test_a_refused_credential_and_an_open_circuit_are_counted(
+    services: Services, tenant: Tenant, phone: Phone
+) -> None:
     before = told("presence_upstream_credential_refused_total", upstream="sandbox")
     phone.status = 401
-    await house.upstreams.tell(tenant.instance.target, CHAT, State.TYPING, timeout_s=1)
+    await services.upstreams.send(tenant.instance.target, CHAT, State.TYPING, timeout_s=1)
     assert told("presence_upstream_credential_refused_total", upstream="sandbox") == before + 1
-    await scrape(house)
+    await scrape(services)
     assert told("presence_upstream_circuits_open") == 0
     nowhere = Target("sandbox", "http://127.0.0.1:1", "demo")
     for _ in range(5):
-        await house.upstreams.tell(nowhere, CHAT, State.TYPING, timeout_s=1)
-    await scrape(house)
+        await services.upstreams.send(nowhere, CHAT, State.TYPING, timeout_s=1)
+    await scrape(services)
     assert told("presence_upstream_circuits_open") == 1
 
 
 async def test_while_redis_is_away_a_scrape_says_so_and_invents_no_figures() -> None:
     before = told("presence_redis_errors_total")
-    async with open_house(Settings(redis=Redis(url="redis://127.0.0.1:1"))) as house:
-        await scrape(house)
+    async with open_services(Settings(redis=Redis(url="redis://127.0.0.1:1"))) as services:
+        await scrape(services)
     assert told("presence_redis_up") == 0
     assert isnan(told("presence_pauses_owed"))
     assert isnan(told("presence_redis_persistence_ok", kind="aof"))
@@ -130,13 +132,13 @@ async def test_while_redis_is_away_a_scrape_says_so_and_invents_no_figures() -> 
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
-async def test_the_metrics_come_in_the_format_that_the_scraper_asks_for(house: House, accept: str) -> None:
+async def test_the_metrics_come_in_the_format_that_the_scraper_asks_for(services: Services, accept: str) -> None:
     from aiohttp.test_utils import TestClient, TestServer
 
     async def yes() -> bool:
         return True
 
-    app = create_ops("gateway", yes, Gauges(house.health.look, house.upstreams.count_open_circuits).refresh)
+    app = create_ops("gateway", yes, Gauges(services.health.look, services.upstreams.count_open_circuits).refresh)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/metrics", headers={"Accept": accept})
         text = await answer.text()

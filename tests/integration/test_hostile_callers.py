@@ -226,12 +226,12 @@ async def test_an_upstream_that_answers_before_it_has_read_leaves_nothing_behind
     await site.start()
     port = runner.addresses[0][1]
     target = door.fake.target()
-    await door.house.moves.move_instance(
+    await door.services.moves.move_instance(
         door.tenant.instance.id, type(target)("ryzeapi", f"http://127.0.0.1:{port}", "shop", "c0c0c0c0")
     )
     response, body = await door.call("POST", TEXT, data=slow())
     assert (response.status, body) == (413, b"too much for me")
-    connector = door.house.forwarding._anywhere.connector
+    connector = door.services.forwarding._anywhere.connector
     assert connector is not None
     await until(lambda: not connector._acquired, within_s=5)
     await runner.cleanup()
@@ -244,7 +244,7 @@ async def test_an_account_takes_its_share_and_another_passes_beside_it(redis_url
 
     door.fake.misbehaviour = hang
     async with small(redis_url, door, timeout_s=2, max_in_flight_per_account=2, max_in_flight=3) as limited:
-        directory = limited.house.directory
+        directory = limited.services.directory
         other = await directory.create_account("other")
         await directory.create_instance(other.id, "shop", upstream=door.fake.target(session="other"))
         waiting = [asyncio.create_task(limited.call("GET", "/api/a/shop")) for _ in range(2)]

@@ -23,7 +23,7 @@ from gateway.presence.ports import (
     Grant,
     NothingShows,
     Overtaken,
-    Pace,
+    RefreshPolicy,
     Repeated,
     Report,
     Settled,
@@ -52,7 +52,7 @@ class Chats:
     clock: VirtualClock
     indicators: RedisIndicators
     owners: int = 0
-    pace: Pace = field(default_factory=lambda: Pace(4.0, 5.0))
+    refresh: RefreshPolicy = field(default_factory=lambda: RefreshPolicy(4.0, 5.0))
 
     async def promise(
         self,
@@ -67,7 +67,7 @@ class Chats:
         self.owners += 1
         owner = owner or f"o{self.owners}"
         return await self.indicators.promise(
-            key, op, round(seconds * 1000), owner=owner, ticket=ticket, trace="00-trace", pace=self.pace, why=why
+            key, op, round(seconds * 1000), owner=owner, ticket=ticket, trace="00-trace", refresh=self.refresh, why=why
         )
 
     async def granted(self, op: State, seconds: float = 0, *, key: ChatKey = KEY) -> Grant:
@@ -76,9 +76,9 @@ class Chats:
         return grant
 
     async def settle(
-        self, grant: Grant, result: Result = "ok", seconds: float = 0, age_ms: int = 0, told_ms_ago: int | None = 0
+        self, grant: Grant, result: Result = "ok", seconds: float = 0, age_ms: int = 0, sent_ms_ago: int | None = 0
     ) -> Settled:
-        report = Report(result, self.pace, age_ms, told_ms_ago)
+        report = Report(result, self.refresh, age_ms, sent_ms_ago)
         return await self.indicators.settle_command(grant, report, round(seconds * 1000))
 
     async def command(self, op: State, seconds: float = 0, result: Result = "ok", *, key: ChatKey = KEY) -> None:
@@ -100,14 +100,14 @@ class Chats:
     async def claim(self, *, key: ChatKey = KEY, generation: str | None = None) -> Claim | Early | None:
         self.owners += 1
         generation = generation or await self.generation()
-        return await self.indicators.claim(key, generation, owner=f"o{self.owners}")
+        return await self.indicators.claim_one(key, generation, owner=f"o{self.owners}")
 
-    async def take(self, most: int = 100, *, owner: str = "", shares: Shares | None = None) -> list[Claim]:
+    async def claim_due(self, most: int = 100, *, owner: str = "", shares: Shares | None = None) -> list[Claim]:
         self.owners += 1
-        return await self.indicators.take(most, owner=owner or f"o{self.owners}", shares=shares or Shares(10_000))
+        return await self.indicators.claim_due(most, owner=owner or f"o{self.owners}", shares=shares or Shares(10_000))
 
     async def pause(self, claim: Claim) -> Settled:
-        return await self.indicators.settle_wake(claim.grant, Report("ok", self.pace, 0, 0), retry_ms=300)
+        return await self.indicators.settle_wake(claim.grant, Report("ok", self.refresh, 0, 0), retry_ms=300)
 
     async def wake(self, result: Result = "ok", retry_ms: int | None = 300) -> tuple[State, Settled]:
         """Let time pass until the next wake-up and do what it asks for."""
@@ -116,7 +116,7 @@ class Chats:
         self.clock.tick(max(wait, 0))
         claim = await self.claim()
         assert isinstance(claim, Claim)
-        settled = await self.indicators.settle_wake(claim.grant, Report(result, self.pace, 0, 0), retry_ms=retry_ms)
+        settled = await self.indicators.settle_wake(claim.grant, Report(result, self.refresh, 0, 0), retry_ms=retry_ms)
         return claim.grant.op, settled
 
     async def owed(self) -> int:
@@ -215,9 +215,9 @@ async def test_a_messages_pause_that_failed_is_due_at_once(chats: Chats) -> None
     await chats.command(TYPING, 30)
     grant = await chats.promise(PAUSED, why="message")
     assert isinstance(grant, Grant)
-    await chats.indicators.settle_command(grant, Report("failed", chats.pace, 0, 0), 0, "message")
+    await chats.indicators.settle_command(grant, Report("failed", chats.refresh, 0, 0), 0, "message")
     assert await chats.next_wake_ms() == 0
-    (claim,) = await chats.take()
+    (claim,) = await chats.claim_due()
     assert (claim.grant.op, claim.why) == (PAUSED, "message")
 
 
@@ -275,10 +275,14 @@ async def test_a_promise_that_a_stopped_redis_runs_too_late_is_not_made(tmp_path
     with start_valkey(tmp_path, "--appendonly", "no") as valkey:
         async with open_pipeline(valkey.url, connect_timeout_s=1, timeout_s=0.3) as pipeline:
             indicators = RedisIndicators(pipeline, lease_s=5.5, echo_s=10, patience_s=0.3)
-            await indicators.promise(OTHER_TENANT, TYPING, 0, owner="other", ticket=None, trace="", pace=Pace(4.0, 5.0))
+            await indicators.promise(
+                OTHER_TENANT, TYPING, 0, owner="other", ticket=None, trace="", refresh=RefreshPolicy(4.0, 5.0)
+            )
             os.kill(valkey.pid, signal.SIGSTOP)
             with pytest.raises(StoreUnavailable):
-                await indicators.promise(KEY, TYPING, 5000, owner="me", ticket=None, trace="", pace=Pace(4.0, 5.0))
+                await indicators.promise(
+                    KEY, TYPING, 5000, owner="me", ticket=None, trace="", refresh=RefreshPolicy(4.0, 5.0)
+                )
             # Its clock may have been read as late by as much as the answer took, on a machine that is busy.
             await asyncio.sleep(1.0)
             os.kill(valkey.pid, signal.SIGCONT)
@@ -513,25 +517,25 @@ async def test_a_waiting_pause_never_expires_with_its_record(chats: Chats) -> No
 
 
 async def test_on_an_upstream_that_blocks_the_next_telling_begins_when_the_last_has_ended(chats: Chats) -> None:
-    chats.pace = Pace(4.1, 4.1, one_at_a_time=True)
+    chats.refresh = RefreshPolicy(4.1, 4.1, one_at_a_time=True)
     grant = await chats.granted(TYPING, 60)
     chats.clock.tick(800)
-    await chats.settle(grant, seconds=60, told_ms_ago=800)
+    await chats.settle(grant, seconds=60, sent_ms_ago=800)
     assert await chats.next_wake_ms() == 3300
     again = await chats.granted(RECORDING, 30)
-    assert again.told_ms_ago == 800
-    await chats.settle(again, seconds=30, told_ms_ago=None)
+    assert again.sent_ms_ago == 800
+    await chats.settle(again, seconds=30, sent_ms_ago=None)
     assert await chats.next_wake_ms() == 3300
     assert (await chats.wake())[0] is RECORDING
 
 
 async def test_an_untold_indicator_without_end_is_told_when_the_telling_under_way_has_ended(chats: Chats) -> None:
-    chats.pace = Pace(4.1, 4.1, one_at_a_time=True)
+    chats.refresh = RefreshPolicy(4.1, 4.1, one_at_a_time=True)
     await chats.command(TYPING, 3)
     await chats.command(PAUSED)
     grant = await chats.granted(RECORDING)
-    assert grant.told_ms_ago == 0
-    await chats.settle(grant, told_ms_ago=None)
+    assert grant.sent_ms_ago == 0
+    await chats.settle(grant, sent_ms_ago=None)
     assert await chats.next_wake_ms() == 4100
     assert (await chats.wake())[0] is RECORDING
     assert await chats.queued() == {}
@@ -546,7 +550,7 @@ async def test_what_is_due_is_claimed_in_one_step_and_the_longest_due_first(chat
     for number, seconds in enumerate((3, 1, 2, 60)):
         await chats.command(TYPING, seconds, key=chat(number))
     chats.clock.tick(3500)
-    claims = await chats.take()
+    claims = await chats.claim_due()
     assert [claim.grant.key for claim in claims] == [chat(1), chat(2), chat(0)]
     assert [claim.overdue_ms for claim in claims] == [2500, 1500, 500]
     assert {(c.grant.op, c.tries, c.is_echo, c.trace, c.instance_version) for c in claims} == {
@@ -560,7 +564,7 @@ async def test_no_more_are_claimed_than_were_asked_for(chats: Chats) -> None:
     for number in range(5):
         await chats.command(TYPING, 1, key=chat(number))
     chats.clock.tick(1000)
-    assert [len(await chats.take(2)) for _ in range(4)] == [2, 2, 1, 0]
+    assert [len(await chats.claim_due(2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
 async def greedy_and_bystander(chats: Chats, owed: int) -> None:
@@ -575,7 +579,7 @@ async def greedy_and_bystander(chats: Chats, owed: int) -> None:
 
 async def test_an_account_gets_no_more_than_its_share_and_hides_nothing_of_others(chats: Chats) -> None:
     await greedy_and_bystander(chats, owed=200)
-    claims = await chats.take(16, shares=Shares(16))
+    claims = await chats.claim_due(16, shares=Shares(16))
     assert Counter(claim.account_id for claim in claims) == {"greedy": 8, "bystander": 1}
     assert [claim.grant.key for claim in claims[:8]] == [chat(number) for number in range(8)]
 
@@ -585,55 +589,55 @@ async def test_what_an_account_holds_already_counts(chats: Chats) -> None:
     places = Shares(16)
     while places.take("greedy"):
         pass
-    assert [claim.account_id for claim in await chats.take(8, shares=places)] == ["bystander"]
+    assert [claim.account_id for claim in await chats.claim_due(8, shares=places)] == ["bystander"]
 
 
 async def test_what_waits_for_its_accounts_share_is_looked_at_again_in_its_order_and_still_overdue(
     chats: Chats,
 ) -> None:
     await greedy_and_bystander(chats, owed=40)
-    await chats.take(16, shares=Shares(16))
-    assert await chats.take(16, shares=Shares(16)) == []
+    await chats.claim_due(16, shares=Shares(16))
+    assert await chats.claim_due(16, shares=Shares(16)) == []
     assert await chats.indicators.sweep() == 0
     chats.clock.tick(5000)
     assert await chats.indicators.sweep() == 0, "what waits in the queue is not lost"
-    assert [claim.grant.key for claim in await chats.take(100)] == [chat(number) for number in range(8, 40)]
+    assert [claim.grant.key for claim in await chats.claim_due(100)] == [chat(number) for number in range(8, 40)]
 
 
 async def test_a_batch_whose_reply_was_lost_is_got_back_whatever_the_share(chats: Chats) -> None:
     await greedy_and_bystander(chats, owed=8)
-    lost = await chats.take(16, owner="me", shares=Shares(16))
+    lost = await chats.claim_due(16, owner="me", shares=Shares(16))
     full = Shares(1)
     full.hold("greedy")
-    assert len(await chats.take(16, owner="me", shares=full)) == len(lost) == 9
+    assert len(await chats.claim_due(16, owner="me", shares=full)) == len(lost) == 9
 
 
 async def test_nothing_is_claimed_before_its_time(chats: Chats) -> None:
     await chats.command(TYPING, 5)
     chats.clock.tick(4999)
-    assert await chats.take() == []
+    assert await chats.claim_due() == []
     chats.clock.tick(1)
-    assert len(await chats.take()) == 1
+    assert len(await chats.claim_due()) == 1
 
 
 async def test_a_refresh_is_claimed_as_one(chats: Chats) -> None:
     await chats.command(TYPING, 60)
     chats.clock.tick(4000)
-    (claim,) = await chats.take()
+    (claim,) = await chats.claim_due()
     assert (claim.grant.op, claim.overdue_ms) == (TYPING, 0)
 
 
 async def test_what_one_worker_claimed_no_other_gets_before_the_lease_ends(chats: Chats) -> None:
     await chats.command(TYPING, 5)
     chats.clock.tick(5000)
-    (claim,) = await chats.take()
+    (claim,) = await chats.claim_due()
     assert await chats.queued() == {next(iter(await chats.queued())): LEASE_MS}
-    assert await chats.take() == []
+    assert await chats.claim_due() == []
     chats.clock.tick(LEASE_MS - 1)
-    assert await chats.take() == []
+    assert await chats.claim_due() == []
     assert await chats.indicators.sweep() == 0
     chats.clock.tick(1)
-    (again,) = await chats.take()
+    (again,) = await chats.claim_due()
     assert again.grant.owner != claim.grant.owner
     assert (await chats.pause(claim)).lost_lease
     assert (await chats.pause(again)).late_ms == LEASE_MS
@@ -643,7 +647,7 @@ async def test_two_workers_at_once_never_claim_the_same(chats: Chats) -> None:
     for number in range(200):
         await chats.command(TYPING, 1, key=chat(number))
     chats.clock.tick(1000)
-    batches = await asyncio.gather(*(chats.take(30, owner=f"w{worker}") for worker in range(8)))
+    batches = await asyncio.gather(*(chats.claim_due(30, owner=f"w{worker}") for worker in range(8)))
     claimed = [claim.grant.key for batch in batches for claim in batch]
     assert len(claimed) == len(set(claimed)) == 200
 
@@ -652,13 +656,13 @@ async def test_a_batch_whose_reply_was_lost_is_got_back_by_asking_again_under_th
     for number in range(3):
         await chats.command(TYPING, 1, key=chat(number))
     chats.clock.tick(1000)
-    lost = await chats.take(2, owner="me")
+    lost = await chats.claim_due(2, owner="me")
     chats.clock.tick(2000)
-    again = await chats.take(2, owner="me")
+    again = await chats.claim_due(2, owner="me")
     assert [claim.grant.key for claim in again] == [claim.grant.key for claim in lost]
-    assert len(await chats.take(2, owner="other")) == 1
+    assert len(await chats.claim_due(2, owner="other")) == 1
     chats.clock.tick(LEASE_MS - 1)
-    assert await chats.take() == []
+    assert await chats.claim_due() == []
     assert [(await chats.pause(claim)).lost_lease for claim in again] == [False, False]
 
 
@@ -669,7 +673,7 @@ async def test_outdated_and_strange_jobs_are_cleared_away(chats: Chats) -> None:
     for name in (f"{place}:1", "i1:5511777777777@s.whatsapp.net:99", "no job of ours"):
         await chats.redis.zadd(keys.QUEUE, {name: chats.clock.ms})
         await chats.redis.set(f"arq:job:{name}", "{}")
-    assert await chats.take() == []
+    assert await chats.claim_due() == []
     assert list(await chats.queued()) == [job]
     assert await chats.redis.keys("arq:job:*") == [f"arq:job:{job}".encode()]
 
@@ -680,7 +684,7 @@ async def test_a_chat_whose_upstream_is_being_called_is_looked_at_again_when_the
     assert isinstance(await chats.claim(), Claim)
     (job,) = await chats.queued()
     await chats.redis.zadd(keys.QUEUE, {job: chats.clock.ms})
-    assert await chats.take() == []
+    assert await chats.claim_due() == []
     assert await chats.queued() == {job: LEASE_MS}
 
 
@@ -689,7 +693,7 @@ async def test_a_job_that_arq_marked_as_started_and_whose_worker_died_is_claimed
     (job,) = await chats.queued()
     await chats.redis.set(f"arq:in-progress:{job}", "1")
     chats.clock.tick(5000)
-    assert len(await chats.take()) == 1
+    assert len(await chats.claim_due()) == 1
 
 
 async def test_claimed_wake_ups_are_no_backlog(chats: Chats) -> None:
@@ -697,7 +701,7 @@ async def test_claimed_wake_ups_are_no_backlog(chats: Chats) -> None:
     await chats.command(TYPING, 5)
     chats.clock.tick(5000)
     assert (await health.backlog()).due_jobs == 1
-    await chats.take()
+    await chats.claim_due()
     backlog = await health.backlog()
     assert (backlog.due_jobs, backlog.owed, backlog.oldest_overdue_s) == (0, 1, 0)
     chats.clock.tick(LEASE_MS)
@@ -708,10 +712,10 @@ async def test_claimed_wake_ups_are_no_backlog(chats: Chats) -> None:
 async def test_a_claimed_wake_up_that_the_queue_lost_is_armed_again_when_its_worker_died(chats: Chats) -> None:
     await chats.command(TYPING, 5)
     chats.clock.tick(5000)
-    await chats.take()
+    await chats.claim_due()
     await chats.redis.delete(keys.QUEUE)
     chats.clock.tick(LEASE_MS - 1)
     assert await chats.indicators.sweep() == 0
     chats.clock.tick(1)
     assert await chats.indicators.sweep() == 1
-    assert len(await chats.take()) == 1
+    assert len(await chats.claim_due()) == 1

@@ -16,15 +16,15 @@ from gateway.presence.model import Chat, State, Target
 from gateway.settings import Limits, Redis, Secrets, Settings
 from gateway.store import keys
 from gateway.tenants.checker import RedisChecker
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 Client = TestClient[web.Request, web.Application]
 CHAT = Chat("5511999999999@s.whatsapp.net")
 
 
 @pytest.fixture
-async def client(house: House, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
-    return await aiohttp_client(create_app(house))
+async def client(services: Services, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
+    return await aiohttp_client(create_app(services))
 
 
 async def ask(client: Client, method: str, path: str, token: str, body: Any = None) -> tuple[int, dict[str, Any]]:
@@ -37,7 +37,7 @@ def error(message: str) -> dict[str, Any]:
 
 
 async def test_a_new_instance_answers_its_token_at_both_places_and_it_works(
-    client: Client, tenant: Tenant, house: House
+    client: Client, tenant: Tenant, services: Services
 ) -> None:
     status, body = await ask(client, "POST", "/api/instance/new", tenant.account_token, {"name": "sales"})
     assert status == 201
@@ -138,9 +138,9 @@ async def test_connection_states_come_from_the_upstream_and_are_asked_again_only
 
 
 async def test_a_deleted_instance_is_gone_at_once_and_its_pause_is_on_its_way(
-    client: Client, tenant: Tenant, house: House, redis: AsyncRedis
+    client: Client, tenant: Tenant, services: Services, redis: AsyncRedis
 ) -> None:
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 60)
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 60)
     (before,) = [score for _, score in await redis.zrange(keys.OWED, 0, -1, withscores=True)]
     answer = await ask(client, "DELETE", "/api/instance/delete/demo", tenant.account_token)
     assert answer == (
@@ -159,21 +159,21 @@ async def test_a_deleted_instance_is_gone_at_once_and_its_pause_is_on_its_way(
 
 
 async def test_what_shows_is_listed_with_since_and_ends(
-    client: Client, tenant: Tenant, house: House, phone: Phone
+    client: Client, tenant: Tenant, services: Services, phone: Phone
 ) -> None:
     other = Chat("5511888888888@s.whatsapp.net")
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 30)
-    await house.presence.show(tenant.instance, other, State.RECORDING, 0)
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 30)
+    await services.presence.show(tenant.instance, other, State.RECORDING, 0)
     _, body = await ask(client, "GET", "/api/chat/presence/demo", tenant.instance_token)
     assert body["message"] == "2 Indicators showing"
     shown = {one["chat"]: one for one in body["indicators"]}
     assert shown[CHAT.jid]["ends"] - shown[CHAT.jid]["since"] == pytest.approx(30, abs=0.05)
     assert (shown[other.jid]["state"], shown[other.jid]["ends"]) == ("recording", None)
     for chat in (CHAT, other):
-        await house.presence.show(tenant.instance, chat, State.PAUSED, 0)
+        await services.presence.show(tenant.instance, chat, State.PAUSED, 0)
     _, body = await ask(client, "GET", "/api/chat/presence/demo", tenant.instance_token)
     assert body["indicators"] == []
-    assert not await house.redis.exists(keys.chats(tenant.instance.id))
+    assert not await services.redis.exists(keys.chats(tenant.instance.id))
 
 
 async def test_a_rotated_token_ends_the_old_one_now_or_after_its_grace(client: Client, tenant: Tenant) -> None:
@@ -208,9 +208,9 @@ async def test_two_creations_of_one_name_at_once_make_one(client: Client, tenant
 
 async def test_the_quota_holds_under_concurrency(redis: AsyncRedis, redis_url: str, aiohttp_client: Any) -> None:
     limits = Limits(instances_per_account=3)
-    async with open_house(Settings(redis=Redis(url=redis_url), limits=limits)) as house:
-        account = await house.directory.create_account("acme")
-        client = await aiohttp_client(create_app(house))
+    async with open_services(Settings(redis=Redis(url=redis_url), limits=limits)) as services:
+        account = await services.directory.create_account("acme")
+        client = await aiohttp_client(create_app(services))
         answers = await asyncio.gather(
             *(ask(client, "POST", "/api/instance/new", account.token, {"name": f"n{n}"}) for n in range(10))
         )
@@ -219,9 +219,9 @@ async def test_the_quota_holds_under_concurrency(redis: AsyncRedis, redis_url: s
 
 
 async def test_a_foreign_instance_and_none_at_all_are_one_answer_to_the_byte(
-    client: Client, tenant: Tenant, house: House
+    client: Client, tenant: Tenant, services: Services
 ) -> None:
-    stranger = await house.directory.create_account("stranger")
+    stranger = await services.directory.create_account("stranger")
     for method, path in [
         ("POST", "/api/chat/presence/{}"),
         ("GET", "/api/chat/presence/{}"),
@@ -247,16 +247,16 @@ async def test_the_whole_of_redis_holds_no_secret_in_clear(
         redis=Redis(url=redis_url),
         secrets=Secrets(pepper="p", encryption_keys=Fernet.generate_key().decode(), admin_key="the-operators-own-key"),
     )
-    async with open_house(settings) as house:
-        account = await house.directory.create_account(
+    async with open_services(settings) as services:
+        account = await services.directory.create_account(
             "acme", upstream=Target("waha", "http://waha", "", "the-accounts-credential")
         )
-        client = await aiohttp_client(create_app(house))
+        client = await aiohttp_client(create_app(services))
         _, body = await ask(
             client, "POST", "/api/instance/new", account.token, {"name": "a", "token": "a-custom-token-of-mine"}
         )
         _, rotated = await ask(client, "POST", "/api/instance/token/a", account.token, {"grace": 60})
-        await house.directory.create_instance(
+        await services.directory.create_instance(
             account.id, "b", upstream=Target("waha", "http://waha", "", "the-instances-credential")
         )
         await ask(client, "GET", "/api/instance/list?token=pga_guess", account.token)

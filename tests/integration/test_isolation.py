@@ -21,7 +21,7 @@ from gateway.settings import Limits, Redis, Secrets, Settings, Upstream
 from gateway.store import keys
 from gateway.store.redis import command
 from gateway.tenants import tokens
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 Client = TestClient[web.Request, web.Application]
 Told = tuple[int, Any, dict[str, str]]
@@ -41,7 +41,7 @@ NOT_THE_CALLERS = ["theirs", "nowhere", "SALES", "sales%20", "sales%2F", "%2e%2e
 class World:
     """Two accounts whose instances share a name, and every kind of token that must not open anything."""
 
-    house: House
+    services: Services
     public: Client
     admin: Client
     account: str
@@ -61,7 +61,7 @@ class World:
 
     async def everything(self) -> Any:
         """All that is stored, but for counts and when a token was last used."""
-        redis, kept = self.house.redis, {}
+        redis, kept = self.services.redis, {}
         for key in sorted(await command(redis, "KEYS", "pg:*")):
             if await command(redis, "TYPE", key) == b"hash":
                 fields = await command(redis, "HGETALL", key)
@@ -92,8 +92,8 @@ async def world(
         limits=limits,
         upstream=Upstream(kind="sandbox", url=phone.url),
     )
-    async with open_house(settings) as house:
-        directory = house.directory
+    async with open_services(settings) as services:
+        directory = services.directory
         own, their, suspended, deleted = [
             await directory.create_account(name) for name in ("own", "their", "suspended", "deleted")
         ]
@@ -103,9 +103,9 @@ async def world(
         theirs = await directory.create_instance(their.id, "theirs")
         revoked, rotated = await directory.issue_token(own.id), await directory.create_instance(own.id, "rotated")
         await directory.revoke_token(revoked.id)
-        await house.tenancy.rotate_instance_token(await directory.find_instance(own.id, "rotated"))
-        await house.tenancy.set_status(suspended.id, "suspended")
-        await house.removal.delete_account(await directory.account(deleted.id))
+        await services.tenancy.rotate_instance_token(await directory.find_instance(own.id, "rotated"))
+        await services.tenancy.set_status(suspended.id, "suspended")
+        await services.removal.delete_account(await directory.account(deleted.id))
         dead = {
             "unknown": tokens.make("account"),
             "unknown, of an instance": tokens.make("instance"),
@@ -118,14 +118,14 @@ async def world(
             "of a suspended account": suspended.token,
             "of a deleted account": deleted.token,
             "the operator's key": KEY,
-            "a token's hash": house.hasher(own.token),
+            "a token's hash": services.hasher(own.token),
             "an id": own.id,
         }
         admin = web.Application()
-        admin.add_subapp("/admin/", create_admin(house, guesses_per_minute=100_000))
+        admin.add_subapp("/admin/", create_admin(services, guesses_per_minute=100_000))
         yield World(
-            house,
-            await aiohttp_client(create_app(house)),
+            services,
+            await aiohttp_client(create_app(services)),
             await aiohttp_client(admin),
             own.token,
             sales.token,

@@ -14,15 +14,15 @@ from gateway.api.openapi import admin, public
 from gateway.api.openapi.words import _MEANING
 from gateway.presence import errors
 from gateway.presence.errors import CallerLeft, GatewayError
-from gateway.wiring import House
+from gateway.wiring import Services
 
 PASSED = {"/api/{path}/{instance}", "/ws/{instance}"}  # the upstream's to describe
 REFERENCE = {"/openapi.json", "/docs", "/docs.css"}
 
 
-def with_admin(house: House) -> web.Application:
+def with_admin(services: Services) -> web.Application:
     app = web.Application()
-    app.add_subapp("/admin/", create_admin(house))
+    app.add_subapp("/admin/", create_admin(services))
     return app
 
 
@@ -41,9 +41,9 @@ def described_routes(described: dict[str, Any]) -> set[tuple[str, str]]:
     return {(method, path) for path, told in described["paths"].items() for method in told if method != "parameters"}
 
 
-async def test_every_route_is_described_and_every_description_is_a_route(house: House) -> None:
-    assert described_routes(public.describe()) == routes_of(create_app(house))
-    assert described_routes(admin.describe()) == routes_of(with_admin(house))
+async def test_every_route_is_described_and_every_description_is_a_route(services: Services) -> None:
+    assert described_routes(public.describe()) == routes_of(create_app(services))
+    assert described_routes(admin.describe()) == routes_of(with_admin(services))
 
 
 def test_every_path_names_its_own_parameters_and_every_operation_its_own_id() -> None:
@@ -68,9 +68,9 @@ def test_every_status_that_an_error_has_is_one_that_the_descriptions_know() -> N
 
 @pytest.mark.parametrize("prefix", ["", "/admin"])
 async def test_the_reference_page_needs_no_token_no_script_and_no_internet(
-    house: House, prefix: str, aiohttp_client: Callable[..., Awaitable[TestClient[web.Request, web.Application]]]
+    services: Services, prefix: str, aiohttp_client: Callable[..., Awaitable[TestClient[web.Request, web.Application]]]
 ) -> None:
-    client = await aiohttp_client(with_admin(house) if prefix else create_app(house))
+    client = await aiohttp_client(with_admin(services) if prefix else create_app(services))
     page = await client.get(prefix + "/docs")
     text = await page.text()
     assert page.status == 200

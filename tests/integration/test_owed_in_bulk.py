@@ -6,7 +6,7 @@ from comparison import owed
 from redis.asyncio import Redis
 from world import Tenant
 
-from gateway.wiring import House
+from gateway.wiring import Services
 
 MODEL, FIRST = "5511900000000", "5511800000007"
 
@@ -21,9 +21,9 @@ async def kept_of(redis: Redis, phone: str) -> list[tuple[str, str, int]]:
 
 
 async def test_a_pause_owed_in_bulk_is_kept_like_one_that_a_command_promised(
-    house: House, tenant: Tenant, redis: Redis
+    services: Services, tenant: Tenant, redis: Redis
 ) -> None:
-    owing = await owed.learn(house.settings, [tenant.instance.id])
+    owing = await owed.learn(services.settings, [tenant.instance.id])
     began_s = time.time()
     due = dict(owing.owe(7, 1203, lambda number: 60_000 + number))
     assert len(due) == 1203

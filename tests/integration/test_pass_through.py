@@ -135,7 +135,9 @@ async def test_nobody_reached_is_a_503_and_silence_a_504(door: Door) -> None:
     door.fake.misbehaviour = hang
     assert await door.refusal("GET", "/api/profile/getAccount/shop") == (504, "Upstream did not answer in time")
     assert await door.refusal("GET", "/ws/shop", headers=UPGRADE) == (504, "Upstream did not answer in time")
-    await door.house.moves.move_instance(door.tenant.instance.id, Target("ryzeapi", "http://127.0.0.1:1", "shop", "c"))
+    await door.services.moves.move_instance(
+        door.tenant.instance.id, Target("ryzeapi", "http://127.0.0.1:1", "shop", "c")
+    )
     assert await door.refusal("GET", "/api/profile/getAccount/shop") == (503, "Service temporarily unavailable")
 
 
@@ -276,7 +278,7 @@ async def test_a_caller_who_leaves_ends_the_upstreams_call(door: Door) -> None:
 
 
 async def test_another_kind_of_upstream_has_no_such_routes(door: Door, redis_url: str) -> None:
-    await door.house.moves.move_instance(door.tenant.instance.id, Target("waha", door.fake.url, "shop"))
+    await door.services.moves.move_instance(door.tenant.instance.id, Target("waha", door.fake.url, "shop"))
     unsupported = (501, "This route is not supported by this instance's upstream")
     assert await door.refusal("POST", TEXT, json={"number": CHAT}) == unsupported
     assert await door.refusal("GET", "/ws/shop", headers=UPGRADE) == unsupported
@@ -306,8 +308,8 @@ async def test_a_credential_that_no_key_opens_is_not_replaced_by_none(
 
 
 async def test_who_may_not_reaches_nothing(door: Door) -> None:
-    other = await door.house.directory.create_account("other")
-    await door.house.directory.create_instance(other.id, "theirs", upstream=door.fake.target(session="theirs"))
+    other = await door.services.directory.create_account("other")
+    await door.services.directory.create_instance(other.id, "theirs", upstream=door.fake.target(session="theirs"))
     for path, headers in ((TEXT, {}), ("/ws/shop", UPGRADE)):
         assert (await door.refusal("GET", path, token="", headers=headers))[0] == 401
         assert (await door.refusal("GET", path, token=other.token, headers=headers)) == (404, "Instance not found")

@@ -140,14 +140,14 @@ async def test_more_messages_than_allowed_wait_and_none_is_lost(redis_url: str, 
 @pytest.mark.parametrize("what", ["token", "instance", "moved"])
 async def test_who_may_no_longer_read_is_closed(door: Door, what: str) -> None:
     socket = await listening(door)
-    directory, instance = door.house.directory, door.tenant.instance
+    directory, instance = door.services.directory, door.tenant.instance
     if what == "token":
         tokens = await directory.tokens(instance.account_id)
         await directory.revoke_token(next(token.id for token in tokens if token.kind == "instance"))
     elif what == "instance":
-        await door.house.removal.delete_instance(instance, by="test")
+        await door.services.removal.delete_instance(instance, by="test")
     else:
-        await door.house.moves.move_instance(instance.id, Target("ryzeapi", door.fake.url, "elsewhere", "another"))
+        await door.services.moves.move_instance(instance.id, Target("ryzeapi", door.fake.url, "elsewhere", "another"))
     assert (await socket.receive(timeout=5)).type is WSMsgType.CLOSE
     assert socket.close_code == WSCloseCode.POLICY_VIOLATION
 

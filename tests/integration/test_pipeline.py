@@ -74,8 +74,8 @@ async def test_a_packet_that_is_large_enough_leaves_while_the_turn_goes_on(pipel
 
 async def test_nothing_leaves_early_on_a_connection_that_is_ending(pipeline: Pipeline) -> None:
     await pipeline.execute_command("PING")
-    assert pipeline._lane is not None
-    pipeline._lane._transport.close()  # what the loop does where the server has closed; we are told a turn later
+    assert pipeline._connection is not None
+    pipeline._connection._transport.close()  # what the loop does where the server has closed; we are told a turn later
     answers = [pipeline.execute_command("ECHO", n) for n in range(24)]
     assert len(pipeline._waiting) == 24, "each still has both of its tries"
     assert await asyncio.gather(*answers) == [b"%d" % n for n in range(24)]

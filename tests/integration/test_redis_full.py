@@ -18,7 +18,7 @@ from gateway.api.app import create_app
 from gateway.presence.errors import InvalidToken, StoreUnavailable
 from gateway.presence.model import Chat, State
 from gateway.settings import Fast, Settings
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 from workers.watch import Watch
 from workers.worker import create_worker
 
@@ -42,11 +42,11 @@ def told_of(phone: Phone, chat: Chat) -> list[tuple[float, State]]:
 
 
 async def test_what_was_promised_before_is_refreshed_and_paused_on_time(
-    house: House, tenant: Tenant, phone: Phone, redis: Redis
+    services: Services, tenant: Tenant, phone: Phone, redis: Redis
 ) -> None:
-    await house.presence.show(tenant.instance, SHORT, State.TYPING, 1)
-    await house.presence.show(tenant.instance, HELD, State.TYPING, 6)
-    async with full(redis), working(house):
+    await services.presence.show(tenant.instance, SHORT, State.TYPING, 1)
+    await services.presence.show(tenant.instance, HELD, State.TYPING, 6)
+    async with full(redis), working(services):
         await until(lambda: len(told_of(phone, HELD)) == 3, within_s=9)
 
     (shown, _), (paused, state) = told_of(phone, SHORT)
@@ -58,9 +58,9 @@ async def test_what_was_promised_before_is_refreshed_and_paused_on_time(
 
 
 async def test_arqs_own_worker_writes_for_each_job_and_pauses_when_there_is_room(
-    house: House, tenant: Tenant, phone: Phone, redis: Redis
+    services: Services, tenant: Tenant, phone: Phone, redis: Redis
 ) -> None:
-    async with open_house(Settings(redis=house.settings.redis, fast=Fast(batch_claims=False))) as plain:
+    async with open_services(Settings(redis=services.settings.redis, fast=Fast(batch_claims=False))) as plain:
         await plain.presence.show(tenant.instance, SHORT, State.TYPING, 1)
         async with working(plain):
             async with full(redis):
@@ -69,19 +69,21 @@ async def test_arqs_own_worker_writes_for_each_job_and_pauses_when_there_is_room
             await until(lambda: phone.states() == [State.TYPING, State.PAUSED], within_s=4)
 
 
-async def test_a_pause_that_fails_is_tried_again(house: House, tenant: Tenant, phone: Phone, redis: Redis) -> None:
-    await house.presence.show(tenant.instance, SHORT, State.TYPING, 1)
+async def test_a_pause_that_fails_is_tried_again(
+    services: Services, tenant: Tenant, phone: Phone, redis: Redis
+) -> None:
+    await services.presence.show(tenant.instance, SHORT, State.TYPING, 1)
     phone.status = 500
-    async with full(redis), working(house):
+    async with full(redis), working(services):
         await until(lambda: phone.asked >= 3, within_s=5)
         phone.status = 200
         await until(lambda: phone.states()[-1] is State.PAUSED, within_s=5)
 
 
 async def test_a_new_promise_is_refused(
-    house: House, tenant: Tenant, phone: Phone, redis: Redis, aiohttp_client: Callable[..., Awaitable[Client]]
+    services: Services, tenant: Tenant, phone: Phone, redis: Redis, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    client = await aiohttp_client(create_app(house))
+    client = await aiohttp_client(create_app(services))
     body: dict[str, Any] = {"number": NEW.jid, "state": "typing", "duration": 1}
     async with full(redis):
         answer = await client.post(
@@ -89,33 +91,33 @@ async def test_a_new_promise_is_refused(
         )
         assert (answer.status, "Retry-After" in answer.headers) == (503, True)
         with pytest.raises(StoreUnavailable):
-            await house.presence.show(tenant.instance, NEW, State.TYPING, 1)
+            await services.presence.show(tenant.instance, NEW, State.TYPING, 1)
     assert phone.told == []
 
 
 async def test_a_deletion_ends_what_shows_and_its_token(
-    house: House, tenant: Tenant, phone: Phone, redis: Redis
+    services: Services, tenant: Tenant, phone: Phone, redis: Redis
 ) -> None:
-    await house.presence.show(tenant.instance, SHORT, State.TYPING, 60)
-    async with full(redis), working(house):
-        await house.removal.delete_instance(tenant.instance)
+    await services.presence.show(tenant.instance, SHORT, State.TYPING, 60)
+    async with full(redis), working(services):
+        await services.removal.delete_instance(tenant.instance)
         await until(lambda: phone.states()[-1] is State.PAUSED, within_s=2)
     with pytest.raises(InvalidToken):
-        await house.admission.admit(house.hasher(tenant.instance_token))
+        await services.admission.admit(services.hasher(tenant.instance_token))
 
 
-async def test_processes_are_still_listed(house: House, redis: Redis) -> None:
-    async with full(redis), house.roster.listed("worker", "127.0.0.1", 1):
+async def test_processes_are_still_listed(services: Services, redis: Redis) -> None:
+    async with full(redis), services.processes.listed("worker", "127.0.0.1", 1):
         for _ in range(500):
-            if listed := await house.roster.present():
+            if listed := await services.processes.present():
                 break
             await asyncio.sleep(0.01)
     assert [member.role for member in listed] == ["worker"]
 
 
-async def test_a_worker_that_may_not_write_what_arqs_own_check_reads_goes_on(house: House, redis: Redis) -> None:
+async def test_a_worker_that_may_not_write_what_arqs_own_check_reads_goes_on(services: Services, redis: Redis) -> None:
     watch = Watch(asyncio.Event())
-    worker = create_worker(house.settings, house, watch)
+    worker = create_worker(services.settings, services, watch)
     async with full(redis):
         async with watch.looking(worker):
             await worker.record_health()

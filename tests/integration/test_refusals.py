@@ -13,7 +13,7 @@ from world import Tenant
 
 from gateway.api.app import create_app
 from gateway.tenants import tokens
-from gateway.wiring import House
+from gateway.wiring import Services
 
 Client = TestClient[web.Request, web.Application]
 
@@ -75,23 +75,23 @@ class World:
 
 
 @pytest.fixture
-async def world(house: House, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]) -> World:
-    directory, account_id = house.directory, tenant.instance.account_id
+async def world(services: Services, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]) -> World:
+    directory, account_id = services.directory, tenant.instance.account_id
     revoked = await directory.issue_token(account_id)
     await directory.revoke_token(revoked.id)
     rotated = await directory.issue_token(account_id)
-    await house.tenancy.rotate_token(await directory.token(rotated.id))
+    await services.tenancy.rotate_token(await directory.token(rotated.id))
     gone = await directory.create_instance(account_id, "gone")
-    await house.removal.delete_instance(await directory.instance_by_id(gone.id))
+    await services.removal.delete_instance(await directory.instance_by_id(gone.id))
     suspended = await directory.create_account("suspended")
     of_suspended = await directory.create_instance(suspended.id, "demo")
-    await house.tenancy.set_status(suspended.id, "suspended")
+    await services.tenancy.set_status(suspended.id, "suspended")
     deleted = await directory.create_account("deleted")
-    await house.removal.delete_account(await directory.account(deleted.id))
+    await services.removal.delete_account(await directory.account(deleted.id))
     foreign = await directory.create_account("foreign")
     foreign_instance = await directory.create_instance(foreign.id, "theirs")
     return World(
-        await aiohttp_client(create_app(house)),
+        await aiohttp_client(create_app(services)),
         {
             "malformed": "pga_1",
             "typo": tenant.account_token[:-1] + ("0" if tenant.account_token[-1] != "0" else "1"),
@@ -109,18 +109,18 @@ async def world(house: House, tenant: Tenant, aiohttp_client: Callable[..., Awai
     )
 
 
-async def forget_requests(house: House) -> None:
+async def forget_requests(services: Services) -> None:
     """Begin a new minute: guesses are limited too, and hypothesis makes many."""
-    await house.redis.delete(*(await house.redis.keys("pg:w:*") or ["none"]))
+    await services.redis.delete(*(await services.redis.keys("pg:w:*") or ["none"]))
 
 
 # No more malformed tokens than one address may guess in a minute.
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES)
 async def test_who_proves_nothing_gets_401_on_every_route_whatever_they_send(
-    house: House, world: World, body: bytes | None
+    services: Services, world: World, body: bytes | None
 ) -> None:
-    await forget_requests(house)
+    await forget_requests(services)
     assert len(world.routes) == 9
     for method, path in world.routes:
         refused, _, headers = await world.ask(method, path, "demo", None, body)
@@ -135,9 +135,9 @@ async def test_who_proves_nothing_gets_401_on_every_route_whatever_they_send(
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, name=st.sampled_from(["nobody", "a" * 100, "a" * 101, "%00", "..b", "ü", "a%2Fb"]))
 async def test_a_foreign_instance_is_refused_like_one_that_never_was(
-    house: House, world: World, body: bytes | None, name: str
+    services: Services, world: World, body: bytes | None, name: str
 ) -> None:
-    await forget_requests(house)
+    await forget_requests(services)
     for method, path in world.routes:
         if "{instance}" not in path:
             continue
@@ -157,20 +157,20 @@ async def test_a_wrong_kind_of_token_is_told_before_the_limit_is(world: World, t
 
 
 async def test_a_revoked_token_is_refused_by_every_process_with_its_next_request(
-    house: House, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]], redis_url: str
+    services: Services, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]], redis_url: str
 ) -> None:
     from gateway.settings import Redis, Settings
-    from gateway.wiring import open_house
+    from gateway.wiring import open_services
 
-    async with open_house(Settings(redis=Redis(url=redis_url))) as elsewhere:
-        doors = [await aiohttp_client(create_app(one)) for one in (house, elsewhere)]
-        issued = await house.directory.issue_token(tenant.instance.account_id)
+    async with open_services(Settings(redis=Redis(url=redis_url))) as elsewhere:
+        doors = [await aiohttp_client(create_app(one)) for one in (services, elsewhere)]
+        issued = await services.directory.issue_token(tenant.instance.account_id)
 
         async def statuses() -> list[int]:
             return [(await door.get("/api/instance/list", headers={"token": issued.token})).status for door in doors]
 
         assert await statuses() == [200, 200]
-        await house.directory.revoke_token(issued.id)
+        await services.directory.revoke_token(issued.id)
         assert await statuses() == [401, 401]
 
 

@@ -10,7 +10,7 @@ from world import Phone, Tenant, VirtualClock
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.errors import AccountNotFound, InstanceNotFound, InvalidToken, TokenQuotaExceeded
 from gateway.presence.model import Chat, State, Target
-from gateway.presence.ports import ChatKey, Claim, Grant, Pace, Report
+from gateway.presence.ports import ChatKey, Claim, Grant, RefreshPolicy, Report
 from gateway.presence.service import Presence
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
@@ -19,10 +19,10 @@ from gateway.tenants.admission import RedisAdmission
 from gateway.tenants.changes import RedisTenancy
 from gateway.tenants.checker import RedisChecker
 from gateway.tenants.removal import RedisRemoval
-from gateway.wiring import House
+from gateway.wiring import Services
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
-OK = Report("ok", Pace(4.0, 5.0), 0, 0)
+OK = Report("ok", RefreshPolicy(4.0, 5.0), 0, 0)
 
 
 class Killed(BaseException):
@@ -55,9 +55,9 @@ class Mortal:
         self._patch.setattr(self._redis, "execute_command", self._real)
 
 
-async def survives(house: House, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[Any]]) -> int:
+async def survives(services: Services, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[Any]]) -> int:
     """Kill `work` at its next step each time, until it gets through; after each death nothing may be half there."""
-    mortal = Mortal(house.redis, monkeypatch)
+    mortal = Mortal(services.redis, monkeypatch)
     for step in range(1, 40):
         for after in (False, True):
             mortal.dies_at(step, after=after)
@@ -68,58 +68,60 @@ async def survives(house: House, monkeypatch: pytest.MonkeyPatch, work: Callable
                 survived = False
             finally:
                 mortal.lives()
-            assert await RedisChecker(house.redis).problems() == []
+            assert await RedisChecker(services.redis).problems() == []
             if survived:
                 return step
     raise AssertionError
 
 
 async def test_a_creation_that_dies_anywhere_leaves_all_or_nothing(
-    house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    services: Services, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = (f"n{number}" for number in range(100))
     account_id = tenant.instance.account_id
-    await survives(house, monkeypatch, lambda: house.directory.create_instance(account_id, next(names)))
-    await survives(house, monkeypatch, lambda: house.directory.create_account(next(names)))
-    await survives(house, monkeypatch, lambda: house.directory.issue_token(account_id))
+    await survives(services, monkeypatch, lambda: services.directory.create_instance(account_id, next(names)))
+    await survives(services, monkeypatch, lambda: services.directory.create_account(next(names)))
+    await survives(services, monkeypatch, lambda: services.directory.issue_token(account_id))
 
 
 async def test_a_deletion_that_dies_anywhere_is_finished_by_a_worker(
-    house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    services: Services, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    removal = RedisRemoval(house.redis, echo_s=10, hold_s=0)
+    removal = RedisRemoval(services.redis, echo_s=10, hold_s=0)
     account_id = tenant.instance.account_id
 
     async def delete_instance() -> None:
-        found = await house.directory.find_instance(account_id, "demo")
+        found = await services.directory.find_instance(account_id, "demo")
         await removal.delete_instance(found)
 
     async def delete_account() -> None:
-        await removal.delete_account(await house.directory.account(account_id))
+        await removal.delete_account(await services.directory.account(account_id))
 
     with pytest.raises(InstanceNotFound):  # killed after its first script, the next try finds it gone
-        await survives(house, monkeypatch, delete_instance)
-    await house.directory.create_instance(account_id, "second")
+        await survives(services, monkeypatch, delete_instance)
+    await services.directory.create_instance(account_id, "second")
     with pytest.raises(AccountNotFound):
-        await survives(house, monkeypatch, delete_account)
-    await survives(house, monkeypatch, removal.tidy)
-    assert await removal.tidy() == 0
-    left = [key.decode() for key in await house.redis.keys("*")]
+        await survives(services, monkeypatch, delete_account)
+    await survives(services, monkeypatch, removal.clean_up)
+    assert await removal.clean_up() == 0
+    left = [key.decode() for key in await services.redis.keys("*")]
     assert set(left) <= {keys.AUDIT, keys.audit(account_id), keys.CHANGES}
 
 
 async def test_a_rotation_that_dies_anywhere_leaves_a_token_that_works(
-    house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    services: Services, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await survives(house, monkeypatch, lambda: house.tenancy.rotate_instance_token(tenant.instance))
-    held = [token for token in await house.directory.tokens(tenant.instance.account_id) if token.kind == "instance"]
+    await survives(services, monkeypatch, lambda: services.tenancy.rotate_instance_token(tenant.instance))
+    held = [token for token in await services.directory.tokens(tenant.instance.account_id) if token.kind == "instance"]
     assert len(held) == 1
 
 
-async def test_the_checker_finds_what_a_careless_hand_breaks(house: House, tenant: Tenant, redis: AsyncRedis) -> None:
+async def test_the_checker_finds_what_a_careless_hand_breaks(
+    services: Services, tenant: Tenant, redis: AsyncRedis
+) -> None:
     checker = RedisChecker(redis)
     assert await checker.problems() == []
-    (token,) = [one for one in await house.directory.tokens(tenant.instance.account_id) if one.kind == "instance"]
+    (token,) = [one for one in await services.directory.tokens(tenant.instance.account_id) if one.kind == "instance"]
     await redis.delete(keys.token(token.hash))
     assert len(await checker.problems()) == 2
     await redis.delete(keys.instance(tenant.instance.id))
@@ -141,7 +143,7 @@ class Scene:
 
     async def promise(self) -> Grant:
         grant = await self.indicators.promise(
-            self.key, State.TYPING, 60_000, owner="o", ticket=None, trace="", pace=OK.pace
+            self.key, State.TYPING, 60_000, owner="o", ticket=None, trace="", refresh=OK.refresh
         )
         assert isinstance(grant, Grant)
         return grant
@@ -151,7 +153,7 @@ class Scene:
         due = await self.redis.zrangebyscore(keys.QUEUE, "-inf", self.clock.ms)
         if not due:
             return None
-        claim = await self.indicators.claim(self.key, due[0].decode().rpartition(":")[2], owner="w")
+        claim = await self.indicators.claim_one(self.key, due[0].decode().rpartition(":")[2], owner="w")
         assert isinstance(claim, Claim)
         assert claim.instance_version, "its credential must be there still"
         await self.indicators.settle_wake(claim.grant, report, retry_ms=300)
@@ -168,31 +170,31 @@ async def test_a_pending_pause_is_brought_forward_and_the_credential_outlives_it
     scene.clock.tick(1000)
     assert await scene.wake() is None
     await scene.removal.delete_instance(scene.tenant.instance)
-    failed = Report("failed", OK.pace, 0, 0)
+    failed = Report("failed", OK.refresh, 0, 0)
     assert await scene.wake(failed) is State.PAUSED
     scene.clock.tick(60_000)
-    assert await scene.removal.tidy() == 1
+    assert await scene.removal.clean_up() == 1
     assert await scene.wake() is State.PAUSED
-    assert await scene.removal.tidy() == 0
+    assert await scene.removal.clean_up() == 0
     assert not await scene.redis.exists(keys.instance(scene.tenant.instance.id))
 
 
 async def test_a_command_under_way_is_paused_as_soon_as_it_is_settled(scene: Scene) -> None:
     grant = await scene.promise()
     await scene.removal.delete_instance(scene.tenant.instance)
-    await scene.removal.tidy()
+    await scene.removal.clean_up()
     assert await scene.wake() is None
     await scene.indicators.settle_command(grant, OK, 60_000)
-    await scene.removal.tidy()
+    await scene.removal.clean_up()
     assert await scene.wake() is State.PAUSED
 
 
 async def test_an_echo_comes_at_its_own_time(scene: Scene) -> None:
-    unknown = Report("unknown", OK.pace, 0, 0)
+    unknown = Report("unknown", OK.refresh, 0, 0)
     await scene.indicators.settle_command(await scene.promise(), unknown, 60_000)
     await scene.removal.delete_instance(scene.tenant.instance)
     assert await scene.wake() is State.PAUSED
-    await scene.removal.tidy()
+    await scene.removal.clean_up()
     assert await scene.wake() is None
     scene.clock.tick(10_000)
     assert await scene.wake() is State.PAUSED
@@ -201,47 +203,47 @@ async def test_an_echo_comes_at_its_own_time(scene: Scene) -> None:
 async def test_what_was_admitted_just_before_a_deletion_can_still_promise(scene: Scene) -> None:
     await scene.removal.delete_instance(scene.tenant.instance)
     scene.clock.tick(5000)
-    assert await scene.removal.tidy() == 1
+    assert await scene.removal.clean_up() == 1
     await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
-    await scene.removal.tidy()
+    await scene.removal.clean_up()
     assert await scene.wake() is State.PAUSED
 
 
-async def test_a_deleted_accounts_instances_pause_and_then_all_of_it_is_gone(scene: Scene, house: House) -> None:
+async def test_a_deleted_accounts_instances_pause_and_then_all_of_it_is_gone(scene: Scene, services: Services) -> None:
     await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
-    account = await house.directory.account(scene.tenant.instance.account_id)
+    account = await services.directory.account(scene.tenant.instance.account_id)
     await scene.removal.delete_account(account)
     assert await scene.wake() is State.PAUSED
     scene.clock.tick(31_000)
-    assert await scene.removal.tidy() == 0
+    assert await scene.removal.clean_up() == 0
     assert [key async for key in scene.redis.scan_iter(match="pg:account*")] == []
 
 
 async def test_a_grace_time_ends_to_the_millisecond_and_leaves_nothing(
-    house: House, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock
+    services: Services, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock
 ) -> None:
-    tenancy = RedisTenancy(redis, house.directory.rows, clock_us=clock.redis_us)
+    tenancy = RedisTenancy(redis, services.directory.rows, clock_us=clock.redis_us)
     door = RedisAdmission(redis, per_minute=100, creation_per_minute=20, clock_us=clock.redis_us)
-    old = house.hasher(tenant.instance_token)
+    old = services.hasher(tenant.instance_token)
     created = await tenancy.rotate_instance_token(tenant.instance, grace_s=60)
     clock.tick(59_999)
     await door.admit(old)
-    await door.admit(house.hasher(created.token))
+    await door.admit(services.hasher(created.token))
     assert await tenancy.expire_tokens() == 0
     clock.tick(1)
     with pytest.raises(InvalidToken):
         await door.admit(old)
-    await door.admit(house.hasher(created.token))
+    await door.admit(services.hasher(created.token))
     assert await tenancy.expire_tokens() == 1
     assert not await redis.exists(keys.token(old))
     assert await RedisChecker(redis).problems() == []
 
 
 async def test_the_last_use_is_written_once_a_minute(
-    house: House, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock
+    services: Services, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock
 ) -> None:
     door = RedisAdmission(redis, per_minute=100, creation_per_minute=20, clock_us=clock.redis_us)
-    token_hash = house.hasher(tenant.account_token)
+    token_hash = services.hasher(tenant.account_token)
     seen = []
     for _ in range(4):
         await door.admit(token_hash)
@@ -251,27 +253,27 @@ async def test_the_last_use_is_written_once_a_minute(
 
 
 async def test_the_index_of_an_instances_chats_forgets_what_lingers(
-    house: House, tenant: Tenant, redis: AsyncRedis, phone: Phone
+    services: Services, tenant: Tenant, redis: AsyncRedis, phone: Phone
 ) -> None:
-    left_to_the_phone = Presence(house.indicators, house.presence._calls, natural_end_s=0)
+    left_to_the_phone = Presence(services.indicators, services.presence._calls, natural_end_s=0)
     await left_to_the_phone.show(tenant.instance, CHAT, State.TYPING, 0)
     index = keys.chats(tenant.instance.id)
     assert 0 < await redis.pttl(index) <= 30_000
-    await house.presence.show(tenant.instance, Chat("5511888888888@s.whatsapp.net"), State.TYPING, 30)
+    await services.presence.show(tenant.instance, Chat("5511888888888@s.whatsapp.net"), State.TYPING, 30)
     assert await redis.pttl(index) == -1
     assert phone.states() == [State.TYPING, State.TYPING]
 
 
-async def test_a_moved_or_renamed_target_of_a_leaving_instance_is_no_more(house: House, tenant: Tenant) -> None:
-    await house.removal.delete_instance(tenant.instance)
+async def test_a_moved_or_renamed_target_of_a_leaving_instance_is_no_more(services: Services, tenant: Tenant) -> None:
+    await services.removal.delete_instance(tenant.instance)
     with pytest.raises(InstanceNotFound):
-        await house.moves.move_instance(tenant.instance.id, Target("sandbox", "http://x", ""))
+        await services.moves.move_instance(tenant.instance.id, Target("sandbox", "http://x", ""))
     with pytest.raises(InstanceNotFound):
-        await house.tenancy.rotate_instance_token(tenant.instance)
+        await services.tenancy.rotate_instance_token(tenant.instance)
 
 
 async def test_an_instance_that_owes_thousands_is_expedited_in_short_steps(
-    house: House,
+    services: Services,
     tenant: Tenant,
     redis: AsyncRedis,
     pipeline: Pipeline,
@@ -288,20 +290,20 @@ async def test_an_instance_that_owes_thousands_is_expedited_in_short_steps(
 
 
 async def test_an_instance_has_ten_live_tokens_and_those_replaced_first_die_first(
-    house: House, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock
+    services: Services, tenant: Tenant, redis: AsyncRedis, clock: VirtualClock
 ) -> None:
-    tenancy = RedisTenancy(redis, house.directory.rows, clock_us=clock.redis_us)
+    tenancy = RedisTenancy(redis, services.directory.rows, clock_us=clock.redis_us)
     made = [tenant.instance_token]
     for grace_s in (600, 60, 600, 600, 0, *[86_400] * 12):
         clock.tick(1)
         made.append((await tenancy.rotate_instance_token(tenant.instance, grace_s=grace_s)).token)
-    living = [await redis.exists(keys.token(house.hasher(token))) for token in made]
+    living = [await redis.exists(keys.token(services.hasher(token))) for token in made]
     assert living == [0] * 8 + [1] * 10
     assert await RedisChecker(redis).problems() == []
 
 
 async def test_rotating_costs_the_same_however_often_it_was_done(
-    house: House, tenant: Tenant, redis: AsyncRedis
+    services: Services, tenant: Tenant, redis: AsyncRedis
 ) -> None:
     async def calls() -> int:
         stats = await redis.info("commandstats")
@@ -310,28 +312,28 @@ async def test_rotating_costs_the_same_however_often_it_was_done(
     costs = []
     for _ in range(40):
         before = await calls()
-        await house.tenancy.rotate_instance_token(tenant.instance, grace_s=86_400)
+        await services.tenancy.rotate_instance_token(tenant.instance, grace_s=86_400)
         costs.append(await calls() - before)
     assert max(costs[12:]) == min(costs[12:])
 
 
 async def test_an_account_has_as_many_tokens_of_its_own_as_it_may_and_no_more(
-    house: House, tenant: Tenant, redis: AsyncRedis
+    services: Services, tenant: Tenant, redis: AsyncRedis
 ) -> None:
     account_id = tenant.instance.account_id
     for number in range(25):
-        await house.directory.create_instance(account_id, f"n{number}")
-    issued = [await house.directory.issue_token(account_id) for _ in range(19)]
+        await services.directory.create_instance(account_id, f"n{number}")
+    issued = [await services.directory.issue_token(account_id) for _ in range(19)]
     with pytest.raises(TokenQuotaExceeded):
-        await house.directory.issue_token(account_id)
-    last = await house.directory.token(issued[-1].id)
+        await services.directory.issue_token(account_id)
+    last = await services.directory.token(issued[-1].id)
     with pytest.raises(TokenQuotaExceeded):
-        await house.tenancy.rotate_token(last, grace_s=60)
-    created = await house.tenancy.rotate_token(last)
-    await house.tenancy.set_limits(account_id, {"tokens_quota": 21})
-    await house.tenancy.rotate_token(await house.directory.token(created.id), grace_s=60)
+        await services.tenancy.rotate_token(last, grace_s=60)
+    created = await services.tenancy.rotate_token(last)
+    await services.tenancy.set_limits(account_id, {"tokens_quota": 21})
+    await services.tenancy.rotate_token(await services.directory.token(created.id), grace_s=60)
     with pytest.raises(TokenQuotaExceeded):
-        await house.directory.issue_token(account_id)
-    await house.directory.revoke_token(issued[0].id)
-    await house.directory.issue_token(account_id)
+        await services.directory.issue_token(account_id)
+    await services.directory.revoke_token(issued[0].id)
+    await services.directory.issue_token(account_id)
     assert await RedisChecker(redis).problems() == []

@@ -8,12 +8,12 @@ from world import VirtualClock
 
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import Busy, ChatKey, Grant, Pace, Report
+from gateway.presence.ports import Busy, ChatKey, Grant, RefreshPolicy, Report
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import command
 from gateway.store.resting import RedisRestingAccounts
 
-QUIET = Pace(4.0, 5.5, quiet_s=25.0)
+QUIET = RefreshPolicy(4.0, 5.5, quiet_s=25.0)
 ONE, TWO = (ChatKey("i1", Chat(f"551199999999{n}@s.whatsapp.net")) for n in (1, 2))
 
 Send = Callable[..., Awaitable[None]]
@@ -34,10 +34,10 @@ async def resting(redis: Redis, clock: VirtualClock) -> RedisRestingAccounts:
 
 @pytest.fixture
 def send(indicators: RedisIndicators) -> Send:
-    async def send(state: State, seconds: int = 0, *, key: ChatKey = ONE, pace: Pace = QUIET) -> None:
-        grant = await indicators.promise(key, state, seconds * 1000, owner="o", ticket=None, trace="", pace=pace)
+    async def send(state: State, seconds: int = 0, *, key: ChatKey = ONE, refresh: RefreshPolicy = QUIET) -> None:
+        grant = await indicators.promise(key, state, seconds * 1000, owner="o", ticket=None, trace="", refresh=refresh)
         assert isinstance(grant, Grant)
-        await indicators.settle_command(grant, Report("ok", pace, 0, 0), seconds * 1000)
+        await indicators.settle_command(grant, Report("ok", refresh, 0, 0), seconds * 1000)
 
     return send
 
@@ -104,7 +104,7 @@ async def test_an_indicator_waits_while_its_account_is_being_told(
     await send(State.PAUSED)
     clock.tick(25_000)
     assert await resting.due()
-    asked = {"owner": "n", "ticket": None, "trace": "", "pace": QUIET}
+    asked = {"owner": "n", "ticket": None, "trace": "", "refresh": QUIET}
     assert isinstance(await indicators.promise(TWO, State.TYPING, 5000, **asked), Busy)  # type: ignore[arg-type]
     await resting.rested("i1", done=True)
     assert isinstance(await indicators.promise(TWO, State.TYPING, 5000, **asked), Grant)  # type: ignore[arg-type]
@@ -113,8 +113,8 @@ async def test_an_indicator_waits_while_its_account_is_being_told(
 async def test_where_it_is_off_nobody_is_told_and_a_bare_pause_tells_nobody_either(
     resting: RedisRestingAccounts, send: Send, clock: VirtualClock, redis: Redis
 ) -> None:
-    await send(State.TYPING, 5, pace=Pace(4.0, 5.5))
-    await send(State.PAUSED, pace=Pace(4.0, 5.5))
+    await send(State.TYPING, 5, refresh=RefreshPolicy(4.0, 5.5))
+    await send(State.PAUSED, refresh=RefreshPolicy(4.0, 5.5))
     await send(State.PAUSED, key=TWO)
     clock.tick(60_000)
     assert await resting.due() == []

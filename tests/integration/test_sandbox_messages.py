@@ -18,7 +18,7 @@ from gateway.sandbox.keys import PHONE, WEBHOOKS
 from gateway.sandbox.phone import Phone
 from gateway.sandbox.webhooks import Webhook
 from gateway.upstreams.base import Connection
-from gateway.wiring import House
+from gateway.wiring import Services
 
 Client = TestClient[web.Request, web.Application]
 
@@ -144,21 +144,21 @@ async def test_the_stream_says_when_a_message_arrives(client: Client) -> None:
         assert b'"text":"hello"' in await response.content.readline()
 
 
-async def test_the_gateways_own_adapter_for_ryzeapi_works_with_it(client: Client, house: House) -> None:
+async def test_the_gateways_own_adapter_for_ryzeapi_works_with_it(client: Client, services: Services) -> None:
     target = Target("ryzeapi", str(client.make_url("/")).rstrip("/"), "demo", "a-credential")
-    told = [await house.upstreams.tell(target, Chat(CHAT), state, timeout_s=5) for state in State]
+    told = [await services.upstreams.send(target, Chat(CHAT), state, timeout_s=5) for state in State]
     assert told == [Outcome.OK] * 3
     assert states_of(client) == list(State)
-    assert await house.upstreams.connection(target) is Connection.CONNECTED
+    assert await services.upstreams.connection(target) is Connection.CONNECTED
 
 
 async def test_an_indicator_ends_with_the_message_that_is_sent_on_the_sandbox(
-    client: Client, house: House, aiohttp_client: Callable[..., Awaitable[Client]]
+    client: Client, services: Services, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    account = await house.directory.create_account("acme")
+    account = await services.directory.create_account("acme")
     target = Target("sandbox", str(client.make_url("/")).rstrip("/"), "demo")
-    created = await house.directory.create_instance(account.id, "sales", upstream=target)
-    door = await aiohttp_client(create_app(house))
+    created = await services.directory.create_instance(account.id, "sales", upstream=target)
+    door = await aiohttp_client(create_app(services))
     assert client.app
     url = f"{door.make_url('/api/events/presence/sales')}?token={created.token}"
     client.app[WEBHOOKS].order(Webhook("demo", url))

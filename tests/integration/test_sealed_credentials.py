@@ -19,7 +19,7 @@ from gateway.presence.model import Chat, Instance, State, Target
 from gateway.presence.shares import Shares
 from gateway.settings import Presence, Redis, Secrets, Settings
 from gateway.store import keys
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 from workers.jobs import perform
 
 Client = TestClient[web.Request, web.Application]
@@ -41,7 +41,7 @@ def settings(redis_url: str, encryption_keys: str) -> Settings:
 class Scene:
     """An account with an instance whose key was removed too early, and one without a credential."""
 
-    house: House
+    services: Services
     public: Client
     admin: Client
     token: str
@@ -54,27 +54,27 @@ class Scene:
         return answer.status, await answer.json()
 
 
-async def opened(house: House, aiohttp_client: Callable[..., Awaitable[Client]]) -> tuple[Client, Client]:
+async def opened(services: Services, aiohttp_client: Callable[..., Awaitable[Client]]) -> tuple[Client, Client]:
     admin = web.Application()
-    admin.add_subapp("/admin/", create_admin(house))
-    return await aiohttp_client(create_app(house)), await aiohttp_client(admin)
+    admin.add_subapp("/admin/", create_admin(services))
+    return await aiohttp_client(create_app(services)), await aiohttp_client(admin)
 
 
 @pytest.fixture
 async def scene(
     redis: AsyncRedis, redis_url: str, phone: Phone, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> AsyncIterator[Scene]:
-    async with open_house(settings(redis_url, OLD)) as before:
+    async with open_services(settings(redis_url, OLD)) as before:
         account = await before.directory.create_account("acme")
         target = Target("sandbox", phone.url, "sealed", "a-credential")
         await before.directory.create_instance(account.id, "sealed", upstream=target)
         await before.directory.create_instance(account.id, "well", upstream=Target("sandbox", phone.url, "well"))
         await before.presence.show(await before.directory.find_instance(account.id, "sealed"), CHAT, State.TYPING, 60)
     phone.told.clear()
-    async with open_house(settings(redis_url, NEW)) as house:
-        public, admin = await opened(house, aiohttp_client)
-        sealed = await house.directory.find_instance(account.id, "sealed")
-        yield Scene(house, public, admin, account.token, account.id, sealed)
+    async with open_services(settings(redis_url, NEW)) as services:
+        public, admin = await opened(services, aiohttp_client)
+        sealed = await services.directory.find_instance(account.id, "sealed")
+        yield Scene(services, public, admin, account.token, account.id, sealed)
 
 
 async def test_it_is_listed_and_its_connection_is_unknown(scene: Scene) -> None:
@@ -105,13 +105,13 @@ async def test_a_command_to_it_is_refused_as_the_operators_fault_and_logged_by_i
 
 
 async def test_a_pause_it_owes_is_given_up_in_the_end_and_loudly(scene: Scene, phone: Phone) -> None:
-    house = scene.house
-    await house.removal.delete_instance(scene.sealed)
+    services = scene.services
+    await services.removal.delete_instance(scene.sealed)
     with capture_logs() as lines:
         async with asyncio.timeout(10):
-            while await house.redis.zcard(keys.OWED):
-                for claim in await house.wakeups.take(10, Shares(10)):
-                    await perform(house.wakeups, claim)
+            while await services.redis.zcard(keys.OWED):
+                for claim in await services.wakeups.claim_due(10, Shares(10)):
+                    await perform(services.wakeups, claim)
                 await asyncio.sleep(0.01)
     last = lines[-1]
     assert (last["did"], last["outcome"], last["log_level"], last["instance"]) == (
@@ -137,9 +137,9 @@ async def test_without_a_key_a_credential_is_refused_and_nothing_is_made(
         "success": False,
         "error": {"message": "Upstream credentials cannot be kept: no encryption key is configured"},
     }
-    async with open_house(settings(redis_url, "")) as house:
-        account = await house.directory.create_account("acme")
-        _, admin = await opened(house, aiohttp_client)
+    async with open_services(settings(redis_url, "")) as services:
+        account = await services.directory.create_account("acme")
+        _, admin = await opened(services, aiohttp_client)
         upstream = {"kind": "sandbox", "url": phone.url, "credential": "secret"}
         for method, path, body in [
             ("POST", f"/admin/accounts/{account.id}/instances", {"name": "x", "upstream": upstream}),
@@ -148,5 +148,5 @@ async def test_without_a_key_a_credential_is_refused_and_nothing_is_made(
         ]:
             answer = await admin.request(method, path, json=body, headers={"token": KEY})
             assert (answer.status, await answer.json()) == (403, no_key)
-        assert await house.directory.instances(account.id) == []
-        assert len(await house.directory.accounts()) == 1
+        assert await services.directory.instances(account.id) == []
+        assert len(await services.directory.accounts()) == 1

@@ -25,7 +25,7 @@ from gateway.tenants.checker import RedisChecker
 from gateway.tenants.reading import read_row
 from gateway.tenants.removal import RedisRemoval
 from gateway.upstreams.registry import ADAPTERS
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 Client = TestClient[web.Request, web.Application]
 KEY = "an-operators-key"
@@ -41,13 +41,13 @@ def settings(redis_url: str, url: str, **more: Any) -> Settings:
 
 
 @pytest.fixture
-async def house(redis: AsyncRedis, redis_url: str, phone: Phone) -> AsyncIterator[House]:
-    async with open_house(settings(redis_url, phone.url)) as house:
-        yield house
+async def services(redis: AsyncRedis, redis_url: str, phone: Phone) -> AsyncIterator[Services]:
+    async with open_services(settings(redis_url, phone.url)) as services:
+        yield services
 
 
 @dataclass
-class Doors:
+class Sockets:
     public: Client
     admin: Client
 
@@ -61,67 +61,69 @@ class Doors:
 
 
 @pytest.fixture
-async def doors(house: House, aiohttp_client: Callable[..., Awaitable[Client]]) -> Doors:
+async def doors(services: Services, aiohttp_client: Callable[..., Awaitable[Client]]) -> Sockets:
     admin = web.Application()
-    admin.add_subapp("/admin/", create_admin(house))
-    return Doors(await aiohttp_client(create_app(house)), await aiohttp_client(admin))
+    admin.add_subapp("/admin/", create_admin(services))
+    return Sockets(await aiohttp_client(create_app(services)), await aiohttp_client(admin))
 
 
-async def session_of(house: House, account_id: str, name: str) -> str:
-    return (await house.directory.find_instance(account_id, name)).target.session
+async def session_of(services: Services, account_id: str, name: str) -> str:
+    return (await services.directory.find_instance(account_id, name)).target.session
 
 
 async def test_on_the_services_upstream_a_session_is_named_by_account_and_instance(
-    house: House, doors: Doors, phone: Phone
+    services: Services, doors: Sockets, phone: Phone
 ) -> None:
     for name in ("acme", "other"):
-        account = await house.directory.create_account(name)
+        account = await services.directory.create_account(name)
         status, body = await doors.create(account.token, {"name": "sales"})
         assert (status, body["instance"]["upstream"]["session"]) == (201, f"{name}.sales")
-        await house.presence.show(await house.directory.find_instance(account.id, "sales"), CHAT, State.TYPING, 5)
+        await services.presence.show(await services.directory.find_instance(account.id, "sales"), CHAT, State.TYPING, 5)
     assert phone.states() == [State.TYPING] * 2
-    assert await RedisChecker(house.redis).problems() == []
+    assert await RedisChecker(services.redis).problems() == []
 
 
-async def test_no_two_names_of_accounts_and_instances_make_one_session(house: House) -> None:
+async def test_no_two_names_of_accounts_and_instances_make_one_session(services: Services) -> None:
     """`a.b` with `c`, and `a` with `b.c`; and an account that is called like another's id."""
-    first, second = await house.directory.create_account("a"), await house.directory.create_account("a.b")
-    await house.directory.create_instance(first.id, "b.c")
-    await house.directory.create_instance(second.id, "c")
-    assert await session_of(house, first.id, "b.c") == "a.b.c"
-    assert await session_of(house, second.id, "c") == f"{second.id}.c"
+    first, second = await services.directory.create_account("a"), await services.directory.create_account("a.b")
+    await services.directory.create_instance(first.id, "b.c")
+    await services.directory.create_instance(second.id, "c")
+    assert await session_of(services, first.id, "b.c") == "a.b.c"
+    assert await session_of(services, second.id, "c") == f"{second.id}.c"
     with pytest.raises(InvalidAccountName):
-        await house.directory.create_account(second.id)
+        await services.directory.create_account(second.id)
 
 
-async def test_the_operator_may_call_a_session_otherwise_and_a_tenant_may_not(house: House, doors: Doors) -> None:
-    account = await house.directory.create_account("acme")
+async def test_the_operator_may_call_a_session_otherwise_and_a_tenant_may_not(
+    services: Services, doors: Sockets
+) -> None:
+    account = await services.directory.create_account("acme")
     given = {"name": "sales", "upstream": {"session": "made-by-hand"}}
     assert (await doors.create(account.token, given))[0] == 400
     status, body = await doors.operate("POST", f"accounts/{account.id}/instances", given)
     assert (status, body["instance"]["upstream"]["session"]) == (201, "made-by-hand")
-    other = await house.directory.create_account("other")
+    other = await services.directory.create_account("other")
     assert await doors.operate("POST", f"accounts/{other.id}/instances", given) == (409, TAKEN)
-    assert await house.directory.instances(other.id) == []
+    assert await services.directory.instances(other.id) == []
 
 
 async def test_the_operator_may_have_all_called_like_the_instance_and_they_stay_so(
     redis: AsyncRedis, redis_url: str, phone: Phone
 ) -> None:
-    async with open_house(settings(redis_url, phone.url, sessions="instance")) as house:
-        account, other = [await house.directory.create_account(name) for name in ("acme", "other")]
-        await house.directory.create_instance(account.id, "sales")
+    async with open_services(settings(redis_url, phone.url, sessions="instance")) as services:
+        account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
+        await services.directory.create_instance(account.id, "sales")
         with pytest.raises(Conflict, match="Instance already exists"):
-            await house.directory.create_instance(other.id, "sales")
-    async with open_house(settings(redis_url, phone.url)) as house:
-        assert await house.moves.settle() == 0
-        assert await session_of(house, account.id, "sales") == "sales"
+            await services.directory.create_instance(other.id, "sales")
+    async with open_services(settings(redis_url, phone.url)) as services:
+        assert await services.moves.settle() == 0
+        assert await session_of(services, account.id, "sales") == "sales"
 
 
 async def test_a_session_that_another_account_uses_is_refused_and_nothing_more_is_told(
-    house: House, doors: Doors
+    services: Services, doors: Sockets
 ) -> None:
-    account, other = [await house.directory.create_account(name) for name in ("acme", "other")]
+    account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
     upstream = {"kind": "waha", "url": "http://waha:3000", "session": "s", "credential": "k"}
     body = {"name": "x", "upstream": upstream}
     assert (await doors.create(account.token, body))[0] == 201
@@ -134,116 +136,117 @@ async def test_a_session_that_another_account_uses_is_refused_and_nothing_more_i
     assert (await doors.create(account.token, body | {"name": "second"}))[0] == 201  # one account may
 
 
-async def test_of_many_accounts_that_ask_at_once_one_gets_the_session(house: House) -> None:
-    accounts = [await house.directory.create_account(f"a{number}") for number in range(8)]
+async def test_of_many_accounts_that_ask_at_once_one_gets_the_session(services: Services) -> None:
+    accounts = [await services.directory.create_account(f"a{number}") for number in range(8)]
     upstream = Target("waha", "http://waha:3000", "s", "k")
     answers = await asyncio.gather(
-        *(house.directory.create_instance(one.id, "x", upstream=upstream) for one in accounts), return_exceptions=True
+        *(services.directory.create_instance(one.id, "x", upstream=upstream) for one in accounts),
+        return_exceptions=True,
     )
     assert sum(isinstance(answer, Conflict) for answer in answers) == 7
-    assert await RedisChecker(house.redis).problems() == []
+    assert await RedisChecker(services.redis).problems() == []
 
 
 @pytest.mark.parametrize("kind", sorted(ADAPTERS))
-async def test_where_the_credential_is_the_session_its_name_makes_no_other(house: House, kind: str) -> None:
-    account, other = [await house.directory.create_account(name) for name in ("acme", "other")]
-    await house.directory.create_instance(account.id, "x", upstream=Target(kind, "http://there", "s", "k"))
+async def test_where_the_credential_is_the_session_its_name_makes_no_other(services: Services, kind: str) -> None:
+    account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
+    await services.directory.create_instance(account.id, "x", upstream=Target(kind, "http://there", "s", "k"))
     another_name = Target(kind, "http://there", "t", "k")
     if kind in {"wuzapi", "evolution_go", "uazapi", "quepasa"}:
         with pytest.raises(Conflict):
-            await house.directory.create_instance(other.id, "x", upstream=another_name)
+            await services.directory.create_instance(other.id, "x", upstream=another_name)
     else:
-        await house.directory.create_instance(other.id, "x", upstream=another_name)
-    await house.directory.create_instance(other.id, "y", upstream=Target(kind, "http://there", "s", "l"))
+        await services.directory.create_instance(other.id, "x", upstream=another_name)
+    await services.directory.create_instance(other.id, "y", upstream=Target(kind, "http://there", "s", "l"))
 
 
-async def test_moving_an_instance_or_an_account_is_held_to_it_too(house: House, doors: Doors) -> None:
-    account, other = [await house.directory.create_account(name) for name in ("acme", "other")]
+async def test_moving_an_instance_or_an_account_is_held_to_it_too(services: Services, doors: Sockets) -> None:
+    account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
     for one in (account, other):
-        await house.directory.create_instance(one.id, "x")
+        await services.directory.create_instance(one.id, "x")
     upstream = {"kind": "waha", "url": "http://waha:3000", "credential": "k"}
     assert (await doors.operate("PATCH", f"accounts/{account.id}", {"upstream": upstream}))[0] == 200
-    assert await session_of(house, account.id, "x") == "x"
+    assert await session_of(services, account.id, "x") == "x"
     assert await doors.operate("PATCH", f"accounts/{other.id}", {"upstream": upstream}) == (409, TAKEN)
-    theirs = await house.directory.find_instance(other.id, "x")
+    theirs = await services.directory.find_instance(other.id, "x")
     assert await doors.operate("PATCH", f"instances/{theirs.id}", {"upstream": upstream}) == (409, TAKEN)
-    assert await session_of(house, other.id, "x") == "other.x"
-    assert (await house.directory.account(other.id)).upstream is None
+    assert await session_of(services, other.id, "x") == "other.x"
+    assert (await services.directory.account(other.id)).upstream is None
     moved = await doors.operate("PATCH", f"instances/{theirs.id}", {"upstream": upstream | {"session": "y"}})
     assert (moved[0], moved[1]["instance"]["upstream"]["session"]) == (200, "y")
-    assert await RedisChecker(house.redis).problems() == []
+    assert await RedisChecker(services.redis).problems() == []
 
 
-async def test_a_session_is_free_when_its_last_pause_was_delivered(house: House) -> None:
-    account, other = [await house.directory.create_account(name) for name in ("acme", "other")]
-    phone = Target("sandbox", house.settings.upstream.url, "s", "k")
-    await house.directory.create_instance(account.id, "x", upstream=phone)
-    instance = await house.directory.find_instance(account.id, "x")
-    await house.presence.show(instance, CHAT, State.TYPING, 60)
-    removal = RedisRemoval(house.redis, echo_s=10, hold_s=0)
+async def test_a_session_is_free_when_its_last_pause_was_delivered(services: Services) -> None:
+    account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
+    phone = Target("sandbox", services.settings.upstream.url, "s", "k")
+    await services.directory.create_instance(account.id, "x", upstream=phone)
+    instance = await services.directory.find_instance(account.id, "x")
+    await services.presence.show(instance, CHAT, State.TYPING, 60)
+    removal = RedisRemoval(services.redis, echo_s=10, hold_s=0)
     await removal.delete_instance(instance)
-    await removal.tidy()
+    await removal.clean_up()
     with pytest.raises(Conflict):
-        await house.directory.create_instance(other.id, "x", upstream=phone)
-    for claim in await house.wakeups.take(10, Shares(10)):
-        await house.wakeups.perform(claim)
-    assert await removal.tidy() == 0
-    await house.directory.create_instance(other.id, "x", upstream=phone)
-    assert await RedisChecker(house.redis).problems() == []
+        await services.directory.create_instance(other.id, "x", upstream=phone)
+    for claim in await services.wakeups.claim_due(10, Shares(10)):
+        await services.wakeups.perform(claim)
+    assert await removal.clean_up() == 0
+    await services.directory.create_instance(other.id, "x", upstream=phone)
+    assert await RedisChecker(services.redis).problems() == []
 
 
-async def of_0_1_0(house: House, account_id: str, name: str) -> None:
+async def of_0_1_0(services: Services, account_id: str, name: str) -> None:
     """Write an instance as 0.1.0 did: without a word of whose upstream it follows, or which session it uses."""
-    created = await house.directory.create_instance(account_id, name)
-    row = await read_row(house.redis, keys.instance(created.id))
+    created = await services.directory.create_instance(account_id, name)
+    row = await read_row(services.redis, keys.instance(created.id))
     new = row.keys() - {"account", "name", "status", "version", "created"}
-    await command(house.redis, "HDEL", keys.instance(created.id), *new)
-    await command(house.redis, "DEL", keys.session(row["uses"]))
+    await command(services.redis, "HDEL", keys.instance(created.id), *new)
+    await command(services.redis, "DEL", keys.session(row["uses"]))
 
 
 async def test_what_0_1_0_made_keeps_its_sessions_and_they_are_taken_from_the_first_start_on(
-    house: House, phone: Phone
+    services: Services, phone: Phone
 ) -> None:
-    account, other = [await house.directory.create_account(name) for name in ("acme", "other")]
-    await of_0_1_0(house, account.id, "sales")
-    assert await session_of(house, account.id, "sales") == "sales"
-    await house.presence.show(await house.directory.find_instance(account.id, "sales"), CHAT, State.TYPING, 60)
-    assert await house.moves.settle() == 1
-    assert await house.moves.settle() == 0
-    assert await session_of(house, account.id, "sales") == "sales"
-    assert (await house.directory.find_instance(account.id, "sales")).moves == 0
+    account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
+    await of_0_1_0(services, account.id, "sales")
+    assert await session_of(services, account.id, "sales") == "sales"
+    await services.presence.show(await services.directory.find_instance(account.id, "sales"), CHAT, State.TYPING, 60)
+    assert await services.moves.settle() == 1
+    assert await services.moves.settle() == 0
+    assert await session_of(services, account.id, "sales") == "sales"
+    assert (await services.directory.find_instance(account.id, "sales")).moves == 0
     with pytest.raises(Conflict):
-        await house.directory.create_instance(other.id, "x", session="sales")
-    await house.directory.create_instance(account.id, "new")
-    assert await session_of(house, account.id, "new") == "acme.new"
-    assert await RedisChecker(house.redis).problems() == []
+        await services.directory.create_instance(other.id, "x", session="sales")
+    await services.directory.create_instance(account.id, "new")
+    assert await session_of(services, account.id, "new") == "acme.new"
+    assert await RedisChecker(services.redis).problems() == []
 
 
-async def test_two_accounts_of_0_1_0_on_one_session_go_on_and_check_names_them(house: House) -> None:
-    accounts = [await house.directory.create_account(name) for name in ("acme", "other", "third")]
+async def test_two_accounts_of_0_1_0_on_one_session_go_on_and_check_names_them(services: Services) -> None:
+    accounts = [await services.directory.create_account(name) for name in ("acme", "other", "third")]
     for account in accounts[:2]:
-        await of_0_1_0(house, account.id, "sales")
-    assert await house.moves.settle() == 2
-    (problem,) = await RedisChecker(house.redis).problems()
+        await of_0_1_0(services, account.id, "sales")
+    assert await services.moves.settle() == 2
+    (problem,) = await RedisChecker(services.redis).problems()
     assert all(account.id in problem for account in accounts[:2])
     with pytest.raises(Conflict):
-        await house.directory.create_instance(accounts[2].id, "x", session="sales")
+        await services.directory.create_instance(accounts[2].id, "x", session="sales")
 
 
-async def test_a_backup_holds_who_uses_which_session(house: House, redis: AsyncRedis) -> None:
-    account, other = [await house.directory.create_account(name) for name in ("acme", "other")]
-    await house.directory.create_instance(account.id, "x", upstream=SHARED)
-    lines = await RedisBackup(redis, house.hasher).lines()
+async def test_a_backup_holds_who_uses_which_session(services: Services, redis: AsyncRedis) -> None:
+    account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
+    await services.directory.create_instance(account.id, "x", upstream=SHARED)
+    lines = await RedisBackup(redis, services.hasher).lines()
     await redis.flushall()
-    await RedisBackup(redis, house.hasher).restore(lines)
+    await RedisBackup(redis, services.hasher).restore(lines)
     with pytest.raises(Conflict):
-        await house.directory.create_instance(other.id, "x", upstream=SHARED)
+        await services.directory.create_instance(other.id, "x", upstream=SHARED)
     assert await RedisChecker(redis).problems() == []
 
 
-async def test_what_an_older_worker_buried_holds_its_session_no_longer(house: House, redis: AsyncRedis) -> None:
-    account, other = [await house.directory.create_account(name) for name in ("acme", "other")]
-    created = await house.directory.create_instance(account.id, "x", upstream=SHARED)
+async def test_what_an_older_worker_buried_holds_its_session_no_longer(services: Services, redis: AsyncRedis) -> None:
+    account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
+    created = await services.directory.create_instance(account.id, "x", upstream=SHARED)
     await redis.delete(keys.instance(created.id), keys.instance_tokens(created.id))
     assert any("does not use it" in problem for problem in await RedisChecker(redis).problems())
-    await house.directory.create_instance(other.id, "x", upstream=SHARED)
+    await services.directory.create_instance(other.id, "x", upstream=SHARED)

@@ -42,7 +42,7 @@ def target(phone: Phone, name: str, account: str) -> Target:
 
 
 async def tell(upstreams: UpstreamClient, at: Target) -> Outcome:
-    return await upstreams.tell(at, CHAT, State.PAUSED, timeout_s=4.5)
+    return await upstreams.send(at, CHAT, State.PAUSED, timeout_s=4.5)
 
 
 async def test_sixteen_names_without_an_answer_cost_a_bystander_nothing(

@@ -17,7 +17,7 @@ from gateway.api.app import create_app
 from gateway.presence.model import State
 from gateway.store import keys
 from gateway.telemetry import otel
-from gateway.wiring import House
+from gateway.wiring import Services
 from workers.one_at_a_time import wake
 
 Client = TestClient[web.Request, web.Application]
@@ -29,12 +29,12 @@ CHAT = "5511999999999"
 
 
 @pytest.fixture
-async def client(house: House, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
-    return await aiohttp_client(create_app(house))
+async def client(services: Services, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
+    return await aiohttp_client(create_app(services))
 
 
 @pytest.fixture
-async def spans(house: House) -> AsyncIterator[InMemorySpanExporter]:
+async def spans(services: Services) -> AsyncIterator[InMemorySpanExporter]:
     kept = InMemorySpanExporter()
     async with otel.exporting(endpoint="", ratio=1.0, exporter=kept, every_s=0.05):
         yield kept
@@ -46,49 +46,49 @@ async def show(client: Client, tenant: Tenant, **headers: str) -> None:
     assert answer.status == 200
 
 
-async def run_the_wake_up(house: House, redis: Redis) -> None:
+async def run_the_wake_up(services: Services, redis: Redis) -> None:
     """Do what the worker does with the job that the command left in the queue."""
     ((job_id, _),) = await redis.zrange(keys.QUEUE, 0, -1, withscores=True)
     blob = await redis.get(b"arq:job:" + job_id)
     assert blob is not None
-    await wake({"wakeups": house.wakeups}, *json.loads(blob)["a"])
+    await wake({"wakeups": services.wakeups}, *json.loads(blob)["a"])
 
 
 async def test_the_log_lines_of_the_request_and_of_its_pause_name_the_callers_trace(
-    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone
+    client: Client, services: Services, tenant: Tenant, redis: Redis, phone: Phone
 ) -> None:
     with structlog.testing.capture_logs() as lines:
         await show(client, tenant, traceparent=GIVEN)
-        await run_the_wake_up(house, redis)
+        await run_the_wake_up(services, redis)
     assert phone.states() == [State.TYPING, State.PAUSED]
     assert {line["event"]: line.get("trace_id") for line in lines} == {"request": TRACE_ID, "wake": TRACE_ID}
 
 
 async def test_a_malformed_traceparent_is_neither_logged_nor_handed_on(
-    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone
+    client: Client, services: Services, tenant: Tenant, redis: Redis, phone: Phone
 ) -> None:
     with structlog.testing.capture_logs() as lines:
         await show(client, tenant, traceparent="00-nonsense")
-        await run_the_wake_up(house, redis)
+        await run_the_wake_up(services, redis)
     assert all("trace_id" not in line for line in lines)
     assert phone.traces == ["", ""]
 
 
 async def test_the_upstream_is_told_the_trace_with_every_call_and_each_under_a_span_id_of_its_own(
-    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone
+    client: Client, services: Services, tenant: Tenant, redis: Redis, phone: Phone
 ) -> None:
     await show(client, tenant, traceparent=GIVEN)
-    await run_the_wake_up(house, redis)
+    await run_the_wake_up(services, redis)
     parts = [trace.split("-") for trace in phone.traces]
     assert [(version, trace_id, flags) for version, trace_id, _, flags in parts] == [("00", TRACE_ID, "01")] * 2
     assert len({SPAN_ID, *(span_id for _, _, span_id, _ in parts)}) == 3
 
 
 async def test_with_an_exporter_server_redis_upstream_and_job_are_one_tree(
-    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone, spans: InMemorySpanExporter
+    client: Client, services: Services, tenant: Tenant, redis: Redis, phone: Phone, spans: InMemorySpanExporter
 ) -> None:
     await show(client, tenant, traceparent=GIVEN)
-    await run_the_wake_up(house, redis)
+    await run_the_wake_up(services, redis)
     kept = await finished(spans, SERVED, WOKEN)
     assert {span.context.trace_id for span in kept if span.context} == {int(TRACE_ID, 16)}
     names = {span.name: span for span in kept}
@@ -105,20 +105,20 @@ async def test_with_an_exporter_server_redis_upstream_and_job_are_one_tree(
 
 
 async def test_with_an_exporter_a_trace_begins_here_where_the_caller_has_none(
-    client: Client, house: House, tenant: Tenant, redis: Redis, spans: InMemorySpanExporter
+    client: Client, services: Services, tenant: Tenant, redis: Redis, spans: InMemorySpanExporter
 ) -> None:
     await show(client, tenant)
-    await run_the_wake_up(house, redis)
+    await run_the_wake_up(services, redis)
     kept = await finished(spans, SERVED, WOKEN)
     assert len({span.context.trace_id for span in kept if span.context}) == 1
     assert [span.name for span in kept if span.parent is None] == [SERVED]
 
 
 async def test_a_caller_who_does_not_sample_is_not_exported(
-    client: Client, house: House, tenant: Tenant, redis: Redis, phone: Phone, spans: InMemorySpanExporter
+    client: Client, services: Services, tenant: Tenant, redis: Redis, phone: Phone, spans: InMemorySpanExporter
 ) -> None:
     await show(client, tenant, traceparent=GIVEN[:-2] + "00")
-    await run_the_wake_up(house, redis)
+    await run_the_wake_up(services, redis)
     assert all(trace.endswith("-00") and TRACE_ID in trace for trace in phone.traces)
     await show(client, tenant)  # sampled, so that its spans come after those that must not
     kept = await finished(spans, SERVED)

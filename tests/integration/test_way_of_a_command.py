@@ -18,7 +18,7 @@ from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import State, Target
 from gateway.store import keys
 from gateway.store.redis import command
-from gateway.wiring import House
+from gateway.wiring import Services
 
 Client = TestClient[web.Request, web.Application]
 PATH = "/api/chat/presence/demo"
@@ -42,15 +42,15 @@ async def send(client: Client, token: str, body: Any = TYPING, path: str = PATH,
     return answer.status, told["message"] if told["success"] else told["error"]["message"]
 
 
-def narrow(house: House, **limits: int) -> House:
-    """Return the same house with room for fewer commands."""
-    http = msgspec.structs.replace(house.settings.http, **limits)
-    return dataclasses.replace(house, settings=msgspec.structs.replace(house.settings, http=http))
+def narrow(services: Services, **limits: int) -> Services:
+    """Return the same services with room for fewer commands."""
+    http = msgspec.structs.replace(services.settings.http, **limits)
+    return dataclasses.replace(services, settings=msgspec.structs.replace(services.settings, http=http))
 
 
 @pytest.fixture
-async def client(house: House, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
-    client = await aiohttp_client(create_app(house))
+async def client(services: Services, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
+    client = await aiohttp_client(create_app(services))
     assert (await send(client, tenant.account_token, OTHER))[0] == 200
     return client
 
@@ -59,9 +59,9 @@ async def refuse(*args: Any, **options: Any) -> Any:
     raise StoreUnavailable
 
 
-async def owes(house: House, tenant: Tenant) -> bool:
+async def owes(services: Services, tenant: Tenant) -> bool:
     """Whether anything is promised, or under way, on the chat."""
-    record = await command(house.redis, "HGETALL", keys.record(tenant.instance.id, f"{CHAT}@s.whatsapp.net"))
+    record = await command(services.redis, "HGETALL", keys.record(tenant.instance.id, f"{CHAT}@s.whatsapp.net"))
     return b"owner" in record or b"until" in record
 
 
@@ -91,24 +91,26 @@ async def test_a_body_that_is_not_what_its_encoding_says_is_an_invalid_body(clie
 # What changes between two commands
 
 
-async def revoke(house: House, tenant: Tenant) -> None:
-    (token,) = (token for token in await house.directory.tokens(tenant.instance.account_id) if token.kind == "account")
-    await house.directory.revoke_token(token.id)
+async def revoke(services: Services, tenant: Tenant) -> None:
+    (token,) = (
+        token for token in await services.directory.tokens(tenant.instance.account_id) if token.kind == "account"
+    )
+    await services.directory.revoke_token(token.id)
 
 
-async def suspend(house: House, tenant: Tenant) -> None:
-    await house.tenancy.set_status(tenant.instance.account_id, "suspended")
+async def suspend(services: Services, tenant: Tenant) -> None:
+    await services.tenancy.set_status(tenant.instance.account_id, "suspended")
 
 
-async def delete(house: House, tenant: Tenant) -> None:
-    await house.removal.delete_instance(tenant.instance)
+async def delete(services: Services, tenant: Tenant) -> None:
+    await services.removal.delete_instance(tenant.instance)
 
 
-async def spend(house: House, tenant: Tenant) -> None:
-    await house.tenancy.set_limits(tenant.instance.account_id, {"per_minute": 1})
+async def spend(services: Services, tenant: Tenant) -> None:
+    await services.tenancy.set_limits(tenant.instance.account_id, {"per_minute": 1})
 
 
-Change = Callable[[House, Tenant], Awaitable[None]]
+Change = Callable[[Services, Tenant], Awaitable[None]]
 
 
 @pytest.mark.parametrize("body", [TYPING, PAUSE, b"{"], ids=["typing", "pause", "bad"])
@@ -116,41 +118,41 @@ Change = Callable[[House, Tenant], Awaitable[None]]
     ("change", "told"), [(revoke, INVALID), (suspend, INVALID), (delete, NOT_FOUND), (spend, LIMITED)]
 )
 async def test_what_changed_since_their_last_command_is_felt_with_the_next(
-    client: Client, house: House, tenant: Tenant, phone: Phone, change: Change, told: tuple[int, str], body: bytes
+    client: Client, services: Services, tenant: Tenant, phone: Phone, change: Change, told: tuple[int, str], body: bytes
 ) -> None:
-    await change(house, tenant)
+    await change(services, tenant)
     for _ in range(2):
         assert await send(client, tenant.account_token, body) == told
     assert phone.states() == [State.RECORDING]
-    assert not await owes(house, tenant)
+    assert not await owes(services, tenant)
 
 
 async def test_an_instance_token_is_refused_once_its_name_is_anothers(
-    client: Client, house: House, tenant: Tenant
+    client: Client, services: Services, tenant: Tenant
 ) -> None:
     assert await send(client, tenant.instance_token) == FINE
-    other = await house.directory.create_instance(tenant.instance.account_id, "other")
-    await command(house.redis, "HSET", keys.instances(tenant.instance.account_id), "demo", other.id)
+    other = await services.directory.create_instance(tenant.instance.account_id, "other")
+    await command(services.redis, "HSET", keys.instances(tenant.instance.account_id), "demo", other.id)
     assert await send(client, tenant.instance_token) == MISMATCH
 
 
 async def test_an_instance_that_moved_is_told_at_its_new_place_in_the_same_command(
-    client: Client, house: House, tenant: Tenant, phone: Phone, other_phone: Phone
+    client: Client, services: Services, tenant: Tenant, phone: Phone, other_phone: Phone
 ) -> None:
-    await house.moves.move_instance(tenant.instance.id, Target("sandbox", other_phone.url, "demo"))
+    await services.moves.move_instance(tenant.instance.id, Target("sandbox", other_phone.url, "demo"))
     assert await send(client, tenant.account_token) == FINE
     assert (phone.states(), other_phone.states()) == ([State.RECORDING], [State.TYPING])
 
 
 async def test_another_instance_of_the_same_name_is_told_instead_of_the_deleted_one(
-    client: Client, house: House, tenant: Tenant, other_phone: Phone
+    client: Client, services: Services, tenant: Tenant, other_phone: Phone
 ) -> None:
-    await delete(house, tenant)
+    await delete(services, tenant)
     target = Target("sandbox", other_phone.url, "demo")
-    await house.directory.create_instance(tenant.instance.account_id, "demo", upstream=target)
+    await services.directory.create_instance(tenant.instance.account_id, "demo", upstream=target)
     assert await send(client, tenant.account_token) == FINE
     assert other_phone.states() == [State.TYPING]
-    assert not await owes(house, tenant)
+    assert not await owes(services, tenant)
 
 
 # Room for few commands
@@ -164,9 +166,9 @@ async def hang(client: Client, token: str, phone: Phone) -> "asyncio.Task[tuple[
 
 
 @pytest.fixture
-async def tight(house: House, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
+async def tight(services: Services, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
     """A door through which one command may be under way at a time."""
-    client = await aiohttp_client(create_app(narrow(house, max_in_flight=1)))
+    client = await aiohttp_client(create_app(narrow(services, max_in_flight=1)))
     assert (await send(client, tenant.account_token, OTHER))[0] == 200
     return client
 
@@ -182,11 +184,15 @@ async def test_a_caller_is_refused_at_once_while_every_place_is_taken(
 
 
 async def test_an_account_leaves_room_for_the_others(
-    house: House, tenant: Tenant, phone: Phone, other_phone: Phone, aiohttp_client: Callable[..., Awaitable[Client]]
+    services: Services,
+    tenant: Tenant,
+    phone: Phone,
+    other_phone: Phone,
+    aiohttp_client: Callable[..., Awaitable[Client]],
 ) -> None:
-    client = await aiohttp_client(create_app(narrow(house, max_in_flight=2, max_in_flight_per_account=1)))
-    bystander = await house.directory.create_account("bystander")
-    await house.directory.create_instance(bystander.id, "demo", upstream=Target("sandbox", other_phone.url, "demo"))
+    client = await aiohttp_client(create_app(narrow(services, max_in_flight=2, max_in_flight_per_account=1)))
+    bystander = await services.directory.create_account("bystander")
+    await services.directory.create_instance(bystander.id, "demo", upstream=Target("sandbox", other_phone.url, "demo"))
     first = await hang(client, tenant.account_token, phone)
     assert await send(client, tenant.account_token, OTHER) == AWAY
     assert await send(client, bystander.token) == FINE
@@ -194,19 +200,19 @@ async def test_an_account_leaves_room_for_the_others(
 
 
 async def test_while_every_place_is_taken_the_contracts_order_of_checks_holds(
-    tight: Client, house: House, tenant: Tenant, phone: Phone
+    tight: Client, services: Services, tenant: Tenant, phone: Phone
 ) -> None:
     first = await hang(tight, tenant.account_token, phone)
     assert await send(tight, tenant.account_token, b"{") == (400, "Invalid request body")
-    await spend(house, tenant)
+    await spend(services, tenant)
     assert await send(tight, tenant.account_token, OTHER) == LIMITED
-    await revoke(house, tenant)
+    await revoke(services, tenant)
     assert await send(tight, tenant.account_token, OTHER) == INVALID
     first.cancel()
 
 
 async def test_whoever_waits_for_redis_keeps_out_no_pause_that_needs_none(
-    tight: Client, house: House, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+    tight: Client, services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, answers = asyncio.Event(), asyncio.Event()
 
@@ -215,10 +221,10 @@ async def test_whoever_waits_for_redis_keeps_out_no_pause_that_needs_none(
         await answers.wait()
         raise StoreUnavailable
 
-    monkeypatch.setattr(house.indicators, "_promise", hanging)
+    monkeypatch.setattr(services.indicators, "_promise", hanging)
     entering = asyncio.create_task(send(tight, tenant.account_token))
     await asked.wait()
-    monkeypatch.setattr(house.admission, "_admit", refuse)
+    monkeypatch.setattr(services.admission, "_admit", refuse)
     assert (await send(tight, tenant.account_token, PAUSE))[0] == 200
     assert phone.states()[-1] is State.PAUSED
     answers.set()
@@ -231,10 +237,10 @@ async def explode(*args: Any, **options: Any) -> Any:
 
 @pytest.mark.parametrize(("fault", "status"), [(explode, 500), (refuse, 503)], ids=["a fault of ours", "redis away"])
 async def test_a_place_is_given_back_whatever_breaks(
-    tight: Client, house: House, tenant: Tenant, fault: Any, status: int, monkeypatch: pytest.MonkeyPatch
+    tight: Client, services: Services, tenant: Tenant, fault: Any, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(house.presence, "show", fault)
+        broken.setattr(services.presence, "show", fault)
         assert (await send(tight, tenant.account_token))[0] == status
     assert (await send(tight, tenant.account_token, OTHER))[0] == 200
 
@@ -242,48 +248,48 @@ async def test_a_place_is_given_back_whatever_breaks(
 # Redis fails in the middle of a command
 
 
-def lose_replies_of(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def lose_replies_of(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Redis run every promise, and its answer never come."""
-    promise = house.indicators._promise
+    promise = services.indicators._promise
 
     async def silent(*args: Any) -> Any:
         await promise(*args)
         raise StoreUnavailable
 
-    monkeypatch.setattr(house.indicators, "_promise", silent)
+    monkeypatch.setattr(services.indicators, "_promise", silent)
 
 
 async def test_a_promise_whose_reply_was_lost_is_rolled_back(
-    client: Client, house: House, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+    client: Client, services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as lossy:
-        lose_replies_of(house, lossy)
+        lose_replies_of(services, lossy)
         assert await send(client, tenant.account_token) == AWAY
-        assert await owes(house, tenant)
-    await house.presence.drain()
-    assert not await owes(house, tenant)
+        assert await owes(services, tenant)
+    await services.presence.drain()
+    assert not await owes(services, tenant)
     assert phone.states() == [State.RECORDING]
     assert await send(client, tenant.account_token) == FINE
 
 
 async def test_what_shows_already_keeps_its_own_pause_when_a_promise_is_rolled_back(
-    client: Client, house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    client: Client, services: Services, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await send(client, tenant.account_token)
     where = keys.record(tenant.instance.id, f"{CHAT}@s.whatsapp.net")
-    until_ms = await command(house.redis, "HGET", where, "until")
+    until_ms = await command(services.redis, "HGET", where, "until")
     with monkeypatch.context() as lossy:
-        lose_replies_of(house, lossy)
+        lose_replies_of(services, lossy)
         assert await send(client, tenant.account_token, RECORDING) == AWAY
-    await house.presence.drain()
-    assert await command(house.redis, "HMGET", where, "state", "until", "owner") == [b"typing", until_ms, None]
+    await services.presence.drain()
+    assert await command(services.redis, "HMGET", where, "state", "until", "owner") == [b"typing", until_ms, None]
 
 
 async def test_a_pause_gets_through_although_its_promises_reply_was_lost(
-    client: Client, house: House, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+    client: Client, services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await send(client, tenant.account_token)
     with monkeypatch.context() as lossy:
-        lose_replies_of(house, lossy)
+        lose_replies_of(services, lossy)
         assert (await send(client, tenant.account_token, PAUSE))[0] == 200
     assert phone.states()[-1] is State.PAUSED

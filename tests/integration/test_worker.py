@@ -20,7 +20,7 @@ from gateway.presence.shares import Shares
 from gateway.settings import Fast, Settings, Upstream
 from gateway.store import keys
 from gateway.store.redis import command
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 from workers.one_at_a_time import WAKE
 from workers.watch import Watch
 from workers.worker import create_worker, work
@@ -29,15 +29,15 @@ CHAT = Chat("5511999999999@s.whatsapp.net")
 
 
 @pytest.fixture(params=[True, False], ids=["batch claims", "one at a time"])
-async def house(request: pytest.FixtureRequest, redis: Redis, redis_url: str) -> AsyncIterator[House]:
+async def services(request: pytest.FixtureRequest, redis: Redis, redis_url: str) -> AsyncIterator[Services]:
     """Both ways to wake keep the same promises."""
     ways = Fast(batch_claims=request.param)
-    async with open_house(Settings(redis=settings.Redis(url=redis_url), fast=ways)) as house:
-        yield house
+    async with open_services(Settings(redis=settings.Redis(url=redis_url), fast=ways)) as services:
+        yield services
 
 
-async def test_arq_reads_the_job_that_the_script_wrote(house: House, tenant: Tenant, redis: Redis) -> None:
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 5)
+async def test_arq_reads_the_job_that_the_script_wrote(services: Services, tenant: Tenant, redis: Redis) -> None:
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 5)
     ((job_id, score),) = await redis.zrange(keys.QUEUE, 0, -1, withscores=True)
     blob = await redis.get(b"arq:job:" + job_id)
     function, args, kwargs, _, _ = deserialize_job_raw(blob, deserializer=json.loads)
@@ -54,10 +54,10 @@ async def test_arq_reads_the_job_that_the_script_wrote(house: House, tenant: Ten
 
 
 async def test_a_pause_arrives_by_itself_after_its_duration_and_never_before(
-    house: House, tenant: Tenant, phone: Phone
+    services: Services, tenant: Tenant, phone: Phone
 ) -> None:
-    async with working(house):
-        await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+    async with working(services):
+        await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
         await until(lambda: len(phone.told) == 2, within_s=3)
     (shown, _, _), (paused, state, _) = phone.told
     assert state is State.PAUSED
@@ -65,18 +65,20 @@ async def test_a_pause_arrives_by_itself_after_its_duration_and_never_before(
 
 
 async def test_a_finished_wake_up_leaves_nothing_of_arq_behind(
-    house: House, tenant: Tenant, phone: Phone, redis: Redis
+    services: Services, tenant: Tenant, phone: Phone, redis: Redis
 ) -> None:
-    async with working(house):
-        await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+    async with working(services):
+        await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
         await until(lambda: len(phone.told) == 2, within_s=3)
     assert await redis.keys("arq:*") == []
     assert await redis.exists(keys.QUEUE) == 0
 
 
-async def test_a_failing_upstream_gets_its_pause_when_it_is_back(house: House, tenant: Tenant, phone: Phone) -> None:
-    async with working(house):
-        await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+async def test_a_failing_upstream_gets_its_pause_when_it_is_back(
+    services: Services, tenant: Tenant, phone: Phone
+) -> None:
+    async with working(services):
+        await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
         phone.status = 500
         await asyncio.sleep(1.5)
         phone.status = 200
@@ -84,30 +86,30 @@ async def test_a_failing_upstream_gets_its_pause_when_it_is_back(house: House, t
 
 
 async def test_the_worker_goes_on_after_redis_threw_every_connection_out(
-    house: House, tenant: Tenant, phone: Phone, redis: Redis
+    services: Services, tenant: Tenant, phone: Phone, redis: Redis
 ) -> None:
-    async with working(house):
+    async with working(services):
         for round_ in range(1, 4):
-            await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+            await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
             await command(redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             await until(lambda pauses=round_: phone.states().count(State.PAUSED) == pauses, within_s=6)  # type: ignore[misc]
 
 
 async def test_a_job_that_vanished_from_the_queue_is_healed(
-    house: House, tenant: Tenant, phone: Phone, redis: Redis
+    services: Services, tenant: Tenant, phone: Phone, redis: Redis
 ) -> None:
-    async with working(house):
-        await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+    async with working(services):
+        await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
         await redis.delete(keys.QUEUE)
         await until(lambda: State.PAUSED in phone.states(), within_s=6)
 
 
-async def test_arqs_own_worker_runs_our_jobs(house: House, tenant: Tenant, phone: Phone, redis: Redis) -> None:
+async def test_arqs_own_worker_runs_our_jobs(services: Services, tenant: Tenant, phone: Phone, redis: Redis) -> None:
     arq = Worker(
         functions=[WAKE],
         redis_pool=ArqRedis(redis.connection_pool),
         queue_name=keys.QUEUE,
-        ctx={"wakeups": house.wakeups, "account_of": house.directory.account_of, "places": Places(10)},
+        ctx={"wakeups": services.wakeups, "account_of": services.directory.account_of, "places": Places(10)},
         job_serializer=lambda job: json.dumps(job).encode(),
         job_deserializer=json.loads,
         keep_result=0,
@@ -115,50 +117,50 @@ async def test_arqs_own_worker_runs_our_jobs(house: House, tenant: Tenant, phone
         poll_delay=0.02,
         handle_signals=False,
     )
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     await arq.async_run()
     assert phone.states() == [State.TYPING, State.PAUSED]
     assert await redis.exists(keys.QUEUE) == 0
 
 
 async def test_what_a_dead_worker_claimed_comes_back_when_its_lease_ends_without_a_sweeper(
-    house: House, tenant: Tenant, phone: Phone
+    services: Services, tenant: Tenant, phone: Phone
 ) -> None:
-    await house.presence.show(tenant.instance, CHAT, State.TYPING, 1)
+    await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     await asyncio.sleep(1.05)
-    assert len(await house.wakeups.take(10, Shares(10))) == 1  # and nobody performs it
+    assert len(await services.wakeups.claim_due(10, Shares(10))) == 1  # and nobody performs it
     claimed = time.time()
-    async with working(house, sweeps=False):
+    async with working(services, sweeps=False):
         await until(lambda: State.PAUSED in phone.states(), within_s=8)
-    assert phone.told[-1][0] - claimed == pytest.approx(house.settings.lease_s, abs=0.3)
+    assert phone.told[-1][0] - claimed == pytest.approx(services.settings.lease_s, abs=0.3)
 
 
-async def test_two_workers_side_by_side_tell_each_pause_once(house: House, tenant: Tenant, phone: Phone) -> None:
+async def test_two_workers_side_by_side_tell_each_pause_once(services: Services, tenant: Tenant, phone: Phone) -> None:
     chats = [Chat(f"55119{number:08}@s.whatsapp.net") for number in range(200)]
-    async with working(house), working(house):
+    async with working(services), working(services):
         for first in range(0, 200, 20):
             few = chats[first : first + 20]
-            await asyncio.gather(*(house.presence.show(tenant.instance, chat, State.TYPING, 1) for chat in few))
+            await asyncio.gather(*(services.presence.show(tenant.instance, chat, State.TYPING, 1) for chat in few))
         await until(lambda: phone.states().count(State.PAUSED) >= 200, within_s=30)
     paused = [chat for _, state, chat in phone.told if state is State.PAUSED]
     assert len(paused) == len(set(paused)) == 200
 
 
 async def test_a_worker_takes_no_more_for_an_account_than_it_has_places_left(
-    house: House, tenant: Tenant, phone: Phone, other_phone: Phone
+    services: Services, tenant: Tenant, phone: Phone, other_phone: Phone
 ) -> None:
-    account = await house.directory.create_account("bystander")
-    await house.directory.create_instance(account.id, "calm", upstream=Target("sandbox", other_phone.url, "calm"))
-    calm = await house.directory.find_instance(account.id, "calm")
+    account = await services.directory.create_account("bystander")
+    await services.directory.create_instance(account.id, "calm", upstream=Target("sandbox", other_phone.url, "calm"))
+    calm = await services.directory.find_instance(account.id, "calm")
     for number in range(12):
-        await house.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
+        await services.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
     phone.hangs, asked = True, phone.asked
-    few = Settings(redis=house.settings.redis, fast=house.settings.fast, worker=settings.Worker(max_jobs=5))
+    few = Settings(redis=services.settings.redis, fast=services.settings.fast, worker=settings.Worker(max_jobs=5))
     watch = Watch(asyncio.Event())
-    worker = create_worker(few, house, watch)
+    worker = create_worker(few, services, watch)
     working = asyncio.create_task(work(worker, drain_s=0))
     await until(lambda: phone.asked - asked == 3, within_s=4)
-    await house.presence.show(calm, CHAT, State.TYPING, 1)
+    await services.presence.show(calm, CHAT, State.TYPING, 1)
     await until(lambda: State.PAUSED in other_phone.states(), within_s=3)
     assert phone.asked - asked == 3
     watch.stop.set()
@@ -166,13 +168,13 @@ async def test_a_worker_takes_no_more_for_an_account_than_it_has_places_left(
 
 
 async def test_what_fails_at_once_is_tried_no_faster_than_there_are_places(
-    house: House, tenant: Tenant, phone: Phone
+    services: Services, tenant: Tenant, phone: Phone
 ) -> None:
     for number in range(40):
-        await house.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
-    few = Settings(redis=house.settings.redis, fast=house.settings.fast, worker=settings.Worker(max_jobs=8))
+        await services.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
+    few = Settings(redis=services.settings.redis, fast=services.settings.fast, worker=settings.Worker(max_jobs=8))
     watch = Watch(asyncio.Event())
-    worker = create_worker(few, house, watch)
+    worker = create_worker(few, services, watch)
     phone.status, asked = 500, phone.asked
     working = asyncio.create_task(work(worker, drain_s=0))
     await until(lambda: phone.asked - asked == 4, within_s=4)
@@ -186,15 +188,15 @@ async def test_what_fails_at_once_is_tried_no_faster_than_there_are_places(
 
 
 async def test_an_instance_that_hangs_leaves_places_for_the_others(
-    house: House, tenant: Tenant, phone: Phone, other_phone: Phone
+    services: Services, tenant: Tenant, phone: Phone, other_phone: Phone
 ) -> None:
     narrow = Settings(
-        redis=house.settings.redis,
+        redis=services.settings.redis,
         upstream=Upstream(timeout_s=4),
         worker=settings.Worker(max_jobs=16),
-        fast=house.settings.fast,
+        fast=services.settings.fast,
     )
-    async with open_house(narrow) as small:
+    async with open_services(narrow) as small:
         account = await small.directory.create_account("stuck")
         target = Target("sandbox", other_phone.url, "stuck")
         await small.directory.create_instance(account.id, "stuck", upstream=target)
@@ -217,15 +219,15 @@ async def test_an_instance_that_hangs_leaves_places_for_the_others(
             await until(lambda: other_phone.states().count(State.PAUSED) == 60, within_s=30)
 
 
-async def test_hundreds_of_pauses_due_at_once_all_arrive(house: House, tenant: Tenant, phone: Phone) -> None:
+async def test_hundreds_of_pauses_due_at_once_all_arrive(services: Services, tenant: Tenant, phone: Phone) -> None:
     chats = [Chat(f"55119{number:08}@s.whatsapp.net") for number in range(300)]
     a_few = asyncio.Semaphore(20)
 
     async def show(chat: Chat) -> None:
         async with a_few:
-            await house.presence.show(tenant.instance, chat, State.TYPING, 1)
+            await services.presence.show(tenant.instance, chat, State.TYPING, 1)
 
-    async with working(house):
+    async with working(services):
         await asyncio.gather(*map(show, chats))
         await until(lambda: phone.states().count(State.PAUSED) == 300, within_s=30)
     paused = [chat for _, state, chat in phone.told if state is State.PAUSED]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway.fast.write_batching import Gathered
+from gateway.fast.write_batching import BatchedTransport
 from gateway.process.server import listening
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -35,7 +35,7 @@ async def test_aiohttp_asks_nothing_of_a_transport_that_could_overtake_what_wait
 ) -> None:
     asked: set[str] = set()
 
-    def ask(gathered: Gathered, name: str) -> Any:
+    def ask(gathered: BatchedTransport, name: str) -> Any:
         asked.add(name)
         return getattr(gathered._transport, name)
 
@@ -46,7 +46,7 @@ async def test_aiohttp_asks_nothing_of_a_transport_that_could_overtake_what_wait
         await response.write_eof()
         return response
 
-    monkeypatch.setattr(Gathered, "__getattr__", ask)
+    monkeypatch.setattr(BatchedTransport, "__getattr__", ask)
     app = web.Application()
     app.router.add_post("/", stream)
     async with listening(app, "127.0.0.1", 0, batches_writes=True) as port, asyncio.timeout(10):

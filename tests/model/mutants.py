@@ -10,7 +10,7 @@ from gateway.presence.calls import Calls
 from gateway.presence.model import State, Target
 from gateway.presence.ports import Grant
 from gateway.presence.retries import Retries
-from gateway.presence.service import Presence, Shown
+from gateway.presence.service import CommandResult, Presence
 from gateway.upstreams.breaker import Passage
 from model.simulation import Node
 
@@ -41,12 +41,12 @@ def lua(script: str, old: str, new: str) -> Callable[[Node], None]:
 def every_lua(old: str, new: str) -> Callable[[Node], None]:
     """Patch what the scripts share."""
 
-    return _each(("promise", "settle", "claim", "take", "sweep", "reassert"), old, new)
+    return _each(("promise", "settle", "claim_one", "claim_due", "sweep", "replay"), old, new)
 
 
 def claiming(old: str, new: str) -> Callable[[Node], None]:
     """Patch what the scripts share that claim for a wake-up."""
-    return _each(("claim", "take"), old, new)
+    return _each(("claim_one", "claim_due"), old, new)
 
 
 def _each(scripts: tuple[str, ...], old: str, new: str) -> Callable[[Node], None]:
@@ -100,7 +100,7 @@ async def _insist_once(self: Retries, step: Callable[[], Awaitable[Any]]) -> Any
 
 
 async def _tell_without_a_look_at_the_clock(self: Calls, instance: Any, grant: Grant) -> Any:
-    return await Calls.tell(self, instance, Grant(grant.key, grant.owner, grant.op, grant.deadline_s + 1e6))
+    return await Calls.send(self, instance, Grant(grant.key, grant.owner, grant.op, grant.deadline_s + 1e6))
 
 
 async def _settle_command_once(self: Presence, grant: Grant, told: Any, wanted: Any) -> Any:
@@ -110,7 +110,7 @@ async def _settle_command_once(self: Presence, grant: Grant, told: Any, wanted: 
 async def _show_before_promising(
     self: Presence, instance: Any, chat: Any, state: State, seconds: int, **kw: Any
 ) -> Any:
-    await self._calls.tell_bare(instance, chat, state)
+    await self._calls.send_bare(instance, chat, state)
     return await Presence.show(self, instance, chat, state, seconds, **kw)
 
 
@@ -122,11 +122,11 @@ def _without_end(self: Presence, state: State, duration_s: int) -> Any:
     return service._Wanted(state, duration_s * 1000)
 
 
-async def _message_forgotten(self: Presence, *_: Any, **__: Any) -> Shown:
-    return Shown("nothing")
+async def _message_forgotten(self: Presence, *_: Any, **__: Any) -> CommandResult:
+    return CommandResult("nothing")
 
 
-async def _message_of_now(self: Presence, instance: Any, chat: Any, **_: Any) -> Shown:
+async def _message_of_now(self: Presence, instance: Any, chat: Any, **_: Any) -> CommandResult:
     return await Presence.message_sent(self, instance, chat)
 
 
@@ -222,10 +222,10 @@ MUTANTS = (
     ),
     Mutant(
         "a look at the queue whose reply was lost is repeated",
-        lua("take", "local before = redis.call('GET', asked)", "local before = nil"),
+        lua("claim_due", "local before = redis.call('GET', asked)", "local before = nil"),
         kind="single redis restarted at a claim",
     ),
-    Mutant("pre-send check", calls("tell", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=288),
+    Mutant("pre-send check", calls("send", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=288),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
     Mutant("settle retry", retries("until_done", _never_again), kind="single redis restarted", first_seed=150),
     Mutant(
@@ -299,7 +299,7 @@ MUTANTS = (
     ),
     Mutant(
         "an account's share of a worker's places",
-        lua("take", "if not again and (held[account] or 0) >= free then", "if false then"),
+        lua("claim_due", "if not again and (held[account] or 0) >= free then", "if false then"),
         kind="crowd",
     ),
     Mutant("breakers of its own for each account", _no_breakers_of_its_own, kind="crowd", first_seed=8),

@@ -15,10 +15,10 @@ from gateway.presence.calls import Calls
 from gateway.presence.errors import GatewayError, StoreUnavailable
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
 from gateway.presence.places import Places
-from gateway.presence.ports import ChatKey, Claim, Pace
+from gateway.presence.ports import ChatKey, Claim, RefreshPolicy
 from gateway.presence.replay import Promises
 from gateway.presence.service import Presence
-from gateway.presence.wakeups import WakeUps, Woken
+from gateway.presence.wakeups import WakeUpResult, WakeUps
 from gateway.store.indicators import RedisIndicators, parse_key
 from gateway.store.redis import Script
 from gateway.upstreams.breaker import Breakers
@@ -36,7 +36,7 @@ AGAIN_S = 0.1
 AT_ONCE = 2
 MAX_JOBS = 8
 LOOK = "look"
-PACE = Pace(4.0, 5.5)
+REFRESH_POLICY = RefreshPolicy(4.0, 5.5)
 
 CROWD = tuple(f"h{number}" for number in range(6))
 """Sessions of one account, each with a credential of its own, on the origin where another account has `i2`."""
@@ -549,7 +549,7 @@ class World:
         assert isinstance(look, Wake)
         while most := min(node.places.free, AT_ONCE):
             try:
-                claims = await node.wakeups.take(most, node.places)
+                claims = await node.wakeups.claim_due(most, node.places)
             except StoreUnavailable:
                 await node.sleep(AGAIN_S)
                 continue
@@ -568,7 +568,7 @@ class World:
         woken = await self._perform(node, node.wakeups.perform(claim))
         node.places.end(claim.account_id, began_s, woken)
 
-    async def _perform(self, node: Node, work: Coroutine[Any, Any, Woken]) -> Woken | None:
+    async def _perform(self, node: Node, work: Coroutine[Any, Any, WakeUpResult]) -> WakeUpResult | None:
         try:
             woken = await work
         except StoreUnavailable:
@@ -603,9 +603,9 @@ class World:
             del self.in_progress[job]
 
     @staticmethod
-    async def _claim_and_perform(node: Node, key: ChatKey, generation: str) -> Woken:
-        claim = await node.wakeups.claim(key, generation)
-        return Woken("nothing") if claim is None else await node.wakeups.perform(claim)
+    async def _claim_and_perform(node: Node, key: ChatKey, generation: str) -> WakeUpResult:
+        claim = await node.wakeups.claim_one(key, generation)
+        return WakeUpResult("nothing") if claim is None else await node.wakeups.perform(claim)
 
     async def _run_job(self, node: Node, job: str) -> None:
         await node.edge("job starts")
@@ -679,13 +679,13 @@ class Phone:
     world: World
     node: Node
 
-    def pace(self, target: Target) -> Pace:
-        return PACE
+    def refresh_policy(self, target: Target) -> RefreshPolicy:
+        return REFRESH_POLICY
 
     async def rest(self, target: Target, *, timeout_s: float) -> Outcome:
         return Outcome.UNSUPPORTED
 
-    async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
+    async def send(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
         world, node = self.world, self.node
         doing = CURRENT.get()
         by = doing if isinstance(doing, Command) else None

@@ -79,14 +79,14 @@ def found() -> set[tuple[str, str]]:
     """Every private attribute of a library that a file of ours reaches into, or overrides."""
     return {
         (str(Path(str(module.__file__)).relative_to(ROOT)).removeprefix("gateway/"), name)
-        for house in (gateway, workers)
-        for module in modules(house)
+        for services in (gateway, workers)
+        for module in modules(services)
         for name in (*reached_into(module), *overridden(module))
     }
 
 
-def modules(house: ModuleType) -> Iterator[ModuleType]:
-    for each in pkgutil.walk_packages(house.__path__, f"{house.__name__}."):
+def modules(services: ModuleType) -> Iterator[ModuleType]:
+    for each in pkgutil.walk_packages(services.__path__, f"{services.__name__}."):
         if not each.name.endswith("__main__"):
             yield importlib.import_module(each.name)
 

@@ -25,15 +25,15 @@ from gateway.presence.ports import (
     Grant,
     NothingShows,
     Overtaken,
-    Pace,
+    RefreshPolicy,
     Repeated,
     Report,
     Settled,
     Why,
 )
-from gateway.presence.service import Presence, Shown
+from gateway.presence.service import CommandResult, Presence
 from gateway.presence.shares import Shares
-from gateway.presence.wakeups import WakeUps, Woken
+from gateway.presence.wakeups import WakeUpResult, WakeUps
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
 INSTANCE = Instance("i1", "a1", "demo", Target("sandbox", "http://phone", "demo"))
@@ -54,7 +54,7 @@ class World:
     now_s: float = 0.0
     stalls_s: float = 0.0
     one_at_a_time: bool = False
-    told_ms_ago: int | None = None
+    sent_ms_ago: int | None = None
     events: list[str] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
@@ -68,7 +68,7 @@ class World:
         owner: str,
         ticket: str | None,
         trace: str,
-        pace: Pace,
+        refresh: RefreshPolicy,
         why: Why = "",
     ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
         self.events.append(f"promise {op} {duration_ms} ticket={ticket}{why and f' for {why}'}")
@@ -78,7 +78,7 @@ class World:
             if isinstance(answer, Exception):
                 raise answer
             return answer
-        grant = Grant(key, owner, op, self.now_s + self.lease_s, self.told_ms_ago)
+        grant = Grant(key, owner, op, self.now_s + self.lease_s, self.sent_ms_ago)
         self.now_s += self.stalls_s
         return grant
 
@@ -86,7 +86,7 @@ class World:
         if self.settle_failures:
             self.settle_failures -= 1
             raise StoreUnavailable
-        told = "" if report.told_ms_ago is not None else " untold"
+        told = "" if report.sent_ms_ago is not None else " untold"
         self.events.append(f"settle {report.result} {duration_ms} age={report.answered_ms_ago}{told}")
         return Settled(lost_lease=False, late_ms=None)
 
@@ -97,11 +97,11 @@ class World:
         self.events.append(f"settle {report.result} retry={retry_ms}")
         return Settled(lost_lease=False, late_ms=7 if report.result == "ok" and grant.op is State.PAUSED else None)
 
-    async def claim(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
+    async def claim_one(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
         self.events.append(f"claim {generation}")
         return self.claims.pop(0)
 
-    async def take(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
+    async def claim_due(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
         self.owners.append(owner)
         if self.wake_failures:
             self.wake_failures -= 1
@@ -111,15 +111,17 @@ class World:
     async def server(self) -> str:
         return "s1"
 
-    async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
+    async def replay(
+        self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy
+    ) -> bool:
         return False
 
-    async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
+    async def send(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
         self.events.append(f"tell {state} within {timeout_s:g}")
         return self.outcome
 
-    def pace(self, target: Target) -> Pace:
-        return Pace(4.0, 5.0, one_at_a_time=self.one_at_a_time)
+    def refresh_policy(self, target: Target) -> RefreshPolicy:
+        return RefreshPolicy(4.0, 5.0, one_at_a_time=self.one_at_a_time)
 
     async def rest(self, target: Target, *, timeout_s: float) -> Outcome:
         return Outcome.UNSUPPORTED
@@ -154,16 +156,16 @@ def claim_of(op: State, *, tries: int = 0, overdue_ms: int = 3, is_echo: bool = 
     return Claim(grant, overdue_ms=overdue_ms, tries=tries, is_echo=is_echo, trace="", why="", instance_version="1")
 
 
-async def wake(world: World) -> Woken:
+async def wake(world: World) -> WakeUpResult:
     """Claim the one wake-up that there is, and perform it."""
     wakeups = world.wakeups()
-    claim = await wakeups.claim(KEY, "9")
-    return Woken("nothing") if claim is None else await wakeups.perform(claim)
+    claim = await wakeups.claim_one(KEY, "9")
+    return WakeUpResult("nothing") if claim is None else await wakeups.perform(claim)
 
 
 async def test_the_promise_is_made_before_the_upstream_is_told_and_settled_after() -> None:
     world = World()
-    assert await world.presence().show(INSTANCE, CHAT, State.TYPING, 5) == Shown("shown")
+    assert await world.presence().show(INSTANCE, CHAT, State.TYPING, 5) == CommandResult("shown")
     assert world.events == ["promise typing 5000 ticket=None", "tell typing within 4.5", "settle ok 5000 age=0"]
 
 
@@ -226,7 +228,7 @@ async def test_a_command_waits_for_the_lease_with_its_ticket_and_one_owner() -> 
 
 async def test_an_overtaken_command_tells_the_upstream_nothing() -> None:
     world = World(promises=[Busy("17", 900), Overtaken()])
-    assert await world.presence().show(INSTANCE, CHAT, State.TYPING, 5) == Shown("overtaken")
+    assert await world.presence().show(INSTANCE, CHAT, State.TYPING, 5) == CommandResult("overtaken")
     assert not [event for event in world.events if event.startswith("tell")]
 
 
@@ -295,7 +297,7 @@ async def test_a_call_never_outlives_its_lease() -> None:
 async def test_an_acted_command_stands_while_redis_is_away_and_is_settled_when_it_is_back() -> None:
     world = World(settle_failures=3)
     presence = world.presence()
-    assert await presence.show(INSTANCE, CHAT, State.TYPING, 5) == Shown("shown")
+    assert await presence.show(INSTANCE, CHAT, State.TYPING, 5) == CommandResult("shown")
     await presence.drain()
     # The duration counts from the answer, however late it is recorded.
     assert world.events[-1] == "settle ok 5000 age=300"
@@ -303,13 +305,13 @@ async def test_an_acted_command_stands_while_redis_is_away_and_is_settled_when_i
 
 async def test_a_due_pause_is_told_and_its_lateness_returned() -> None:
     world = World(claims=[claim_of(State.PAUSED)])
-    assert await wake(world) == Woken("paused", "due", Outcome.OK, late_ms=7, ended="time")
+    assert await wake(world) == WakeUpResult("paused", "due", Outcome.OK, late_ms=7, ended="time")
     assert world.events == ["claim 9", "tell paused within 4.5", "settle ok retry=300"]
 
 
 async def test_an_outdated_wake_up_does_nothing() -> None:
     world = World(claims=[None])
-    assert await wake(world) == Woken("nothing")
+    assert await wake(world) == WakeUpResult("nothing")
     assert world.events == ["claim 9"]
 
 
@@ -328,7 +330,7 @@ async def test_a_failed_pause_backs_off(tries: int, retry_ms: int) -> None:
 
 async def test_a_pause_is_over_where_only_its_number_is_doubted() -> None:
     world = World(outcome=Outcome.DOUBTED_NUMBER, claims=[claim_of(State.PAUSED)])
-    assert await wake(world) == Woken("paused", "due", Outcome.DOUBTED_NUMBER, late_ms=7, ended="time")
+    assert await wake(world) == WakeUpResult("paused", "due", Outcome.DOUBTED_NUMBER, late_ms=7, ended="time")
     assert world.events[-1] == "settle ok retry=300"
 
 
@@ -361,13 +363,13 @@ async def test_an_echo_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("op", "told_ms_ago", "is_told"),
+    ("op", "sent_ms_ago", "is_told"),
     [(State.TYPING, 3999, False), (State.TYPING, 4000, True), (State.TYPING, None, True), (State.PAUSED, 10, True)],
 )
 async def test_an_upstream_that_blocks_never_gets_a_second_call_before_the_first_has_ended(
-    op: State, told_ms_ago: int | None, is_told: bool
+    op: State, sent_ms_ago: int | None, is_told: bool
 ) -> None:
-    world = World(one_at_a_time=True, told_ms_ago=told_ms_ago)
+    world = World(one_at_a_time=True, sent_ms_ago=sent_ms_ago)
     await world.presence().show(INSTANCE, CHAT, op, 5)
     assert [event.startswith("tell") for event in world.events[1:]] == ([True, False] if is_told else [False])
     assert world.events[-1].endswith("untold") is not is_told
@@ -377,7 +379,7 @@ async def test_a_look_whose_reply_was_lost_is_repeated_under_its_name_and_the_ne
     world = World(claims=[claim_of(State.PAUSED)], wake_failures=1)
     wakeups = world.wakeups()
     with pytest.raises(StoreUnavailable):
-        await wakeups.take(10, Shares(10))
-    assert [await wakeups.take(10, Shares(10)) for _ in range(2)] == [world.claims, world.claims]
+        await wakeups.claim_due(10, Shares(10))
+    assert [await wakeups.claim_due(10, Shares(10)) for _ in range(2)] == [world.claims, world.claims]
     lost, again, next_one = world.owners
     assert lost == again != next_one

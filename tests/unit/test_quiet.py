@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
-from gateway.presence.ports import Pace
+from gateway.presence.ports import RefreshPolicy
 from gateway.presence.quiet import Quiet
 
 INSTANCE = Instance("i1", "a1", "demo", Target("gowa", "http://gowa", "demo"))
@@ -32,10 +32,10 @@ class World:
         self.told.append(target.session)
         return self.outcome
 
-    async def tell(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
+    async def send(self, target: Target, chat: Chat, state: State, *, timeout_s: float) -> Outcome:
         raise AssertionError
 
-    def pace(self, target: Target) -> Pace:
+    def refresh_policy(self, target: Target) -> RefreshPolicy:
         raise AssertionError
 
 

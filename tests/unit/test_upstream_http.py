@@ -23,7 +23,7 @@ from gateway.upstreams.http import MOST_BYTES, SessionTransport, outcome_of
 from gateway.upstreams.policy import AddressRefused
 from gateway.upstreams.pools import Pools, open_pools
 from gateway.upstreams.resolver import open_resolver
-from gateway.wiring import open_house
+from gateway.wiring import open_services
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -232,8 +232,8 @@ def test_an_address_that_tenants_may_not_reach_is_told_from_one_that_does_not_an
 @pytest.mark.parametrize(("is_fast", "kind"), [(True, FastTransport), (False, SessionTransport)])
 async def test_a_setting_chooses_the_way(is_fast: bool, kind: type) -> None:
     settings = Settings(redis=Redis(url="redis://127.0.0.1:1"), fast=Fast(upstream_http=is_fast))
-    async with open_house(settings) as house:
-        pools = house.upstreams._pools
+    async with open_services(settings) as services:
+        pools = services.upstreams._pools
         assert {type(pools.anywhere.transport), type(pools.public.transport)} == {kind}
 
 

@@ -6,79 +6,79 @@ from aiohttp import web
 
 from gateway.api import bodies
 from gateway.api.admin import bodies as admin_bodies
-from gateway.api.admin.gate import Visitor
+from gateway.api.admin.gate import AdminCaller
 from gateway.api.instances import secret
 from gateway.process import envelope
-from gateway.tenants.views import AccountFacts
-from gateway.wiring import House
+from gateway.tenants.views import AccountView
+from gateway.wiring import Services
 
 
 class AccountRoutes:
     """Accounts, for the operator; an account sees itself."""
 
-    def __init__(self, house: House) -> None:
-        """Work on the house's directory."""
-        self._house = house
-        self._body_timeout_s = house.settings.http.body_timeout_s
+    def __init__(self, services: Services) -> None:
+        """Work on the services's directory."""
+        self._services = services
+        self._body_timeout_s = services.settings.http.body_timeout_s
 
-    async def session(self, request: web.Request, visitor: Visitor) -> web.Response:  # noqa: ARG002
-        """Say who the visitor is."""
-        if visitor.account_id is None:
+    async def session(self, request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG002
+        """Say who the caller is."""
+        if caller.account_id is None:
             return envelope.success({"kind": "operator", "account": None})
-        account = await self._house.directory.account(visitor.account_id)
+        account = await self._services.directory.account(caller.account_id)
         return envelope.success({"kind": "account", "account": {"id": account.id, "name": account.name}})
 
-    async def list_accounts(self, request: web.Request, visitor: Visitor) -> web.Response:  # noqa: ARG002
-        """List every account that the visitor may see."""
-        found = await visible_accounts(self._house, visitor)
+    async def list_accounts(self, request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG002
+        """List every account that the caller may see."""
+        found = await visible_accounts(self._services, caller)
         return envelope.success({"accounts": [told_account(account) for account in found]})
 
-    async def create(self, request: web.Request, visitor: Visitor) -> web.Response:
+    async def create(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Make an account and its first token, which is shown this once."""
         wanted = admin_bodies.new_account(await bodies.read(request, self._body_timeout_s))
-        created = await self._house.directory.create_account(
-            wanted.name, **wanted.figures, upstream=wanted.upstream, by=visitor.actor
+        created = await self._services.directory.create_account(
+            wanted.name, **wanted.figures, upstream=wanted.upstream, by=caller.actor
         )
-        account = await self._house.directory.account(created.id)
+        account = await self._services.directory.account(created.id)
         return secret({"account": told_account(account), "token": created.token}, status=201)
 
-    async def change(self, request: web.Request, visitor: Visitor, account: AccountFacts) -> web.Response:
+    async def change(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:
         """Change an account's figures or upstream; null resets one."""
         change = admin_bodies.account_change(await bodies.read(request, self._body_timeout_s))
         if change.figures:
-            await self._house.tenancy.set_limits(account.id, change.figures, by=visitor.actor)
+            await self._services.tenancy.set_limits(account.id, change.figures, by=caller.actor)
         if change.upstream != "keep":
-            await self._house.moves.set_upstream(account.id, change.upstream, by=visitor.actor)
+            await self._services.moves.set_upstream(account.id, change.upstream, by=caller.actor)
         return await self._answer(account)
 
-    async def suspend(self, request: web.Request, visitor: Visitor, account: AccountFacts) -> web.Response:  # noqa: ARG002
+    async def suspend(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:  # noqa: ARG002
         """Refuse an account's tokens from their next request on; pauses that are owed still come."""
-        await self._house.tenancy.set_status(account.id, "suspended", by=visitor.actor)
+        await self._services.tenancy.set_status(account.id, "suspended", by=caller.actor)
         return await self._answer(account)
 
-    async def resume(self, request: web.Request, visitor: Visitor, account: AccountFacts) -> web.Response:  # noqa: ARG002
+    async def resume(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:  # noqa: ARG002
         """Let a suspended account work again."""
-        await self._house.tenancy.set_status(account.id, "active", by=visitor.actor)
+        await self._services.tenancy.set_status(account.id, "active", by=caller.actor)
         return await self._answer(account)
 
-    async def delete(self, request: web.Request, visitor: Visitor, account: AccountFacts) -> web.Response:
+    async def delete(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:
         """Delete an account with everything that it has, where its name is given again."""
         admin_bodies.confirm(await bodies.read(request, self._body_timeout_s), account.name)
-        await self._house.removal.delete_account(account, by=visitor.actor)
+        await self._services.removal.delete_account(account, by=caller.actor)
         return envelope.success({"account": {"id": account.id, "name": account.name, "status": "deleted"}})
 
-    async def _answer(self, account: AccountFacts) -> web.Response:
-        return envelope.success({"account": told_account(await self._house.directory.account(account.id))})
+    async def _answer(self, account: AccountView) -> web.Response:
+        return envelope.success({"account": told_account(await self._services.directory.account(account.id))})
 
 
-async def visible_accounts(house: House, visitor: Visitor) -> list[AccountFacts]:
+async def visible_accounts(services: Services, caller: AdminCaller) -> list[AccountView]:
     """Return all accounts for the operator, for an account itself."""
-    if visitor.account_id is None:
-        return await house.directory.accounts()
-    return [await house.directory.account(visitor.account_id)]
+    if caller.account_id is None:
+        return await services.directory.accounts()
+    return [await services.directory.account(caller.account_id)]
 
 
-def told_account(account: AccountFacts) -> dict[str, object]:
+def told_account(account: AccountView) -> dict[str, object]:
     """Word an account; a figure of null is the settings'."""
     upstream = account.upstream
     return {

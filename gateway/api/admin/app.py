@@ -11,25 +11,25 @@ from gateway.api.admin.tokens import TokenRoutes
 from gateway.api.admin.upstreams import list_upstreams
 from gateway.api.guards import Gate
 from gateway.api.middlewares import observe
-from gateway.tenants.failed_keys import RedisGuesses
-from gateway.wiring import House
+from gateway.tenants.failed_keys import FailedKeyLimiter
+from gateway.wiring import Services
 
 _GUESSES_PER_MINUTE = 30
 """More wrong keys than an operator mistypes; a key of `keys generate` would take ages at any pace."""
 
 
-def create_admin(house: House, *, guesses_per_minute: int = _GUESSES_PER_MINUTE) -> web.Application:
+def create_admin(services: Services, *, guesses_per_minute: int = _GUESSES_PER_MINUTE) -> web.Application:
     """Build what is mounted at `/admin`. Every route but the reference is guarded by the gate."""
-    trusted_proxies = house.settings.admin.trusted_proxies
-    clients = Gate(house.hasher, house.admission, house.directory, trusted_proxies=trusted_proxies)
-    gate = AdminGate(house, clients, RedisGuesses(house.redis, per_minute=guesses_per_minute))
-    accounts, tokens = AccountRoutes(house), TokenRoutes(house)
-    instances, overview = InstanceRoutes(house), OverviewRoutes(house)
+    trusted_proxies = services.settings.admin.trusted_proxies
+    clients = Gate(services.hasher, services.admission, services.directory, trusted_proxies=trusted_proxies)
+    gate = AdminGate(services, clients, FailedKeyLimiter(services.redis, per_minute=guesses_per_minute))
+    accounts, tokens = AccountRoutes(services), TokenRoutes(services)
+    instances, overview = InstanceRoutes(services), OverviewRoutes(services)
 
     app = web.Application(middlewares=[observe])
     route = app.router
-    route.add_get("/session", gate.for_visitor(accounts.session), allow_head=False)
-    route.add_get("/accounts", gate.for_visitor(accounts.list_accounts), allow_head=False)
+    route.add_get("/session", gate.for_caller(accounts.session), allow_head=False)
+    route.add_get("/accounts", gate.for_caller(accounts.list_accounts), allow_head=False)
     route.add_post("/accounts", gate.for_operator(accounts.create))
     route.add_patch("/accounts/{account}", gate.for_account(accounts.change, operator_only=True))
     route.add_delete("/accounts/{account}", gate.for_account(accounts.delete, operator_only=True))
@@ -44,10 +44,10 @@ def create_admin(house: House, *, guesses_per_minute: int = _GUESSES_PER_MINUTE)
     route.add_patch("/instances/{instance}", gate.for_instance(instances.move, operator_only=True))
     route.add_delete("/instances/{instance}", gate.for_instance(instances.delete))
     route.add_post("/instances/{instance}/token", gate.for_instance(instances.rotate_token))
-    route.add_get("/upstreams", gate.for_visitor(list_upstreams), allow_head=False)
-    route.add_get("/indicators", gate.for_visitor(overview.indicators), allow_head=False)
-    route.add_get("/usage", gate.for_visitor(overview.usage), allow_head=False)
-    route.add_get("/audit", gate.for_visitor(overview.audit), allow_head=False)
+    route.add_get("/upstreams", gate.for_caller(list_upstreams), allow_head=False)
+    route.add_get("/indicators", gate.for_caller(overview.indicators), allow_head=False)
+    route.add_get("/usage", gate.for_caller(overview.usage), allow_head=False)
+    route.add_get("/audit", gate.for_caller(overview.audit), allow_head=False)
     route.add_post("/keys/rotate", gate.for_operator(overview.rotate_keys))
     reference.add_routes(app, reference.ADMIN)
     return app

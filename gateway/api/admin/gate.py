@@ -1,7 +1,7 @@
 """Who may pass on the operator's port: the operator's key, or an account token for what is that account's.
 
-A handler's signature is its policy here too: it is handed the `Visitor`, and the account, token or instance of the
-path only where the visitor may know of it.
+A handler's signature is its policy here too: it is handed the `AdminCaller`, and the account, token or instance of the
+path only where the caller may know of it.
 """
 
 import hmac
@@ -30,15 +30,15 @@ from gateway.presence.model import Instance, Principal
 from gateway.tenants import tokens
 from gateway.tenants.admission import LimitClass
 from gateway.tenants.audit import OPERATOR
-from gateway.tenants.failed_keys import RedisGuesses
-from gateway.tenants.views import AccountFacts, TokenFacts
-from gateway.wiring import House
+from gateway.tenants.failed_keys import FailedKeyLimiter
+from gateway.tenants.views import AccountView, TokenView
+from gateway.wiring import Services
 
 _ID = re.compile(r"[ait][0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class AdminCaller:
     """The operator, or an account; `account_id` is None for the operator."""
 
     account_id: str | None = None
@@ -50,42 +50,42 @@ class Visitor:
 
     @property
     def actor(self) -> str:
-        """What the audit log calls the visitor."""
+        """What the audit log calls the caller."""
         return self.account_id or OPERATOR
 
     def may_see(self, account_id: str) -> bool:
-        """Whether what belongs to this account is there for the visitor."""
+        """Whether what belongs to this account is there for the caller."""
         return self.account_id in {None, account_id}
 
 
 Answer = Awaitable[web.StreamResponse]
 Handler = Callable[[web.Request], Answer]
-VisitorHandler = Callable[[web.Request, Visitor], Answer]
-AccountHandler = Callable[[web.Request, Visitor, AccountFacts], Answer]
-TokenHandler = Callable[[web.Request, Visitor, TokenFacts], Answer]
-InstanceHandler = Callable[[web.Request, Visitor, Instance], Answer]
+CallerHandler = Callable[[web.Request, AdminCaller], Answer]
+AccountHandler = Callable[[web.Request, AdminCaller, AccountView], Answer]
+TokenHandler = Callable[[web.Request, AdminCaller, TokenView], Answer]
+InstanceHandler = Callable[[web.Request, AdminCaller, Instance], Answer]
 
 
 class AdminGate:
     """Admits visitors. Wrong keys are limited for each address, since one key opens everything."""
 
-    def __init__(self, house: House, gate: Gate, guesses: RedisGuesses) -> None:
-        """Compare with the key of the house's settings; `gate` knows a client's address."""
-        self._house = house
+    def __init__(self, services: Services, gate: Gate, guesses: FailedKeyLimiter) -> None:
+        """Compare with the key of the services's settings; `gate` knows a client's address."""
+        self._services = services
         self._gate = gate
         self._guesses = guesses
-        key = house.settings.secrets.admin_key
-        self._key_hash = house.hasher(key) if key else None
+        key = services.settings.secrets.admin_key
+        self._key_hash = services.hasher(key) if key else None
 
-    def for_visitor(self, handler: VisitorHandler) -> Handler:
+    def for_caller(self, handler: CallerHandler) -> Handler:
         """Guard a route that operator and accounts may use."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            return await handler(request, await self._visitor(request))
+            return await handler(request, await self._caller(request))
 
         return guarded
 
-    def for_operator(self, handler: VisitorHandler) -> Handler:
+    def for_operator(self, handler: CallerHandler) -> Handler:
         """Guard a route that is the operator's alone."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -99,11 +99,11 @@ class AdminGate:
         """Guard a route whose path names an account; what an account changes there counts in `limit_class`."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            visitor = await (self._operator(request) if operator_only else self._visitor(request, limit_class))
+            caller = await (self._operator(request) if operator_only else self._caller(request, limit_class))
             account_id = _id(request, "account")
-            if account_id is None or not visitor.may_see(account_id):
+            if account_id is None or not caller.may_see(account_id):
                 raise AccountNotFound
-            return await handler(request, visitor, await self._house.directory.account(account_id))
+            return await handler(request, caller, await self._services.directory.account(account_id))
 
         return guarded
 
@@ -111,12 +111,12 @@ class AdminGate:
         """Guard a route whose path names a token by its id."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            visitor = await self._visitor(request)
+            caller = await self._caller(request)
             token_id = _id(request, "token")
-            token = await self._house.directory.token(token_id) if token_id else None
-            if token is None or not visitor.may_see(token.account_id):
+            token = await self._services.directory.token(token_id) if token_id else None
+            if token is None or not caller.may_see(token.account_id):
                 raise TokenNotFound
-            return await handler(request, visitor, token)
+            return await handler(request, caller, token)
 
         return guarded
 
@@ -124,22 +124,22 @@ class AdminGate:
         """Guard a route whose path names an instance by its id."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            visitor = await (self._operator(request) if operator_only else self._visitor(request))
+            caller = await (self._operator(request) if operator_only else self._caller(request))
             instance_id = _id(request, "instance")
-            instance = await self._house.directory.instance_by_id(instance_id) if instance_id else None
-            if instance is None or not visitor.may_see(instance.account_id):
+            instance = await self._services.directory.instance_by_id(instance_id) if instance_id else None
+            if instance is None or not caller.may_see(instance.account_id):
                 raise InstanceNotFound
-            return await handler(request, visitor, instance)
+            return await handler(request, caller, instance)
 
         return guarded
 
-    async def _operator(self, request: web.Request) -> Visitor:
-        visitor = await self._visitor(request)
-        if not visitor.is_operator:
+    async def _operator(self, request: web.Request) -> AdminCaller:
+        caller = await self._caller(request)
+        if not caller.is_operator:
             raise OperatorOnly
-        return visitor
+        return caller
 
-    async def _visitor(self, request: web.Request, limit_class: LimitClass = "global") -> Visitor:
+    async def _caller(self, request: web.Request, limit_class: LimitClass = "global") -> AdminCaller:
         if self._key_hash is None:
             raise AdminOff
         given = key_of(request)
@@ -148,9 +148,9 @@ class AdminGate:
         # Whoever holds the right key or token is let in however many wrong ones came from their address: nobody can
         # lock them out, and who guesses 256 bits gains nothing by it. Hashes of one length: the comparison's time
         # tells neither the key nor how long it is.
-        given_hash = self._house.hasher(given)
+        given_hash = self._services.hasher(given)
         if hmac.compare_digest(given_hash, self._key_hash):
-            return Visitor()
+            return AdminCaller()
         principal = await self._principal(given, given_hash)
         if principal is None:
             await self._guesses.count(self._gate.address(request))
@@ -158,18 +158,18 @@ class AdminGate:
         request[CONTEXT].account = principal.account_id
         # Looks count apart, since pages poll; every change counts like any request.
         await self._spend(request, given_hash, "reading" if request.method == "GET" else limit_class)
-        return Visitor(principal.account_id)
+        return AdminCaller(principal.account_id)
 
     async def _principal(self, given: str, given_hash: str) -> Principal | None:
         """Find the account whose token this is."""
         if not tokens.is_plausible(given):
             return None
-        found = await self._house.directory.identify(given_hash)
+        found = await self._services.directory.identify(given_hash)
         return found if found is not None and found.kind == "account" else None
 
     async def _spend(self, request: web.Request, token_hash: str, limit_class: LimitClass) -> None:
         try:
-            admission = await self._house.admission.admit(token_hash, limit_class=limit_class)
+            admission = await self._services.admission.admit(token_hash, limit_class=limit_class)
         except InvalidToken:  # revoked this very moment
             raise InvalidKey from None
         request[CONTEXT].quota = admission.quota

@@ -6,29 +6,29 @@ from aiohttp import web
 
 from gateway.api.admin import bodies
 from gateway.api.admin.accounts import visible_accounts
-from gateway.api.admin.gate import Visitor
+from gateway.api.admin.gate import AdminCaller
 from gateway.presence.errors import AccountNotFound
 from gateway.presence.model import Instance
 from gateway.process import envelope
 from gateway.store.showing import MOST
-from gateway.tenants.views import AccountFacts, TokenFacts
-from gateway.wiring import House
+from gateway.tenants.views import AccountView, TokenView
+from gateway.wiring import Services
 
 
 class OverviewRoutes:
     """Lists for people, bounded; an account sees its own part."""
 
-    def __init__(self, house: House) -> None:
-        """Read from the house's store."""
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        """Read from the services's store."""
+        self._services = services
 
-    async def indicators(self, request: web.Request, visitor: Visitor) -> web.Response:
+    async def indicators(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer the newest indicators that show now, how many pauses are owed, and how late the oldest is."""
-        accounts = await self._chosen(request, visitor)
-        ids = await self._house.directory.chats_ids(account.id for account in accounts)
-        shown = await self._house.showing.of(ids)
+        accounts = await self._chosen(request, caller)
+        ids = await self._services.directory.chats_ids(account.id for account in accounts)
+        shown = await self._services.showing.of(ids)
         instances = {one: await self._instance(one) for one in {one.instance_id for one in shown}}
-        owed, oldest_s = await self._house.showing.owed(None if _is_everything(request, visitor) else ids)
+        owed, oldest_s = await self._services.showing.owed(None if _is_everything(request, caller) else ids)
         now_s = time.time()
         listed = [
             {
@@ -44,18 +44,18 @@ class OverviewRoutes:
         ]
         return envelope.success({"indicators": listed, "owed": owed, "oldest_overdue_s": round(oldest_s, 3)})
 
-    async def usage(self, request: web.Request, visitor: Visitor) -> web.Response:
+    async def usage(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer how much of this minute each token has used, `MOST` tokens at the most."""
-        default = self._house.settings.limits.per_minute
+        default = self._services.settings.limits.per_minute
         limits: list[int] = []
-        tokens: list[TokenFacts] = []
-        for account in await self._chosen(request, visitor):
+        tokens: list[TokenView] = []
+        for account in await self._chosen(request, caller):
             if len(tokens) >= MOST:
                 break
-            found = await self._house.directory.tokens(account.id)
+            found = await self._services.directory.tokens(account.id)
             tokens += found
             limits += [account.limits.per_minute or default] * len(found)
-        used = await self._house.usage.of(tokens[:MOST])
+        used = await self._services.usage.of(tokens[:MOST])
         return envelope.success(
             {
                 "tokens": [
@@ -65,9 +65,9 @@ class OverviewRoutes:
             }
         )
 
-    async def audit(self, request: web.Request, visitor: Visitor) -> web.Response:
+    async def audit(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer the latest changes, the newest first."""
-        entries = await self._house.audit.entries(bodies.count(request), account_id=visitor.account_id)
+        entries = await self._services.audit.entries(bodies.count(request), account_id=caller.account_id)
         return envelope.success(
             {
                 "entries": [
@@ -84,23 +84,23 @@ class OverviewRoutes:
             }
         )
 
-    async def rotate_keys(self, request: web.Request, visitor: Visitor) -> web.Response:  # noqa: ARG002
+    async def rotate_keys(self, request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG002
         """Encrypt every credential under the newest key; asked again, it goes on where it was interrupted."""
-        done = await self._house.tenancy.reseal(by=visitor.actor)
+        done = await self._services.tenancy.reseal(by=caller.actor)
         return envelope.success({"resealed": done.count, "unreadable": list(done.unreadable)})
 
-    async def _chosen(self, request: web.Request, visitor: Visitor) -> list[AccountFacts]:
-        """Return the account of `?account=`, or all that the visitor may see."""
+    async def _chosen(self, request: web.Request, caller: AdminCaller) -> list[AccountView]:
+        """Return the account of `?account=`, or all that the caller may see."""
         wanted = request.query.get("account")
         if not wanted:
-            return await visible_accounts(self._house, visitor)
-        if not visitor.may_see(wanted):
+            return await visible_accounts(self._services, caller)
+        if not caller.may_see(wanted):
             raise AccountNotFound
-        return [await self._house.directory.account(wanted)]
+        return [await self._services.directory.account(wanted)]
 
     async def _instance(self, instance_id: str) -> Instance | None:
-        return await self._house.directory.find_by_id(instance_id)
+        return await self._services.directory.find_by_id(instance_id)
 
 
-def _is_everything(request: web.Request, visitor: Visitor) -> bool:
-    return visitor.is_operator and not request.query.get("account")
+def _is_everything(request: web.Request, caller: AdminCaller) -> bool:
+    return caller.is_operator and not request.query.get("account")

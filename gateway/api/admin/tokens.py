@@ -4,54 +4,54 @@ from aiohttp import web
 
 from gateway.api import bodies, instance_bodies
 from gateway.api.admin import bodies as admin_bodies
-from gateway.api.admin.gate import Visitor
+from gateway.api.admin.gate import AdminCaller
 from gateway.api.instances import secret
 from gateway.process import envelope
 from gateway.tenants.directory import Created
-from gateway.tenants.views import AccountFacts, TokenFacts
-from gateway.wiring import House
+from gateway.tenants.views import AccountView, TokenView
+from gateway.wiring import Services
 
 
 class TokenRoutes:
     """The tokens of an account, those of its instances too."""
 
-    def __init__(self, house: House) -> None:
-        """Work on the house's directory."""
-        self._house = house
-        self._body_timeout_s = house.settings.http.body_timeout_s
+    def __init__(self, services: Services) -> None:
+        """Work on the services's directory."""
+        self._services = services
+        self._body_timeout_s = services.settings.http.body_timeout_s
 
-    async def list_tokens(self, request: web.Request, visitor: Visitor, account: AccountFacts) -> web.Response:  # noqa: ARG002
+    async def list_tokens(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:  # noqa: ARG002
         """List an account's tokens, the oldest first."""
-        found = await self._house.directory.tokens(account.id)
+        found = await self._services.directory.tokens(account.id)
         return envelope.success({"tokens": [told_token(token) for token in found]})
 
-    async def issue(self, request: web.Request, visitor: Visitor, account: AccountFacts) -> web.Response:
+    async def issue(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:
         """Make one more token, with a minute of its own."""
         name = admin_bodies.label(await bodies.read(request, self._body_timeout_s))
-        created = await self._house.directory.issue_token(account.id, name=name, by=visitor.actor)
+        created = await self._services.directory.issue_token(account.id, name=name, by=caller.actor)
         return await self._made(created)
 
-    async def rotate(self, request: web.Request, visitor: Visitor, token: TokenFacts) -> web.Response:
+    async def rotate(self, request: web.Request, caller: AdminCaller, token: TokenView) -> web.Response:
         """Put a new token in the place of one; the old one lives for the grace time."""
         grace_s = instance_bodies.grace_s(await bodies.read(request, self._body_timeout_s))
         if token.kind == "instance":
-            instance = await self._house.directory.instance_by_id(token.instance_id)
-            created = await self._house.tenancy.rotate_instance_token(instance, grace_s=grace_s, by=visitor.actor)
+            instance = await self._services.directory.instance_by_id(token.instance_id)
+            created = await self._services.tenancy.rotate_instance_token(instance, grace_s=grace_s, by=caller.actor)
         else:
-            created = await self._house.tenancy.rotate_token(token, grace_s=grace_s, by=visitor.actor)
+            created = await self._services.tenancy.rotate_token(token, grace_s=grace_s, by=caller.actor)
         return await self._made(created)
 
-    async def revoke(self, request: web.Request, visitor: Visitor, token: TokenFacts) -> web.Response:  # noqa: ARG002
+    async def revoke(self, request: web.Request, caller: AdminCaller, token: TokenView) -> web.Response:  # noqa: ARG002
         """Make a token invalid from its next request on."""
-        await self._house.directory.revoke_token(token.id, by=visitor.actor)
+        await self._services.directory.revoke_token(token.id, by=caller.actor)
         return envelope.success({"token": {"id": token.id, "status": "revoked"}})
 
     async def _made(self, created: Created) -> web.Response:
-        token = await self._house.directory.token(created.id)
+        token = await self._services.directory.token(created.id)
         return secret({"token": told_token(token), "secret": created.token}, status=201)
 
 
-def told_token(token: TokenFacts) -> dict[str, object]:
+def told_token(token: TokenView) -> dict[str, object]:
     """Word a token without itself; instants are Unix seconds or null."""
     return {
         "id": token.id,

@@ -4,14 +4,14 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from gateway.api.admin.gate import Visitor
+from gateway.api.admin.gate import AdminCaller
 from gateway.presence.model import ChatKind
 from gateway.process import envelope
 from gateway.upstreams.base import Capabilities
 from gateway.upstreams.registry import ADAPTERS
 
 
-async def list_upstreams(request: web.Request, visitor: Visitor) -> web.Response:  # noqa: ARG001
+async def list_upstreams(request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG001
     """List the kinds by their names for people, the operator's and a tenant's alike."""
     listed = [
         {"kind": kind, "name": adapter.name, "capabilities": _told(adapter.capabilities)}

@@ -25,7 +25,7 @@ from gateway.sandbox.app import create_sandbox
 from gateway.sandbox.keys import WEBHOOKS
 from gateway.sandbox.webhooks import Webhook
 from gateway.telemetry import logs
-from gateway.wiring import open_house
+from gateway.wiring import open_services
 
 _SLACK_S = 2.0
 """What a process may need to end on top of its own drain."""
@@ -113,8 +113,8 @@ class _Runner:
         child.is_settled = True
 
     async def _ensure_demo(self) -> Demo:
-        async with open_house(self._site.settings) as house:
-            demo = await ensure_demo(house, self._plan.data / "demo.json", self._site.sandbox_url)
+        async with open_services(self._site.settings) as services:
+            demo = await ensure_demo(services, self._plan.data / "demo.json", self._site.sandbox_url)
         # As an operator points a real upstream's webhook at the gateway.
         url = f"{self._site.url}/api/events/presence/{demo.instance}?token={demo.instance_token}"
         self._phone[WEBHOOKS].order(Webhook(demo.instance, url))

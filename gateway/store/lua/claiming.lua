@@ -8,7 +8,7 @@ local function claim(rec, gen, owner, now, lease, echo)
   if rec.gen ~= gen then return 'outdated' end
   if rec.owner ~= '' and rec.owner ~= owner then
     if rec.lease > now then return 'busy', rec.lease end
-    adopt(rec, echo)
+    take_over(rec, echo)
   end
   local at = tonumber(redis.call('ZSCORE', OWED, KEY) or 0)
   if at > now then return 'early', at end

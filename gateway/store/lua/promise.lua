@@ -39,7 +39,7 @@ if rec.owner ~= '' and rec.owner ~= owner then
     save(rec) -- its place in the line
     return {'busy', whole(ticket), rec.lease - now}
   end
-  adopt(rec, echo)
+  take_over(rec, echo)
 end
 
 -- The account is being made unavailable this very moment: what is shown before that is over would not be seen.

@@ -160,7 +160,7 @@ end
 
 -- The owner's lease ran out before it said what became of its call: it died, or will find its lease lost.
 -- Whatever it was telling the upstream may take effect now or later; a command's own promise stands.
-local function adopt(rec, echo)
+local function take_over(rec, echo)
   if rec.op ~= 'paused' then rec.doubt = math.max(rec.doubt, rec.lease + echo) end
   if rec.ends > 0 then
     if rec.op ~= 'paused' then rec.state = rec.op end

@@ -1,5 +1,5 @@
 -- Who uses a session at an upstream: `pg:session:<its key>` holds the id of an instance's chats -> its account. What has
--- moved, or is being deleted, uses its session until its last pause is delivered there (`bury`).
+-- moved, or is being deleted, uses its session until its last pause is delivered there (`purge`).
 
 local function uses(chats, session)
   local instance = string.match(chats, '^[^~]+')

@@ -15,11 +15,11 @@ EVERY_S = 1.0
 _log = structlog.get_logger()
 
 
-async def tidy_for_ever(removal: RedisRemoval, tenancy: RedisTenancy, quiet: Quiet) -> None:
+async def clean_up_for_ever(removal: RedisRemoval, tenancy: RedisTenancy, quiet: Quiet) -> None:
     """Tidy until cancelled. Any number of workers may tidy at once: every step may be repeated."""
     while True:
         try:
-            await removal.tidy()
+            await removal.clean_up()
             expired = await tenancy.expire_tokens()
             quieted = await quiet.rest_due()
         except StoreUnavailable:

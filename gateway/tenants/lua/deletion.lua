@@ -2,7 +2,7 @@
 -- The first step of a deletion, shared by instance and account: nobody gets in any more, what is owed stays.
 local LEAVING, LEAVING_ACCOUNTS = 'pg:leaving', 'pg:leaving:accounts'
 
--- The instance keeps its record, and so its credential, until its last pause is delivered (`bury`).
+-- The instance keeps its record, and so its credential, until its last pause is delivered (`purge`).
 local function leave(id, now)
   local record = 'pg:instance:' .. id
   local told = redis.call('HMGET', record, 'account', 'name', 'status')

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import ChatKey, Grant, Pace
+from gateway.presence.ports import ChatKey, Grant, RefreshPolicy
 from gateway.presence.replay import Promises
 
-PACE = Pace(4.0, 5.5)
+REFRESH_POLICY = RefreshPolicy(4.0, 5.5)
 KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
 OTHER = ChatKey("i1", Chat("5511888888888@s.whatsapp.net"))
 
@@ -25,7 +25,9 @@ class Store:
             raise StoreUnavailable
         return self.name
 
-    async def reassert(self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, pace: Pace) -> bool:
+    async def replay(
+        self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy
+    ) -> bool:
         self.told.append((key, op, left_ms, ticket))
         return True
 
@@ -35,7 +37,9 @@ def promises_of(store: Store) -> Promises:
 
 
 def keep(promises: Promises, key: ChatKey, seconds: int, ticket: str) -> None:
-    promises.remember(Grant(key, "me", State.TYPING, 0.0, ticket=ticket), PACE, seconds * 1000, answered_ms_ago=0)
+    promises.remember(
+        Grant(key, "me", State.TYPING, 0.0, ticket=ticket), REFRESH_POLICY, seconds * 1000, answered_ms_ago=0
+    )
 
 
 async def test_a_stranger_is_told_what_still_matters_with_the_time_that_is_left() -> None:

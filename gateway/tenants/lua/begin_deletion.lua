@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: audit, leaving
+-- needs: audit, deletion
 -- Begin the end of an instance: its name is free and its tokens are dead when this returns.
 -- ARGV clock (us or ''), instance id, audit entry
 -- Returns 'ok' | 'gone'

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: audit, leaving
+-- needs: audit, deletion
 -- Begin the end of an account and of all its instances: its name is free and every token is dead when this returns.
 -- ARGV clock (us or ''), account id, audit entry
 -- Returns 'ok' | 'gone'

@@ -13,7 +13,7 @@ for _, jid in ipairs(owing) do
   if rec.gen == 0 then
     redis.call('ZREM', chats, jid)
   elseif rec.owner == '' or rec.lease <= now then
-    if rec.owner ~= '' then adopt(rec, tonumber(ARGV[3])) end
+    if rec.owner ~= '' then take_over(rec, tonumber(ARGV[3])) end
     -- Without a state this is an echo, which must not come before its time.
     if rec.state ~= '' and rec['until'] > now then
       rec['until'] = now

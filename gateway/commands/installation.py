@@ -13,7 +13,7 @@ from gateway.commands.masking import masked_url
 from gateway.presence.errors import StoreUnavailable
 from gateway.process.embedded import Valkey
 from gateway.tenants.directory import RedisDirectory
-from gateway.wiring import House, open_house
+from gateway.wiring import Services, open_services
 
 T = TypeVar("T")
 
@@ -22,8 +22,8 @@ class CommandFailed(Exception):
     """A command could not do what it was told; the message is for the operator."""
 
 
-def with_house(context: typer.Context, work: Callable[[House], Awaitable[T]]) -> T:
-    """Do `work` in the installation's house.
+def with_services(context: typer.Context, work: Callable[[Services], Awaitable[T]]) -> T:
+    """Do `work` in the installation's services.
 
     Raises:
         SettingsError: a setting is wrong, or missing.
@@ -33,8 +33,8 @@ def with_house(context: typer.Context, work: Callable[[House], Awaitable[T]]) ->
     loaded = operator_settings(context.obj)
 
     async def enter() -> T:
-        async with open_house(loaded) as house:
-            return await work(house)
+        async with open_services(loaded) as services:
+            return await work(services)
 
     try:
         return uvloop.run(enter())
@@ -43,8 +43,8 @@ def with_house(context: typer.Context, work: Callable[[House], Awaitable[T]]) ->
 
 
 def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awaitable[T]]) -> T:
-    """Do `work` on the installation's directory (see `with_house`)."""
-    return with_house(context, lambda house: work(house.directory))
+    """Do `work` on the installation's directory (see `with_services`)."""
+    return with_services(context, lambda services: work(services.directory))
 
 
 def operator_settings(data: Path) -> settings.Settings:
