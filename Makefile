@@ -69,6 +69,7 @@ panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/imag
 docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
 	@$(BIN)/python docs/upstreams.py > $(VENV)/upstreams.md && mv $(VENV)/upstreams.md docs/upstreams.md
+	@$(BIN)/python docs/architecture.py > $(VENV)/architecture.md && mv $(VENV)/architecture.md docs/architecture.md
 
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group build pyproject.toml -o requirements.lock

@@ -1,4 +1,4 @@
-"""The object graph, opened and closed in one place; the front door and the back door live in the same services."""
+"""The object graph, opened and closed in one place; the gateway and the worker open the same services."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager

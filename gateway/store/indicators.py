@@ -1,4 +1,4 @@
-"""The chats' records in Redis: promise, settle, take, sweep. Each is one script and one round trip."""
+"""The chats' records in Redis: promise, settle, claim, sweep. Each is one script and one round trip."""
 
 import time
 from collections.abc import Callable, Coroutine, Sequence

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("page", ["configuration", "upstreams"])
+@pytest.mark.parametrize("page", ["architecture", "configuration", "upstreams"])
 def test_the_page_is_up_to_date(page: str) -> None:
     made = runpy.run_path(str(ROOT / f"docs/{page}.py"))["page"]()
     assert made == (ROOT / f"docs/{page}.md").read_text(), "make docs"
