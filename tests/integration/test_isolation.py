@@ -230,7 +230,12 @@ async def test_on_the_operators_port_what_is_anothers_is_as_if_it_did_not_exist(
                 await ask(world.admin, method, URL(asked.format(**names), encoded=True), headers)
                 for names in (theirs, nobodys, malformed)
             ]
-            if path in {"/admin/session", "/admin/accounts", "/admin/audit"}:  # asked for no account
+            if path in {
+                "/admin/session",
+                "/admin/accounts",
+                "/admin/audit",
+                "/admin/upstreams",
+            }:  # asked for no account
                 assert world.their_account not in json.dumps(answers[0][1])
             else:
                 assert told(answers[0])[0] in {403, 404}
