@@ -1,4 +1,4 @@
-"""Writes the rooms and the first line of each module into docs/architecture.md, so that the page reads as the tree does.
+"""Writes the rooms and the first line of each module into docs/architecture.md, so that the page reads like the tree.
 
 python docs/architecture.py > architecture.md
 """
