@@ -16,7 +16,8 @@ from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Instance
 from gateway.telemetry.metrics import PASSED_REQUESTS
 from gateway.upstreams.end_to_end import query_without_token
-from gateway.upstreams.forwarding import Forwarded, WebSocketRefused
+from gateway.upstreams.exchange import Forwarded
+from gateway.upstreams.forwarding import WebSocketRefused
 from gateway.upstreams.progress import watched
 from gateway.upstreams.starring import stars_of
 from gateway.upstreams.websockets import CallersSide, MessageRate, UpstreamsSide, relay

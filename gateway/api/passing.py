@@ -20,7 +20,7 @@ from gateway.presence.errors import (
 )
 from gateway.presence.model import Chat, Instance
 from gateway.upstreams.end_to_end import is_decoded
-from gateway.upstreams.forwarding import Answer
+from gateway.upstreams.exchange import Answer
 from gateway.upstreams.progress import Progress
 from gateway.upstreams.registry import ADAPTERS
 

@@ -12,9 +12,10 @@ from aiohttp import web
 
 from gateway.presence.model import State
 from gateway.process.pages import page
-from gateway.sandbox.faults import Fault, Faults, Kind, play, refuse
+from gateway.sandbox.faults import Fault, Faults, Kind
 from gateway.sandbox.keys import FAULTS, PHONE, WEBHOOKS
 from gateway.sandbox.phone import Message, Phone, Told
+from gateway.sandbox.playing import play, refuse
 from gateway.sandbox.ryzeapi import list_instances, send_presence, send_text
 from gateway.sandbox.webhooks import Webhook, Webhooks
 
