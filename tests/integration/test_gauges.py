@@ -144,4 +144,4 @@ async def test_the_metrics_come_in_the_format_that_the_scraper_asks_for(services
         text = await answer.text()
     assert answer.content_type == ("application/openmetrics-text" if accept else "text/plain")
     assert text.endswith("# EOF\n") == bool(accept)
-    assert 'presence_build_info{role="gateway"' in text.replace('version="0.1.0",role="gateway"', 'role="gateway"')
+    assert 'presence_build_info{role="gateway"' in text.replace('version="0.2.0",role="gateway"', 'role="gateway"')
