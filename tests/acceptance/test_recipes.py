@@ -123,6 +123,6 @@ async def test_a_ryzeapi_client_changes_its_base_url_and_its_token(
     assert (done.returncode, done.stderr) == (0, "")
 
     async def shown() -> bool | None:
-        return await states(client, number) == ["typing"] or None
+        return await states(client, number) == ["typing", "paused"] or None
 
-    assert await eventually(shown, within=5, what="typing on the RyzeAPI that the sandbox plays")
+    assert await eventually(shown, within=5, what="typing, and its end by the message that passed through")
