@@ -136,6 +136,7 @@ class Presence(Struct, frozen=True):
     echo_s: Seconds = 10.0
     natural_end_s: Annotated[float, Meta(ge=0)] = 10.0
     hold_max_s: Annotated[int, Meta(ge=60, le=86400)] = 600
+    history_s: Annotated[float, Meta(ge=0, le=86400)] = 600.0
     give_up_s: Seconds = 600.0
 
 

@@ -15,6 +15,7 @@ from gateway.presence.replay import Promises
 from gateway.presence.service import Presence
 from gateway.presence.wakeups import WakeUps
 from gateway.settings import Settings, SettingsError, Tracing
+from gateway.store.ends import RedisEnds
 from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
 from gateway.store.process_registry import ProcessRegistry
@@ -61,6 +62,7 @@ class Services:
     removal: RedisRemoval
     moves: RedisMoves
     showing: RedisShowing
+    ends: RedisEnds
     usage: RedisUsage
     audit: RedisAudit
     policy: UpstreamPolicy
@@ -161,6 +163,7 @@ def _build(
         lease_s=settings.lease_s,
         echo_s=settings.presence.echo_s,
         patience_s=settings.redis.timeout_s,
+        history_s=settings.presence.history_s,
     )
     admission = RedisAdmission(
         executor,
@@ -197,6 +200,7 @@ def _build(
         removal=removal,
         moves=RedisMoves(redis, directory.rows, directory.sessions, removal),
         showing=RedisShowing(redis),
+        ends=RedisEnds(redis, history_s=settings.presence.history_s),
         usage=RedisUsage(redis),
         audit=RedisAudit(redis),
         policy=policy,

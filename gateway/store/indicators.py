@@ -1,7 +1,7 @@
 """The chats' records in Redis: promise, settle, claim, sweep. Each is one script and one round trip."""
 
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.presence.errors import StoreUnavailable
@@ -24,12 +24,12 @@ from gateway.presence.shares import Shares
 from gateway.store import keys
 from gateway.store.clock import RedisClock
 from gateway.store.redis import Executor, Script, command
+from gateway.store.replies import claimed, info, promised
 
 _OVERDUE_MS = 2000
 _SWEEP_AT_MOST = 500
 _ASK_AT_MOST = 2
 
-_STATES = {state.value.encode(): state for state in State}
 _FIELDS_OF_A_CLAIM = 10
 _SETTLED = Settled(lost_lease=False, late_ms=None)
 
@@ -42,6 +42,7 @@ class RedisIndicators:
         lease_s: for how long one call may own a chat.
         echo_s: for how long after an unknown outcome an upstream may still act.
         patience_s: for how long a reply of Redis is awaited; what it runs later, nobody waits for.
+        history_s: for how long it is known why an indicator ended; 0 keeps nothing of it.
         monotonic: the local clock.
         clock_us: replaces Redis' own clock in tests that run in virtual time.
     """
@@ -53,6 +54,7 @@ class RedisIndicators:
         lease_s: float,
         echo_s: float,
         patience_s: float,
+        history_s: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
         clock_us: Callable[[], int] | None = None,
     ) -> None:
@@ -65,6 +67,7 @@ class RedisIndicators:
         self._redis = redis
         self._lease_ms = round(lease_s * 1000)
         self._echo_ms = round(echo_s * 1000)
+        self._history_ms = round(history_s * 1000)
         self._patience_us = round(patience_s * 1_000_000)
         self._clock = RedisClock()
         self._monotonic = monotonic
@@ -97,7 +100,7 @@ class RedisIndicators:
             if verdict != b"expired":
                 # The lease surely ends then: it is counted from before the request.
                 deadline_s = asked_us / 1_000_000 + self._lease_ms / 1000
-                return _promised(Grant(key, owner, op, deadline_s), verdict, rest)
+                return promised(Grant(key, owner, op, deadline_s), verdict, rest)
             self._clock.doubt()  # it says that nobody waits any more, and we do
         raise StoreUnavailable
 
@@ -122,7 +125,7 @@ class RedisIndicators:
             return Early(int(rest[0]))
         if verdict != b"go":
             return None
-        return _claimed(key, owner, deadline_s, rest)
+        return claimed(key, owner, deadline_s, rest)
 
     async def claim_due(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
         """Take the leases of what is due (see `ports.Indicators.claim_due`)."""
@@ -135,13 +138,13 @@ class RedisIndicators:
         claims = []
         for at in range(0, len(flat), _FIELDS_OF_A_CLAIM):
             instance_id, jid, *rest = flat[at : at + _FIELDS_OF_A_CLAIM]
-            claims.append(_claimed(parse_key(instance_id.decode(), jid.decode()), owner, deadline_s, rest))
+            claims.append(claimed(parse_key(instance_id.decode(), jid.decode()), owner, deadline_s, rest))
         return claims
 
     async def server(self) -> str:
         """Name the server that answers (see `ports.Indicators.server`)."""
         asked_us = self._monotonic_us()
-        told = _info(await command(self._redis, "INFO", "server", "replication"))
+        told = info(await command(self._redis, "INFO", "server", "replication"))
         if told["role"] != "master" or told.get("min_slaves_good_slaves") == "0":
             raise StoreUnavailable  # it takes no writes, and what it knows may be lost
         redis_us = int(self._now() or told["server_time_usec"])
@@ -188,6 +191,7 @@ class RedisIndicators:
                 self._answered_by_ms(grant, report) if duration_ms >= 0 else 0,
                 why,
                 quiet_ms,
+                self._history_ms,
             ),
         )
         if verdict != b"lost" and late_ms < 0:
@@ -211,43 +215,8 @@ class RedisIndicators:
         return "" if self._clock_us is None else self._clock_us()
 
 
-def _info(told: bytes) -> dict[str, str]:
-    lines = (line.partition(":") for line in told.decode().splitlines())
-    return {name: value for name, _, value in lines}
-
-
-def _promised(grant: Grant, verdict: bytes, told: Sequence[Any]) -> Grant | Busy | Overtaken | Repeated | NothingShows:
-    if verdict == b"go":
-        ticket, sent_ms_ago, promised_ms, shows = told
-        return grant._replace(
-            sent_ms_ago=sent_ms_ago if sent_ms_ago >= 0 else None,
-            ticket=ticket.decode(),
-            promised_ms=promised_ms,
-            shows=_STATES.get(shows),
-        )
-    if verdict == b"busy":
-        return Busy(told[0].decode(), told[1])
-    if verdict == b"repeated":
-        return Repeated(told[0].decode())
-    return NothingShows() if verdict == b"nothing" else Overtaken()
-
-
 def _in_ms(refresh: RefreshPolicy) -> tuple[int, int, int]:
     return round(refresh.refresh_s * 1000), round(refresh.life_s * 1000), round(refresh.quiet_s * 1000)
-
-
-def _claimed(key: ChatKey, owner: str, deadline_s: float, told: Sequence[Any]) -> Claim:
-    op, state, overdue_ms, tries, trace, why, version, *account = told
-    return Claim(
-        Grant(key, owner, _STATES[op], deadline_s),
-        overdue_ms=int(overdue_ms),
-        tries=int(tries),
-        is_echo=state == b"",
-        trace=trace.decode(),
-        why=why.decode(),
-        instance_version=version.decode(),
-        account_id=account[0].decode() if account else "",
-    )
 
 
 def parse_key(instance_id: str, jid: str) -> ChatKey:

@@ -106,6 +106,11 @@ def chats(chats_id: str) -> str:
     return f"{PREFIX}chats:{chats_id}"
 
 
+def ends(chats_id: str) -> str:
+    """Return the key of an instance's stream of indicators that ended, and why; bounded, and gone after the history."""
+    return f"{PREFIX}ends:{chats_id}"
+
+
 def audit(account_id: str) -> str:
     """Return the key of an account's stream of what it changed, and of what the operator changed for it; bounded."""
     return f"{AUDIT}:{account_id}"

@@ -164,6 +164,10 @@ async def test_an_indicator_appears_counts_down_and_goes(
     await expect(row.locator(".left")).not_to_have_text(first)
     await office.pause_all()
     await expect(row).to_have_count(0)
+    ended = page.get_by_role("region", name="Ended").get_by_role("listitem")
+    await expect(ended).to_have_count(1)
+    await expect(ended).to_contain_text("+5511999999999 recording audio, ended by a pause")
+    await expect(ended).to_contain_text("acme / sales")
 
 
 async def test_a_countdown_follows_the_gateways_clock_not_the_browsers(

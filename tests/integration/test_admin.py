@@ -314,6 +314,29 @@ async def test_what_shows_and_is_owed_is_told_with_names(office: Office, phone: 
     assert (shown["overdue_s"], shown["ends"] > shown["since"]) == (0, True)
 
 
+async def test_what_ended_is_told_with_its_reason_to_its_own_account(office: Office, phone: Phone) -> None:
+    made = await office.done("POST", "accounts", {"name": "acme"})
+    other = await office.done("POST", "accounts", {"name": "other"})
+    body = {"name": "sales", "upstream": {"kind": "sandbox", "url": phone.url}}
+    created = await office.done("POST", f"accounts/{made['account']['id']}/instances", body)
+    instance = await office.services.directory.instance_by_id(created["instance"]["id"])
+    chat = Chat("5511999999999@s.whatsapp.net")
+    for state in (State.TYPING, State.RECORDING, State.PAUSED):
+        await office.services.presence.show(instance, chat, state, 30)
+    for key, query, count in [
+        (KEY, "", 2),
+        (KEY, f"?account={other['account']['id']}", 0),
+        (made["token"], "", 2),
+        (other["token"], "", 0),
+    ]:
+        assert len((await office.done("GET", "indicators" + query, key=key))["ended"]) == count
+    last, first = (await office.done("GET", "indicators"))["ended"]
+    assert (last["state"], last["by"], first["state"], first["by"]) == ("recording", "pause", "typing", "replaced")
+    assert (last["instance"], last["account"], last["chat"]) == ("sales", made["account"]["id"], chat.jid)
+    assert first["since"] <= last["since"] <= last["ended"]
+    assert first["ended"] <= last["ended"]
+
+
 async def test_usage_tells_each_tokens_minute_without_spending_any(office: Office) -> None:
     made = await office.done("POST", "accounts", {"name": "acme", "per_minute": 9})
     for _ in range(3):

@@ -189,6 +189,17 @@ async def test_a_command_under_way_is_paused_as_soon_as_it_is_settled(scene: Sce
     assert await scene.wake() is State.PAUSED
 
 
+async def test_why_its_indicators_ended_leaves_with_an_instance(scene: Scene) -> None:
+    scene.indicators._history_ms = 600_000
+    await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
+    await scene.removal.delete_instance(scene.tenant.instance)
+    assert await scene.wake() is State.PAUSED
+    assert await scene.redis.xlen(keys.ends(scene.tenant.instance.id)) == 1
+    scene.clock.tick(60_000)
+    assert await scene.removal.clean_up() == 0
+    assert not await scene.redis.exists(keys.ends(scene.tenant.instance.id))
+
+
 async def test_an_echo_comes_at_its_own_time(scene: Scene) -> None:
     unknown = Report("unknown", OK.refresh, 0, 0)
     await scene.indicators.settle_command(await scene.promise(), unknown, 60_000)

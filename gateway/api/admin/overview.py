@@ -10,7 +10,8 @@ from gateway.api.admin.gate import AdminCaller
 from gateway.presence.errors import AccountNotFound
 from gateway.presence.model import Instance
 from gateway.process import envelope
-from gateway.store.showing import MOST
+from gateway.store.ends import End
+from gateway.store.showing import MOST, Indicator
 from gateway.tenants.views import AccountView, TokenView
 from gateway.wiring import Services
 
@@ -23,26 +24,27 @@ class OverviewRoutes:
         self._services = services
 
     async def indicators(self, request: web.Request, caller: AdminCaller) -> web.Response:
-        """Answer the newest indicators that show now, how many pauses are owed, and how late the oldest is."""
+        """Answer the newest indicators that show now, the last that ended, how many pauses are owed, and how late."""
         accounts = await self._chosen(request, caller)
         ids = await self._services.directory.chats_ids(account.id for account in accounts)
         shown = await self._services.showing.of(ids)
-        instances = {one: await self._instance(one) for one in {one.instance_id for one in shown}}
+        ended = await self._services.ends.of(ids)
+        seen = {one.instance_id for one in shown} | {one.instance_id for one in ended}
+        instances = {one: await self._instance(one) for one in seen}
         owed, oldest_s = await self._services.showing.owed(None if _is_everything(request, caller) else ids)
         now_s = time.time()
         listed = [
             {
-                "instance": instance.name if instance else one.instance_id,
-                "account": instance.account_id if instance else None,
-                "chat": one.chat,
-                "state": one.state,
-                "since": one.since_s,
+                **_named(one, instances[one.instance_id]),
                 "ends": one.ends_s,
                 "overdue_s": round(one.overdue_s(now_s), 3),
             }
-            for one, instance in ((one, instances[one.instance_id]) for one in shown)
+            for one in shown
         ]
-        return envelope.success({"indicators": listed, "owed": owed, "oldest_overdue_s": round(oldest_s, 3)})
+        over = [{**_named(one, instances[one.instance_id]), "ended": one.ended_s, "by": one.by} for one in ended]
+        return envelope.success(
+            {"indicators": listed, "ended": over, "owed": owed, "oldest_overdue_s": round(oldest_s, 3)}
+        )
 
     async def usage(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer how much of this minute each token has used, `MOST` tokens at the most."""
@@ -100,6 +102,16 @@ class OverviewRoutes:
 
     async def _instance(self, instance_id: str) -> Instance | None:
         return await self._services.directory.find_by_id(instance_id)
+
+
+def _named(one: Indicator | End, instance: Instance | None) -> dict[str, str | float | None]:
+    return {
+        "instance": instance.name if instance else one.instance_id,
+        "account": instance.account_id if instance else None,
+        "chat": one.chat,
+        "state": one.state,
+        "since": one.since_s,
+    }
 
 
 def _is_everything(request: web.Request, caller: AdminCaller) -> bool:

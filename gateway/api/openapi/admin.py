@@ -72,6 +72,13 @@ _INDICATOR = fields(
         "overdue_s": NUMBER,
     }
 )
+_END = fields(
+    {
+        **{name: _INDICATOR["properties"][name] for name in ("instance", "account", "chat", "state", "since")},
+        "ended": NUMBER,
+        "by": text("What ended it.", enum=["time", "pause", "message", "natural", "replaced"]),
+    }
+)
 _CAPABILITIES = fields(
     {
         "chats": items(text("A kind of chat that it reaches.", enum=list(ChatKind))),
@@ -231,8 +238,8 @@ _OVERVIEW = {
         {
             "get": _look(
                 "showIndicators",
-                "List what shows now, and what is owed",
-                {"indicators": items(_INDICATOR), "owed": INTEGER, "oldest_overdue_s": NUMBER},
+                "List what shows now, what ended lately and why, and what is owed",
+                {"indicators": items(_INDICATOR), "ended": items(_END), "owed": INTEGER, "oldest_overdue_s": NUMBER},
                 query=_OF_ACCOUNT,
             )
         }

@@ -5,7 +5,8 @@
 -- ARGV clock (us or ''), owner, op, result (ok|failed|unknown), duration (-1 for a wake-up),
 --      answered (how long ago), told (how long ago; -1: the telling before this one is still under way),
 --      refresh, life, echo, retry (until the next pause; -1 gives up), a command's ticket (0 for a wake-up),
---      when a command was answered at the latest (0: a wake-up), why it ends (see promise), quiet (likewise)
+--      when a command was answered at the latest (0: a wake-up), why it ends (see promise), quiet (likewise),
+--      history (ms for which ends are kept; 0 keeps none)
 -- Returns {'settled'|'lost', ms that a delivered pause was late or -1}
 local now_us = clock(ARGV[1])
 local now, owner, op, result = math.floor(now_us / 1000), ARGV[2], ARGV[3], ARGV[4]
@@ -14,7 +15,21 @@ local told, refresh, life = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[
 local echo, retry = tonumber(ARGV[10]), tonumber(ARGV[11])
 local why = ARGV[14]
 quiet = tonumber(ARGV[15])
+local history = tonumber(ARGV[16])
+local ENDS_AT_MOST = 200 -- of one instance; Redis drops whole nodes of the stream, so there may be a hundred more
 local rec = load()
+
+-- What showed has ended, and `by` what: for people to read.
+local function note_end(by)
+  if history == 0 or rec.state == '' then return end
+  local instance, jid = string.match(KEY, '^pg:c:([^:]+):(.+)$')
+  local ends = 'pg:ends:' .. instance
+  redis.call('XADD', ends, 'MAXLEN', '~', ENDS_AT_MOST, '*',
+    'chat', jid, 'state', rec.state, 'since', rec.since, 'by', by)
+  -- By the clock that gave its id, which no test's clock moves.
+  redis.call('XTRIM', ends, 'MINID', whole(math.floor(clock('') / 1000) - history))
+  redis.call('PEXPIRE', ends, history)
+end
 
 -- We were stopped for longer than our lease, and our call reached the upstream among newer ones.
 local function repair()
@@ -34,6 +49,7 @@ local function repair()
 end
 
 local function shown()
+  if rec.state ~= op then note_end('replaced') end
   if rec.state ~= op or (rec['until'] > 0 and rec['until'] <= now) then rec.since = answered end
   rec.state, rec.tries, rec.why, rec.unsure = op, 0, why, 0
   -- The answer's age is too young where this request was held up on its way here (a process or a Redis that was
@@ -52,7 +68,10 @@ end
 local function command(was_lost)
   if result == 'ok' and op == 'paused' then
     -- The record that did not know of it may have shown its indicator again meanwhile.
-    if not was_lost or rec.state == '' then return close(rec, now_us) end
+    if not was_lost or rec.state == '' then
+      note_end(why == 'message' and why or 'pause')
+      return close(rec, now_us)
+    end
     rec['until'] = now
     return schedule(rec, now_us, refresh, life)
   end
@@ -82,6 +101,7 @@ local function wake_up()
     return -1
   end
   local late = answered - rec['until']
+  if result == 'ok' then note_end(rec.why ~= '' and rec.why or 'time') end
   if result == 'ok' or retry < 0 then
     close(rec, now_us)
     return late

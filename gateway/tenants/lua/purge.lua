@@ -17,7 +17,7 @@ local function purge(record, chats)
     return false
   end
   let_go(told[3], chats)
-  redis.call('DEL', record, index)
+  redis.call('DEL', record, index, 'pg:ends:' .. chats)
   return true
 end
 

@@ -1,14 +1,22 @@
-// What happens now: indicators showing, pauses owed and how late, and who uses how much of the limit.
+// What happens now: indicators showing, those that ended and why, pauses owed and how late, and who uses how much of
+// the limit.
 
 import { at } from "./api.js";
 import { card, headline, liveList, make, plural, say } from "./dom.js";
-import { now, span } from "./time.js";
+import { moment, now, span } from "./time.js";
 import { usageBar } from "./usage.js";
 
 const SHOWN = 100; // rows; a list that nobody can read to its end is only slow
 const BUSIEST = 8;
 const LATE_S = 0.5; // below this a pause is being sent, not late
 const DOING = { typing: "typing", recording: "recording audio", paused: "paused" };
+const ENDED_BY = {
+  time: "its time",
+  pause: "a pause",
+  message: "a message",
+  natural: "its natural end",
+  replaced: "another state in its place",
+};
 
 export function overview(session) {
   const isOperator = session.kind === "operator";
@@ -22,6 +30,9 @@ export function overview(session) {
   const bars = make("ul", "rows bars");
   const idle = make("p", "hint", "No token has made a request in the last minute.");
   const list = liveList(rows, ({ account, instance, chat }) => `${account} ${instance} ${chat}`, indicatorRow);
+  const over = make("ol", "rows ended");
+  const noneOver = make("p", "hint", "No indicator has ended lately, or no history is kept.");
+  const ends = liveList(over, (end) => `${end.account} ${end.instance} ${end.chat} ${end.state} ${end.ended}`, endRow);
   const usage = liveList(bars, (token) => token.id, usageRow);
   const names = tokenNames();
   let drawn = [];
@@ -34,7 +45,7 @@ export function overview(session) {
     make(
       "div",
       "columns",
-      card("Indicators showing now", rows, more, nothing),
+      make("div", "stack", card("Indicators showing now", rows, more, nothing), card("Ended", over, noneOver)),
       card("Rate limit, this minute", bars, idle),
     ),
   );
@@ -52,7 +63,7 @@ export function overview(session) {
     return { accounts, ...indicators, tokens: shown };
   }
 
-  function draw({ accounts, indicators, owed: count, oldest_overdue_s: overdue_s, tokens }) {
+  function draw({ accounts, indicators, ended, owed: count, oldest_overdue_s: overdue_s, tokens }) {
     const nameOf = new Map(accounts.map(({ id, name }) => [id, name]));
     const sorted = [...indicators].sort((a, b) => b.overdue_s - a.overdue_s || a.since - b.since);
     chosen.offer(accounts);
@@ -60,8 +71,11 @@ export function overview(session) {
     owed.show(String(count), "one for each that ends");
     const isLate = overdue_s >= LATE_S;
     late.show(isLate ? span(overdue_s) : "On time", isLate ? "the oldest pause owed" : "no pause is late", isLate);
+    const withOwner = (item) => ({ ...item, owner: isOperator ? nameOf.get(item.account) : "" });
+    ends(ended.map(withOwner));
+    noneOver.hidden = ended.length > 0;
     drawn = [
-      ...list(sorted.slice(0, SHOWN).map((item) => ({ ...item, owner: isOperator ? nameOf.get(item.account) : "" }))),
+      ...list(sorted.slice(0, SHOWN).map(withOwner)),
       ...usage(tokens.map((token) => ({ ...token, ...names.of(token) }))),
     ];
     say(more, `and ${indicators.length - SHOWN} more`);
@@ -174,7 +188,7 @@ function indicatorRow() {
     chat.title = item.chat;
     say(chat, chatName(item.chat));
     say(words, DOING[item.state] ?? item.state);
-    say(from, [item.owner, item.instance].filter(Boolean).join(" / "));
+    say(from, place(item));
     tick();
   }
 
@@ -191,6 +205,26 @@ function indicatorRow() {
 
   return { element, update, tick };
 }
+
+// When, where, what, and why it is over.
+function endRow() {
+  const time = make("time", "soft");
+  const chat = make("b", "name");
+  const what = make("span");
+  const from = make("span", "name soft");
+  const element = make("li", "entry", time, make("p", "", chat, " ", what), make("p", "", from));
+  function update(end) {
+    time.dateTime = new Date(end.ended * 1000).toISOString();
+    chat.title = end.chat;
+    say(time, moment(end.ended));
+    say(chat, chatName(end.chat));
+    say(what, `${DOING[end.state] ?? end.state}, ended by ${ENDED_BY[end.by] ?? end.by}`);
+    say(from, place(end));
+  }
+  return { element, update };
+}
+
+const place = ({ owner, instance }) => [owner, instance].filter(Boolean).join(" / ");
 
 // That a pause is late is the gateway's to say; between two polls an end that has passed is only an end.
 function timeLeft(item, at, isLate) {
