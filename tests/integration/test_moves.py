@@ -98,7 +98,7 @@ async def test_what_shows_is_paused_where_it_shows_and_the_new_place_hears_nothi
         await services.presence.show(instance, CHAT, TYPING, 60)
         await change(services, instance, other_phone.url)
         await until(lambda: phone.states() == [TYPING, PAUSED], within_s=5)
-        assert not await services.redis.zcard(keys.OWED)  # so that nothing more can come
+    assert not await services.redis.zcard(keys.OWED)  # the worker finished its call: nothing more can come
     assert other_phone.told == []
     assert (await again(services, instance)).target.url == other_phone.url
     assert await RedisChecker(services.redis).problems() == []
