@@ -155,8 +155,9 @@ class Presence:
         told = await self._calls.send(instance, grant)
         # Dying here is safe: the provisional pause is armed.
         if wanted.why == "natural" and told.began_s is not None:
-            # Sent once, as without an end at all: nobody asked that it be held.
-            told = told._replace(refresh=told.refresh._replace(life_s=wanted.lasts_ms / 1000))
+            # Sent once, as without an end at all: nobody asked that it be held. Its end is counted from the answer,
+            # its life from the sending: so it lives for longer than any call may take.
+            told = told._replace(refresh=told.refresh._replace(life_s=2 * wanted.lasts_ms / 1000))
         return told, await self._settle_command(grant, told, wanted)
 
     async def _promise(

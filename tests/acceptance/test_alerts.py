@@ -164,7 +164,7 @@ class _Story:
             redis.config_set("maxmemory", str(round(used * 1.1)))
             for key in redis.scan_iter("pg:instance:*"):
                 if redis.hget(key, "name") == b"corrupt":
-                    redis.hset(key, mapping={"credential": "no ciphertext", "version": "spoiled"})
+                    redis.hset(key, mapping={"moves": "no number", "version": "spoiled"})
 
     @asynccontextmanager
     async def _guessing(self) -> AsyncIterator[None]:

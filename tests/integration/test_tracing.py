@@ -15,6 +15,7 @@ from world import Phone, Tenant, until
 
 from gateway.api.app import create_app
 from gateway.presence.model import State
+from gateway.presence.places import Places
 from gateway.store import keys
 from gateway.telemetry import otel
 from gateway.wiring import Services
@@ -51,7 +52,8 @@ async def run_the_wake_up(services: Services, redis: Redis) -> None:
     ((job_id, _),) = await redis.zrange(keys.QUEUE, 0, -1, withscores=True)
     blob = await redis.get(b"arq:job:" + job_id)
     assert blob is not None
-    await wake({"wakeups": services.wakeups}, *json.loads(blob)["a"])
+    ctx = {"wakeups": services.wakeups, "account_of": services.directory.account_of, "places": Places(10)}
+    await wake(ctx, *json.loads(blob)["a"])
 
 
 async def test_the_log_lines_of_the_request_and_of_its_pause_name_the_callers_trace(
