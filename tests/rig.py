@@ -121,6 +121,12 @@ class Caller:
         except (aiohttp.ClientError, TimeoutError):
             return 0
 
+    async def message(self, instance: str, number: str) -> int:
+        """Send a text through the gateway, to an instance whose upstream is a RyzeAPI."""
+        path, body = f"{self.rig.url}/api/message/text/{instance}", {"number": number, "message": "here it is"}
+        async with self.http.post(path, json=body, headers={"token": self.token}) as response:
+            return response.status
+
     async def fault(self, session: str, kind: str, **details: object) -> None:
         order = {"instance": session, "fault": kind, **details}
         async with self.http.post(f"{self.rig.sandbox_url}/faults", json=order) as response:

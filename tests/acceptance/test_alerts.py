@@ -22,7 +22,7 @@ from gateway.presence.model import Target
 from gateway.store import keys
 
 FIRES_WITHIN_S = 60.0
-SESSIONS = ("fine", "refused", "reset", "corrupt", "deaf")
+SESSIONS = ("fine", "refused", "reset", "corrupt", "deaf", "passed")
 
 
 @pytest.mark.timeout(600)
@@ -30,8 +30,11 @@ def test_every_alert_fires_on_its_condition_and_resolves_and_every_panel_has_dat
     with running_rig(tmp_path, {"PRESENCE_PRESENCE__GIVE_UP_S": "4"}) as rig:
         rig.start("gateway")
         rig.start("worker")
-        own = Target("sandbox", rig.sandbox_url, "corrupt", "a credential")
-        token = rig.create_account("acme", {name: own if name == "corrupt" else None for name in SESSIONS})
+        own = {
+            "corrupt": Target("sandbox", rig.sandbox_url, "corrupt", "a credential"),
+            "passed": Target("ryzeapi", rig.sandbox_url, "passed", "any token of the sandbox"),
+        }
+        token = rig.create_account("acme", {name: own.get(name) for name in SESSIONS})
         with running_prometheus(tmp_path / "prometheus", rig.targets, rules=hastened(RULES.read_text())) as prometheus:
             fired = asyncio.run(_misfortunes(rig, token, prometheus))
     assert fired == {
@@ -66,6 +69,7 @@ class _Story:
     async def all_is_well(self) -> None:
         for number in range(20):
             assert await self.caller.show("fine", f"5511900000{number:03}", duration=1) == 200
+        assert await self.caller.message("passed", "5511900000000") == 200
 
         async def scraped() -> bool:
             return all((await self.prometheus.up()).values())
