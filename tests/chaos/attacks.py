@@ -14,6 +14,7 @@ from chaos.bystander import CREDENTIALS, DEAD_NAMES, WITNESSES, Field, Row, all_
 _OWED_EACH = 10
 _OWED_FOR_S = 3
 _BURST = 800
+_HANG = 16
 _HALF_OPEN = 4200
 _FLOOD_FROM = "127.0.0.66"
 _TIMES_ASKED = 6
@@ -33,7 +34,7 @@ async def hanging_credentials(scene: Field) -> AsyncIterator[None]:
     scene.upstream.hang()
     try:
         yield
-        assert scene.upstream.most_under_way >= 32, "nothing hung"
+        assert scene.upstream.most_under_way >= _HANG, f"only {scene.upstream.most_under_way} hung"
     finally:
         scene.upstream.go_on()
 
@@ -101,7 +102,7 @@ async def burst_of_commands(scene: Field) -> AsyncIterator[None]:
     bursting = asyncio.create_task(_burst_for_ever(scene))
     try:
         yield
-        assert scene.upstream.most_under_way >= 32, "nothing hung"
+        assert scene.upstream.most_under_way >= _HANG, f"only {scene.upstream.most_under_way} hung"
     finally:
         bursting.cancel()
         scene.upstream.go_on()

@@ -584,6 +584,14 @@ async def test_an_account_gets_no_more_than_its_share_and_hides_nothing_of_other
     assert [claim.grant.key for claim in claims[:8]] == [chat(number) for number in range(8)]
 
 
+async def test_where_more_is_due_than_is_asked_for_whoever_holds_least_comes_first(chats: Chats) -> None:
+    await greedy_and_bystander(chats, owed=20)
+    claims = await chats.claim_due(10)
+    assert Counter(claim.account_id for claim in claims) == {"greedy": 9, "bystander": 1}
+    assert [claim.grant.key for claim in claims if claim.account_id == "greedy"] == [chat(n) for n in range(9)]
+    assert len(await chats.claim_due(100)) == 11
+
+
 async def test_what_an_account_holds_already_counts(chats: Chats) -> None:
     await greedy_and_bystander(chats, owed=20)
     places = Shares(16)
@@ -670,10 +678,10 @@ async def test_outdated_and_strange_jobs_are_cleared_away(chats: Chats) -> None:
     await chats.command(TYPING, 5)
     (job,) = await chats.queued()
     place = job.rpartition(":")[0]
-    for name in (f"{place}:1", "i1:5511777777777@s.whatsapp.net:99", "no job of ours"):
+    for name in (f"{place}:1", "i1:5511777777777@s.whatsapp.net:99", "no job of ours", ":1", ""):
         await chats.redis.zadd(keys.QUEUE, {name: chats.clock.ms})
         await chats.redis.set(f"arq:job:{name}", "{}")
-    assert await chats.claim_due() == []
+    assert await chats.claim_due(1) == []
     assert list(await chats.queued()) == [job]
     assert await chats.redis.keys("arq:job:*") == [f"arq:job:{job}".encode()]
 

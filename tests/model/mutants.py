@@ -299,7 +299,7 @@ MUTANTS = (
     ),
     Mutant(
         "an account's share of a worker's places",
-        lua("claim_due", "if not again and (held[account] or 0) >= free then", "if false then"),
+        lua("claim_due", "if not again and (held[whose] or 0) >= free then", "if false then"),
         kind="crowd",
     ),
     Mutant("breakers of its own for each account", _no_breakers_of_its_own, kind="crowd", first_seed=8),
