@@ -727,3 +727,26 @@ async def test_a_claimed_wake_up_that_the_queue_lost_is_armed_again_when_its_wor
     chats.clock.tick(1)
     assert await chats.indicators.sweep() == 1
     assert len(await chats.claim_due()) == 1
+
+
+async def test_an_agent_that_repeats_itself_for_a_minute_costs_the_upstream_fifteen_calls_and_a_pause(
+    chats: Chats,
+) -> None:
+    began, calls = chats.clock.ms, list[tuple[int, State]]()
+
+    async def wake() -> None:
+        calls.append(((await chats.wake())[0], chats.clock.ms - began)[::-1])
+
+    for second in range(0, 60, 2):
+        while (wait_ms := await chats.next_wake_ms()) is not None and chats.clock.ms + wait_ms < began + second * 1000:
+            await wake()
+        chats.clock.ms = began + second * 1000
+        promised = await chats.promise(TYPING, 5)
+        if isinstance(promised, Grant):
+            calls.append((second * 1000, TYPING))
+            await chats.settle(promised, seconds=5)
+    while await chats.next_wake_ms() is not None:
+        await wake()
+    assert [state for at_ms, state in calls if at_ms < 60_000] == [TYPING] * 15
+    # Its last words were at 58 s, for 5 s: they are held too.
+    assert calls[15:] == [(60_000, TYPING), (63_000, PAUSED)]
