@@ -155,8 +155,7 @@ class Presence:
         told = await self._calls.send(instance, grant)
         # Dying here is safe: the provisional pause is armed.
         if wanted.why == "natural" and told.began_s is not None:
-            # Sent once, as without an end at all: nobody asked that it be held. Its end is counted from the answer,
-            # its life from the sending: so it lives for longer than any call may take.
+            # Sent once: nobody asked that it be held. Its life, counted from the sending, must outlast its end.
             told = told._replace(refresh=told.refresh._replace(life_s=2 * wanted.lasts_ms / 1000))
         return told, await self._settle_command(grant, told, wanted)
 
