@@ -79,7 +79,9 @@ class Installation:
                 account = await services.directory.create_account(name, per_minute=per_minute)
                 return [
                     await services.directory.create_instance(
-                        account.id, instance, upstream=Target(kind, self.upstream_url, instance, CREDENTIAL)
+                        account.id,
+                        instance,
+                        upstream=Target(kind, self.upstream_url, instance, f"{CREDENTIAL}-{name}-{instance}"),
                     )
                     for instance in instances
                 ]
