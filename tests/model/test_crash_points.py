@@ -13,12 +13,19 @@ _COMMANDS = {
     "an indicator without end": [Order(1.0, CHATS[0], State.RECORDING, 0)],
     "an indicator over another": [Order(1.0, CHATS[0], State.TYPING, 8), Order(3.0, CHATS[0], State.RECORDING, 3)],
     "a pause": [Order(1.0, CHATS[0], State.TYPING, 20), Order(2.5, CHATS[0], State.PAUSED, 0)],
+    "a message": [Order(1.0, CHATS[0], State.TYPING, 30), Order(4.0, CHATS[0], State.PAUSED, 0, is_message=True)],
+    "typing again right after the message": [
+        Order(1.0, CHATS[0], State.TYPING, 20),
+        Order(4.0, CHATS[0], State.PAUSED, 0, is_message=True),
+        Order(4.01, CHATS[0], State.TYPING, 5),
+    ],
+    "a repeat": [Order(1.0, CHATS[0], State.TYPING, 5), Order(3.0, CHATS[0], State.TYPING, 5)],
     "two at once": [Order(1.0, CHATS[0], State.TYPING, 3), Order(1.001, CHATS[0], State.PAUSED, 0)],
 }
 _MOST_IOS = 400
 
 
-@pytest.mark.parametrize("seed", [7, 8], ids=["first promised alone", "first promised on entering"])
+@pytest.mark.parametrize("seed", [7, 8], ids=["one order of events", "another"])
 @pytest.mark.parametrize("victim", ["g1", "g2", "w1", "w2"])
 @pytest.mark.parametrize("commands", _COMMANDS.values(), ids=_COMMANDS)
 def test_no_crash_point_breaks_a_promise(keyspace: Keyspace, commands: list[Order], victim: str, seed: int) -> None:
