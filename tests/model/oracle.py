@@ -304,6 +304,9 @@ class _Story:
         deadline = self._deadline(message.done_at)
         later = [c for c in self.commands if c is not message and (c.over_at is None or c.over_at > message.sent_at)]
         died = any(node == message.node and message.sent_at <= at <= deadline for node, at in self.world.deaths)
+        last = max((one for one in self.applied if one[0] <= deadline), default=None)
+        if last is not None and last[2].sent_at <= message.sent_at < last[0]:
+            return  # the upstream applied what it was told before the message only after it: an echo ends that
         if not later and not died and self._shows_at(deadline):
             yield f"{message} was sent at {message.sent_at:.3f}, and the chat still shows at {deadline:.3f}"
 
