@@ -17,6 +17,7 @@ parts:
   scale        what a command costs with 1, 1,000 and 100,000 tenants; what a tenant, a window and an owed pause take
 
 parts of ours alone, one at a time, each with options of its own (ARGS="--only foreign --help"):
+  life         a whole indicator, command to pause, in gateway, worker and Valkey together; an idle installation
   lateness     how late pauses are at a steady rate, seen from the phone
   isolation    whether an upstream that hangs is felt on another
   foreign      whether time tells a foreign instance from a missing one
@@ -34,7 +35,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from alone import foreign, isolation, metrics_cost, sizing
+from alone import foreign, isolation, life, metrics_cost, sizing
 from alone import lateness as steady
 from rich.console import Console
 
@@ -55,6 +56,7 @@ PARTS: dict[str, Callable[[Plan, Results], None]] = {
 """In the order in which they run."""
 
 ALONE: dict[str, Callable[[list[str]], None]] = {
+    "life": life.main,
     "lateness": steady.main,
     "isolation": isolation.main,
     "foreign": foreign.main,
