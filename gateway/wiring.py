@@ -47,6 +47,7 @@ class Services:
 
     settings: Settings
     redis: Redis
+    executor: Executor
     admission: RedisAdmission
     directory: RedisDirectory
     indicators: RedisIndicators
@@ -157,6 +158,7 @@ def _build(
         tokens_per_account=settings.limits.tokens_per_account,
         sessions=Sessions(hasher, nameless_kinds=[kind for kind, one in ADAPTERS.items() if not one.names_sessions]),
         sessions_by_account=settings.upstream.sessions == "account.instance",
+        executor=executor,
     )
     indicators = RedisIndicators(
         executor,
@@ -176,19 +178,21 @@ def _build(
         failures_per_minute=settings.limits.failures_per_minute,
     )
     promises = Promises(indicators)
-    removal = RedisRemoval(redis, echo_s=settings.presence.echo_s)
+    health = RedisHealth(redis, executor)
+    removal = RedisRemoval(redis, executor, echo_s=settings.presence.echo_s)
     calls = Calls(upstreams, timeout_s=settings.upstream.timeout_s)
     presence = Presence(indicators, calls, promises, natural_end_s=settings.presence.natural_end_s)
     wakeups = WakeUps(indicators, calls, directory, give_up_s=settings.presence.give_up_s)
-    resting = RedisRestingAccounts(redis, lease_s=settings.lease_s)
+    resting = RedisRestingAccounts(executor, lease_s=settings.lease_s)
     quiet = Quiet(resting, upstreams, directory, upstream_timeout_s=settings.upstream.timeout_s)
     return Services(
         settings,
         redis,
+        executor,
         admission,
         directory,
         indicators,
-        RedisHealth(redis),
+        health,
         ProcessRegistry(redis),
         upstreams,
         presence,
@@ -199,8 +203,8 @@ def _build(
         tenancy=RedisTenancy(redis, directory.rows, tokens_per_account=settings.limits.tokens_per_account),
         removal=removal,
         moves=RedisMoves(redis, directory.rows, directory.sessions, removal),
-        showing=RedisShowing(redis),
-        ends=RedisEnds(redis, history_s=settings.presence.history_s),
+        showing=RedisShowing(executor, health),
+        ends=RedisEnds(executor, history_s=settings.presence.history_s),
         usage=RedisUsage(redis),
         audit=RedisAudit(redis),
         policy=policy,

@@ -1,32 +1,19 @@
-"""The tidier: every second, deletions go one step on, expired tokens are cleared away, and accounts are made quiet."""
-
-import asyncio
+"""The tidier: where tenants' data want it, deletions go one step on, and expired tokens are cleared away."""
 
 import structlog
 
-from gateway.presence.errors import StoreUnavailable
-from gateway.presence.quiet import Quiet
-from gateway.telemetry.metrics import REDIS_ERRORS
 from gateway.tenants.changes import RedisTenancy
 from gateway.tenants.removal import RedisRemoval
-
-EVERY_S = 1.0
 
 _log = structlog.get_logger()
 
 
-async def clean_up_for_ever(removal: RedisRemoval, tenancy: RedisTenancy, quiet: Quiet) -> None:
-    """Tidy until cancelled. Any number of workers may tidy at once: every step may be repeated."""
-    while True:
-        try:
-            await removal.clean_up()
-            expired = await tenancy.expire_tokens()
-            quieted = await quiet.rest_due()
-        except StoreUnavailable:
-            REDIS_ERRORS.inc()
-        else:
-            if expired:
-                _log.info("tokens_expired", count=expired)
-            if quieted:
-                _log.info("accounts_quiet", count=quieted)
-        await asyncio.sleep(EVERY_S)
+async def tidy(removal: RedisRemoval, tenancy: RedisTenancy) -> None:
+    """Go one step on. Any number of workers may tidy at once: every step may be repeated.
+
+    Raises:
+        StoreUnavailable: Redis did not answer; the next time does it.
+    """
+    await removal.clean_up()
+    if expired := await tenancy.expire_tokens():
+        _log.info("tokens_expired", count=expired)

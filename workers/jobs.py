@@ -1,11 +1,12 @@
-"""A wake-up for a chat, done. Nothing of it raises: arq drops a job that does."""
+"""A wake-up for a chat, done, counted and logged. Nothing of it raises."""
 
 from collections.abc import Awaitable
 
 import structlog
 
 from gateway.presence.errors import StoreUnavailable
-from gateway.presence.ports import ChatKey, Claim
+from gateway.presence.ports import Claim
+from gateway.presence.quiet import Quiet
 from gateway.presence.wakeups import WakeUpResult, WakeUps
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label
@@ -15,25 +16,20 @@ from gateway.telemetry.trace import Trace
 _log = structlog.get_logger()
 
 
-async def perform(wakeups: WakeUps, claim: Claim) -> WakeUpResult | None:
+async def perform(wakeups: WakeUps, claim: Claim, change: str | None) -> WakeUpResult | None:
     """Do what was claimed for a chat; None where it could not be done, and is claimed again."""
     key = claim.grant.key
-    return await _contain(_perform(wakeups, claim), key.instance_id, key.chat.jid)
-
-
-async def wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> WakeUpResult | None:
-    """Claim one wake-up, and do what is due; None where it could not be done."""
-    return await _contain(_wake_one(wakeups, key, generation), key.instance_id, key.chat.jid)
-
-
-async def _wake_one(wakeups: WakeUps, key: ChatKey, generation: str) -> WakeUpResult:
-    claim = await wakeups.claim_one(key, generation)
-    return WakeUpResult("nothing") if claim is None else await _perform(wakeups, claim)
-
-
-async def _perform(wakeups: WakeUps, claim: Claim) -> WakeUpResult:
     with trace.arrived(claim.trace, f"wake {claim.grant.op}", "consumer"):
-        return await wakeups.perform(claim)
+        return await _contain(wakeups.perform(claim, change), key.instance_id, key.chat.jid)
+
+
+async def rest(quiet: Quiet, partition: int) -> None:
+    """Make accounts of a partition unavailable whose time has come."""
+    try:
+        if quieted := await quiet.rest_due(partition):
+            _log.info("accounts_quiet", count=quieted)
+    except StoreUnavailable:
+        pass  # counted where it failed; they stay due
 
 
 async def _contain(work: Awaitable[WakeUpResult], instance_id: str, jid: str) -> WakeUpResult | None:

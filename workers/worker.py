@@ -1,68 +1,47 @@
-"""arq's worker with every knob set for a reason; `run` keeps one alive through restarts of Redis."""
+"""arq's worker with every knob set for a reason; `work` keeps one alive through restarts of Redis."""
 
 import asyncio
 import contextlib
 import json
+import os
 import signal
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
 import structlog
 from aiohttp import web
 from arq.connections import ArqRedis
-from arq.worker import Worker
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.fast.batch_claims import BatchClaims
+from gateway.presence import ids
+from gateway.presence.errors import StoreUnavailable
 from gateway.presence.places import Places
 from gateway.process import garbage, notify
 from gateway.process.caps import Caps
 from gateway.process.server import MOST_OPERATORS, listening
 from gateway.settings import Settings
-from gateway.store import keys
-from gateway.store.redis import connection_pool
+from gateway.store.redis import connection_pool, open_redis
+from gateway.store.worker_registry import WorkerRegistry
 from gateway.telemetry import logs
 from gateway.telemetry.gauges import Gauges
-from gateway.telemetry.metrics import REDIS_ERRORS
+from gateway.telemetry.metrics import REDIS_ERRORS, WORKER_JOBS
 from gateway.telemetry.probes import create_ops
 from gateway.wiring import Services, open_services
-from workers.cleanup import clean_up_for_ever
-from workers.jobs import perform
+from workers.cleanup import tidy
+from workers.jobs import perform, rest
+from workers.notices import listen_for_ever
 from workers.one_at_a_time import WAKE, OneAtATime
-from workers.sweep import sweep_for_ever
-from workers.watch import AGAIN_S, Watch, WorkerStopped
+from workers.rounds import Rounds
+from workers.watch import Watch
+
+_AGAIN_S = 0.1
+"""Between a worker that failed and the next."""
 
 _log = structlog.get_logger()
-
-
-def create_worker(settings: Settings, services: Services, watch: Watch) -> Worker:
-    """Build a worker on a pool of its own, which ends when its watch says so; `[fast] batch_claims` chooses its way."""
-    pool = connection_pool(
-        settings.redis.url,
-        connect_timeout_s=settings.redis.connect_timeout_s,
-        # arq's own pool has no timeout: a half-open connection would hang it for ever.
-        timeout_s=settings.redis.timeout_s,
-        max_connections=settings.redis.max_connections,
-    )
-    options: dict[str, Any] = {
-        "functions": [WAKE],
-        "redis_pool": ArqRedis(pool),
-        "queue_name": keys.QUEUE,
-        # A pause is at most this late for having been queued.
-        "poll_delay": settings.worker.poll_s,
-        "max_jobs": settings.worker.max_jobs,
-        "health_check_interval": 5,
-        "job_serializer": lambda job: json.dumps(job).encode(),
-        "job_deserializer": json.loads,
-        "handle_signals": False,
-    }
-    places = Places(settings.worker.max_jobs)
-    if settings.fast.batch_claims:
-        return BatchClaims(services.wakeups.claim_due, partial(perform, services.wakeups), places, watch, **options)
-    return OneAtATime(
-        services.wakeups, services.directory.account_of, places, watch, lease_s=settings.lease_s, **options
-    )
 
 
 async def run(settings: Settings) -> None:
@@ -72,44 +51,119 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with logs.buffering():
         async with open_services(settings) as services:
-            await _run(settings, services, stop)
+            watch = Watch(stop)
+            async with _ops(settings, services, watch):
+                _log.info("worker_started", max_jobs=settings.worker.max_jobs)
+                await work(settings, services, watch)
+                _log.info("worker_stopped")
 
 
-async def _run(settings: Settings, services: Services, stop: asyncio.Event) -> None:
-    watch = Watch(stop)
-    async with _ops(settings, services, watch):
-        sweeper = asyncio.create_task(sweep_for_ever(services.indicators))
-        tidier = asyncio.create_task(clean_up_for_ever(services.removal, services.tenancy, services.quiet))
-        _log.info("worker_started", max_jobs=settings.worker.max_jobs)
-        while not stop.is_set():
-            await work(create_worker(settings, services, watch), settings.worker.drain_timeout_s)
-        sweeper.cancel()
-        tidier.cancel()
-        _log.info("worker_stopped")
-
-
-async def work(worker: Worker, drain_s: float) -> None:
-    """Run one worker until it fails or is told to stop, then let its jobs finish.
+async def work(settings: Settings, services: Services, watch: Watch) -> None:
+    """Keep a worker at work until told to stop, then let its jobs finish.
 
     An error that leaves arq's loop, such as a Redis that is away when it begins, ends it for good: a failed worker is
-    thrown away and the caller builds a new one.
+    replaced by a new one. Every claim that was under way is in its record, and comes back when its lease ends.
     """
-    try:
-        await worker.main()
-    except WorkerStopped:
-        pass
-    except (RedisError, OSError) as error:
+    registry = WorkerRegistry(services.executor, f"{socket.gethostname()}-{os.getpid()}-{ids.fresh()}")
+    while not watch.stop.is_set():
+        await _work(settings, services, watch, registry)
+    with contextlib.suppress(StoreUnavailable):
+        await registry.leave()
+
+
+async def _work(settings: Settings, services: Services, watch: Watch, registry: WorkerRegistry) -> None:
+    """Run one worker until it fails, or is told to stop."""
+    pool = connection_pool(
+        settings.redis.url,
+        connect_timeout_s=settings.redis.connect_timeout_s,
+        # arq's own pool has no timeout: a half-open connection would hang it for ever.
+        timeout_s=settings.redis.timeout_s,
+        max_connections=settings.redis.max_connections,
+    )
+    worker = _create_worker(settings, ArqRedis(pool), lambda: rounds.once())  # noqa: PLW0108 - they need each other
+    rounds = _create_rounds(settings, services, watch, registry, worker)
+    WORKER_JOBS.set_function(lambda: len(worker.tasks))
+    running = [worker.main(), listen_for_ever(partial(_open_listener, settings), rounds.told)]
+    if isinstance(worker, OneAtATime):
+        running.append(_go(rounds))
+    tasks = [asyncio.create_task(one) for one in (*running, watch.stop.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    for failure in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(failure, Exception):
+            _failed(failure)
+    await rounds.close()
+    await _finish(worker, settings.worker.drain_timeout_s)
+    if not watch.stop.is_set():
+        await asyncio.sleep(_AGAIN_S)
+
+
+def _create_worker(
+    settings: Settings, redis_pool: ArqRedis, once: Callable[[], Awaitable[None]]
+) -> BatchClaims | OneAtATime:
+    """Build arq's worker; `[fast] batch_claims` chooses its way, and whether it does the rounds, `once` a time."""
+    options: dict[str, Any] = {
+        "functions": [WAKE],
+        "redis_pool": redis_pool,
+        "max_jobs": settings.worker.max_jobs,
+        "job_serializer": lambda job: json.dumps(job).encode(),
+        "job_deserializer": json.loads,
+        "handle_signals": False,
+    }
+    if settings.fast.batch_claims:
+        return BatchClaims(once, **options)
+    return OneAtATime(queue_name=f"arq:{ids.fresh()}", poll_delay=settings.worker.poll_s, **options)
+
+
+def _create_rounds(
+    settings: Settings, services: Services, watch: Watch, registry: WorkerRegistry, worker: BatchClaims | OneAtATime
+) -> Rounds:
+    return Rounds(
+        services.indicators,
+        services.directory,
+        Places(settings.worker.max_jobs),
+        watch,
+        mine=lambda: registry.mine,
+        begin=worker.begin,
+        perform=partial(perform, services.wakeups),
+        rest=partial(rest, services.quiet),
+        beat=partial(_beat, registry, services),
+    )
+
+
+async def _go(rounds: Rounds) -> None:
+    while True:
+        await rounds.once()
+
+
+async def _beat(registry: WorkerRegistry, services: Services) -> None:
+    """Once a second: say that we work, and tidy what wants it."""
+    with contextlib.suppress(StoreUnavailable):
+        if await registry.say():
+            await tidy(services.removal, services.tenancy)
+
+
+def _open_listener(settings: Settings) -> contextlib.AbstractAsyncContextManager[Redis]:
+    """Open the connection on which nothing comes for a long time."""
+    return open_redis(
+        settings.redis.url, connect_timeout_s=settings.redis.connect_timeout_s, timeout_s=None, max_connections=1
+    )
+
+
+def _failed(failure: Exception) -> None:
+    """Say why a worker ended; pauses are owed, so that a new one is built whatever it was."""
+    if isinstance(failure, (RedisError, OSError)):
         REDIS_ERRORS.inc()
-        _log.warning("worker_lost_redis", error=type(error).__name__)
-        await asyncio.sleep(AGAIN_S)
-    except Exception:  # noqa: BLE001 - whatever it was, pauses are owed: logged whole, and a new worker is built
-        _log.exception("worker_failed")
-        await asyncio.sleep(AGAIN_S)
-    await _finish(worker, drain_s)
+        _log.warning("worker_lost_redis", error=type(failure).__name__)
+    else:
+        _log.error("worker_failed", exc_info=failure)
 
 
-async def _finish(worker: Worker, drain_s: float) -> None:
+async def _finish(worker: BatchClaims | OneAtATime, drain_s: float) -> None:
     """Wait for the jobs under way; one that is cancelled is claimed again when its lease ends."""
+    if isinstance(worker, OneAtATime):
+        await worker.finish()
     if worker.tasks:
         _, late = await asyncio.wait(set(worker.tasks.values()), timeout=drain_s)
         for task in late:

@@ -15,7 +15,7 @@ from gateway.wiring import Services
 
 def check(context: typer.Context, *, as_json: Json = False) -> None:
     """Look for accounts, instances and tokens that are half there; exits with 1 where it finds any."""
-    problems = with_services(context, lambda services: RedisChecker(services.redis).problems())
+    problems = with_services(context, lambda services: RedisChecker(services.redis, services.executor).problems())
     if as_json:
         print_json({"ok": not problems, "problems": problems})
     if problems:

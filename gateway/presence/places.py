@@ -1,6 +1,7 @@
 """Places for the wake-ups that one worker performs at once: no account holds more of them than are free."""
 
 import asyncio
+from collections.abc import Callable
 
 from gateway.presence.shares import Shares
 from gateway.presence.wakeups import WakeUpResult
@@ -13,7 +14,14 @@ _DONE = {"nothing", "refreshed", "paused"}
 
 
 class Places(Shares):
-    """Who performs how many."""
+    """Who performs how many; `freed` is called whenever a place is free again."""
+
+    freed: Callable[[], None] = staticmethod(lambda: None)
+
+    def give_back(self, owner: str) -> None:
+        """Free a place."""
+        super().give_back(owner)
+        self.freed()
 
     def end(self, account_id: str, began_s: float, woken: WakeUpResult | None) -> None:
         """Free the place of a wake-up that began at `began_s` on the loop's clock; None where it broke off."""

@@ -1,10 +1,10 @@
 """What the domain needs of the world, as Protocols whose docstrings state the promises."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
-from gateway.presence.shares import Shares
 
 
 class ChatKey(NamedTuple):
@@ -74,8 +74,6 @@ class Claim(NamedTuple):
         is_echo: the indicator was paused already, and this repeats it.
         trace: the `traceparent` of the command that made the promise, or ''.
         why: what a pause is for, where it is not for its time.
-        instance_version: '' where the instance has gone.
-        account_id: whose share of the worker it takes; '' where nobody asked for that.
     """
 
     grant: Grant
@@ -84,14 +82,18 @@ class Claim(NamedTuple):
     is_echo: bool
     trace: str
     why: Why
-    instance_version: str
-    account_id: str = ""
 
 
-class Early(NamedTuple):
-    """The wake-up came `wait_ms` before its time: this machine's clock is ahead of Redis'."""
+class Look(NamedTuple):
+    """What of a partition wakes up soon.
 
-    wait_ms: int
+    Attributes:
+        due: each chat, and in how many milliseconds it wakes up; those that should have already are negative.
+        may_rest: whether accounts of the partition are to be made unavailable now.
+    """
+
+    due: list[tuple[ChatKey, int]]
+    may_rest: bool
 
 
 class RefreshPolicy(NamedTuple):
@@ -174,24 +176,30 @@ class Indicators(Protocol):
         """Record what became of a refresh or a pause; a failed pause is armed again in `retry_ms`, or given up."""
         ...
 
-    async def claim_one(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
-        """Take the lease for a wake-up; None where a newer command, or another worker, has taken over."""
+    async def look(self, partition: int, *, ahead_ms: int) -> Look:
+        """Say what of a partition wakes up within the next while."""
         ...
 
-    async def claim_due(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
-        """Take the leases of up to `most` wake-ups that are due, the longest due first.
+    async def claim(self, chats: Sequence[ChatKey], *, owner: str) -> list[Claim | int | None]:
+        """Take the leases of chats of one partition that wake up now.
 
-        What is due to an account that has its share of the places waits for a moment, and hides nothing of others.
+        For each: what to tell its upstream; or, where it is not its time, in how many milliseconds it wakes up; or None
+        where nothing is left to do.
         No other worker gets them before their leases end; whoever dies with them gives them back then. Calling again
         with the same `owner` returns what a lost reply held, and is the only way to get it sooner.
         """
         ...
 
-    async def server(self) -> str:
-        """Name the server that answers; a restarted one, or a replica that took over, has another name.
+    async def servers(self) -> list[str]:
+        """Name the server that answers for each partition, '' where none does.
 
-        One that takes no writes is as good as away.
+        A restarted one, or a replica that took over, has another name. One that takes no writes is as good as away.
         """
+        ...
+
+    @staticmethod
+    def partition(key: ChatKey) -> int:
+        """Say in which partition a chat is."""
         ...
 
     async def replay(
@@ -218,14 +226,25 @@ class Upstreams(Protocol):
 
 
 class Directory(Protocol):
-    """Who exists."""
+    """Who exists.
 
-    async def instance(self, instance_id: str, version: str) -> Instance | None:
-        """Return the instance as of `version`, or None where it has gone; by its id, or by that of its chats.
+    Raises (all methods):
+        StoreUnavailable: Redis did not answer, and what is remembered does not say it.
+    """
 
-        Raises:
-            StoreUnavailable: Redis did not answer.
+    async def latest_change(self) -> str:
+        """Return the number of the latest change to accounts and instances: the same twice, nothing changed between."""
+        ...
+
+    async def keeper(self, chats_id: str, change: str | None) -> Instance | None:
+        """Return who keeps chats under this id, as of a change; None where it has gone.
+
+        With None for the change, whatever is remembered will do: Redis does not say what is the latest.
         """
+        ...
+
+    async def account_of(self, chats_id: str) -> str:
+        """Say whose the chats are that are kept under this id; '' where that has gone."""
         ...
 
 
@@ -236,8 +255,8 @@ class RestingAccounts(Protocol):
         StoreUnavailable: Redis did not answer; what was due stays due.
     """
 
-    async def due(self) -> list[tuple[str, str]]:
-        """Return the instances whose time has come, each with its version; no other process gets them for a while."""
+    async def due(self, partition: int) -> list[str]:
+        """Return the instances of a partition whose time has come; no other process gets them for a while."""
         ...
 
     async def rested(self, instance_id: str, *, done: bool) -> None:

@@ -8,7 +8,7 @@ is not the one it knew. Redis keeps whichever command is newer.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import NamedTuple
 
 from gateway.presence.errors import StoreUnavailable
@@ -16,7 +16,7 @@ from gateway.presence.model import State
 from gateway.presence.ports import ChatKey, Grant, Indicators, RefreshPolicy
 
 LOOK_EVERY_S = 0.5
-"""How soon a Redis that lost something is noticed; one `INFO` each time."""
+"""How soon a Redis that lost something is noticed; one `INFO` of each server each time."""
 
 _LINGER_S = 30.0
 """For how long a command without an end is still the chat's newest: its record lives no longer either."""
@@ -61,7 +61,7 @@ class Promises:
         self._monotonic = monotonic
         self._sleep = sleep
         self._kept: OrderedDict[ChatKey, Kept] = OrderedDict()
-        self._server = ""
+        self._servers: list[str] = []
         self._well_s = self._tidied_s = monotonic()
 
     def __len__(self) -> int:
@@ -87,20 +87,28 @@ class Promises:
     async def look(self) -> int:
         """Ask Redis who it is; a stranger is told everything that may still matter. Returns how much it had lost."""
         try:
-            server = await self._indicators.server()
-            lost = await self._tell_all() if self._server and server != self._server else 0
+            servers = await self._indicators.servers()
+            strangers = {
+                number
+                for number, (known, now) in enumerate(zip(self._servers or servers, servers, strict=True))
+                if known and now and known != now
+            }
+            lost = await self._tell_all(strangers) if strangers else 0
         except StoreUnavailable:
             # Nothing is forgotten and the stranger stays one: the next look does it all again.
             return 0
-        self._server, self._well_s = server, self._monotonic()
+        self._servers = [now or known for known, now in zip(self._servers or servers, servers, strict=True)]
+        if all(servers):
+            self._well_s = self._monotonic()
         if self._well_s >= self._tidied_s + _TIDY_EVERY_S:
             # It walks over all that is kept, which may be much.
             self._forget()
         return lost
 
-    async def _tell_all(self) -> int:
+    async def _tell_all(self, partitions: Collection[int]) -> int:
         self._forget()
-        told, lost = list(self._kept.items()), 0
+        told = [one for one in self._kept.items() if self._indicators.partition(one[0]) in partitions]
+        lost = 0
         for first in range(0, len(told), _AT_ONCE):
             answers = await asyncio.gather(*(self._tell(key, kept) for key, kept in told[first : first + _AT_ONCE]))
             lost += sum(answers)

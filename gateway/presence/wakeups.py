@@ -1,4 +1,4 @@
-"""What is due later: refreshes and pauses, claimed many at a time and performed each by itself.
+"""What is due later: refreshes and pauses, claimed for many chats at a time and performed each by itself.
 
 The chat's record says whether that is a refresh, the pause, or nothing because a newer command came. Whoever dies with
 a claim gives it back when its lease ends.
@@ -10,13 +10,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
 
-from gateway.presence import ids
 from gateway.presence.calls import NOBODY, Calls, Sent, in_ms
-from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Outcome, State
-from gateway.presence.ports import ChatKey, Claim, Directory, Early, Indicators
+from gateway.presence.ports import Claim, Directory, Indicators
 from gateway.presence.retries import Retries
-from gateway.presence.shares import Shares
 
 BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 """Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""
@@ -36,7 +33,7 @@ class WakeUpResult(NamedTuple):
 
 
 class WakeUps:
-    """Claims and performs wake-ups; in the worker, and wherever else one runs."""
+    """Performs wake-ups; in the worker, and wherever else one runs."""
 
     def __init__(
         self,
@@ -58,45 +55,18 @@ class WakeUps:
         self._sleep = sleep
         self._jitter = jitter
         self._retries = Retries(monotonic=monotonic, sleep=sleep)
-        self._taker: str | None = None
 
-    async def claim_one(self, key: ChatKey, generation: str) -> Claim | None:
-        """Claim one wake-up, of a worker that is handed them one at a time; None where there is nothing to do.
-
-        Raises:
-            StoreUnavailable: Redis did not answer; the record still owes what it owed.
-        """
-        owner = ids.fresh()
-        while True:
-            claim = await self._retries.insist(lambda: self._indicators.claim_one(key, generation, owner=owner))
-            if not isinstance(claim, Early):
-                return claim
-            await self._sleep(min(claim.wait_ms / 1000, 1.0))
-
-    async def claim_due(self, most: int, shares: Shares) -> list[Claim]:
-        """Claim up to `most` wake-ups that are due; whoever gets them performs them at once, within their lease.
-
-        Args:
-            most: how many.
-            shares: the places that they are performed in, by account.
-
-        Raises:
-            StoreUnavailable: Redis did not answer. What it may have claimed for us comes with the next call.
-        """
-        owner, self._taker = self._taker or ids.fresh(), None
-        try:
-            return await self._indicators.claim_due(most, owner=owner, shares=shares)
-        except StoreUnavailable:
-            self._taker = owner
-            raise
-
-    async def perform(self, claim: Claim) -> WakeUpResult:
+    async def perform(self, claim: Claim, change: str | None) -> WakeUpResult:
         """Tell the upstream what was claimed, and record what became of it; failing, it is claimed again later.
 
+        Args:
+            claim: what, under a lease.
+            change: the latest change to instances (see `ports.Directory.keeper`).
+
         Raises:
             StoreUnavailable: Redis did not answer; the record still owes what it owed.
         """
-        instance = await self._directory.instance(claim.grant.key.instance_id, claim.instance_version)
+        instance = await self._directory.keeper(claim.grant.key.instance_id, change)
         if instance is None:
             # Nobody is left to tell. Giving up closes the record.
             await self._indicators.settle_wake(claim.grant, NOBODY, retry_ms=None)

@@ -1,14 +1,12 @@
 """Why indicators ended: read for people, never on the way of a command."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from redis.asyncio import Redis
 
 from gateway.store import keys
-from gateway.store.redis import store_errors
+from gateway.store.redis import Executor, command
 
 MOST = 100
 """No list of ends is longer."""
@@ -31,7 +29,7 @@ class End:
 class RedisEnds:
     """Reads what settlements noted in the last `history_s` seconds; 0 is nothing."""
 
-    def __init__(self, redis: Redis, *, history_s: float) -> None:
+    def __init__(self, redis: Executor, *, history_s: float) -> None:
         self._redis = redis
         self._history_ms = round(history_s * 1000)
 
@@ -53,18 +51,17 @@ class RedisEnds:
         return found
 
     async def _read(self, instance_ids: Sequence[str], oldest_ms: int, most: int) -> list[End]:
-        async with store_errors(), self._redis.pipeline(transaction=False) as pipe:
-            for instance_id in instance_ids:
-                pipe.xrevrange(keys.ends(instance_id), "+", str(oldest_ms), count=most)
-            streams = await pipe.execute()
+        streams = await asyncio.gather(
+            *(command(self._redis, "XREVRANGE", keys.ends(one), "+", oldest_ms, "COUNT", most) for one in instance_ids)
+        )
         return [
-            _end(instance_id, *entry)
+            _end(instance_id, entry_id, fields)
             for instance_id, entries in zip(instance_ids, streams, strict=True)
-            for entry in entries
+            for entry_id, fields in entries
         ]
 
 
-def _end(instance_id: str, entry_id: bytes, fields: dict[bytes, Any]) -> End:
-    ended_ms = int(entry_id.partition(b"-")[0])
+def _end(instance_id: str, entry_id: bytes, flat: Sequence[bytes]) -> End:
+    ended_ms, fields = int(entry_id.partition(b"-")[0]), dict(zip(flat[::2], flat[1::2], strict=True))
     chat, state, by = (fields[name].decode() for name in (b"chat", b"state", b"by"))
     return End(instance_id, chat, state, int(fields[b"since"]) / 1000, ended_ms / 1000, by)

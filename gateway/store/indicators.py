@@ -1,7 +1,8 @@
-"""The chats' records in Redis: promise, settle, claim, sweep. Each is one script and one round trip."""
+"""The chats' records in Redis: promise, settle, look, claim. Each is one script and one round trip."""
 
+import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from gateway.presence.errors import StoreUnavailable
@@ -10,8 +11,8 @@ from gateway.presence.ports import (
     Busy,
     ChatKey,
     Claim,
-    Early,
     Grant,
+    Look,
     NothingShows,
     Overtaken,
     RefreshPolicy,
@@ -20,17 +21,17 @@ from gateway.presence.ports import (
     Settled,
     Why,
 )
-from gateway.presence.shares import Shares
 from gateway.store import keys
 from gateway.store.clock import RedisClock
-from gateway.store.redis import Executor, Script, command
+from gateway.store.redis import Executor, Script, by_server, command
 from gateway.store.replies import claimed, info, promised
 
-_OVERDUE_MS = 2000
-_SWEEP_AT_MOST = 500
 _ASK_AT_MOST = 2
 
-_FIELDS_OF_A_CLAIM = 10
+_LOOKED_AT = 4000
+"""Chats of one partition that one look brings at the most: a few milliseconds of Redis' time."""
+
+_QUEUES = [keys.queue(number) for number in range(keys.PARTITIONS)]
 _SETTLED = Settled(lost_lease=False, late_ms=None)
 
 
@@ -60,16 +61,15 @@ class RedisIndicators:
     ) -> None:
         self._promise = Script(redis, "store/promise")
         self._settle = Script(redis, "store/settle")
-        self._claim_one = Script(redis, "store/claim_one")
-        self._claim_due = Script(redis, "store/claim_due")
-        self._sweep = Script(redis, "store/sweep")
+        self._look = Script(redis, "store/look")
+        self._claim = Script(redis, "store/claim")
         self._replay = Script(redis, "store/replay")
         self._redis = redis
         self._lease_ms = round(lease_s * 1000)
         self._echo_ms = round(echo_s * 1000)
         self._history_ms = round(history_s * 1000)
         self._patience_us = round(patience_s * 1_000_000)
-        self._clock = RedisClock()
+        self._clocks = [RedisClock() for _ in range(keys.PARTITIONS)]
         self._monotonic = monotonic
         self._clock_us = clock_us
 
@@ -86,22 +86,25 @@ class RedisIndicators:
         why: Why = "",
     ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
         """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
+        number = keys.partition(key.instance_id)
+        clock = self._clocks[number]
         for _ in range(_ASK_AT_MOST):
-            if not self._clock.is_known:
-                await self.server()
+            if not clock.is_known and not (await self.servers())[number]:
+                raise StoreUnavailable
             asked_us = self._monotonic_us()
             # When nobody waits any more for what is asked now, on Redis' clock; never too early.
-            ends_us = self._clock.at_most_us(asked_us) + self._patience_us
+            ends_us = clock.at_most_us(asked_us) + self._patience_us
             words = (owner, ticket or "0", op, duration_ms, self._lease_ms, self._echo_ms, trace, ends_us, why)
             refresh_ms, life_ms, quiet_ms = _in_ms(refresh)
             verdict, *rest = await self._promise(
-                keys.of_chat(key.instance_id, key.chat.jid), (self._now(), *words, refresh_ms, life_ms, quiet_ms)
+                (keys.record(key.instance_id, key.chat.jid),),
+                (self._now(), *words, refresh_ms, life_ms, quiet_ms),
             )
             if verdict != b"expired":
                 # The lease surely ends then: it is counted from before the request.
                 deadline_s = asked_us / 1_000_000 + self._lease_ms / 1000
                 return promised(Grant(key, owner, op, deadline_s), verdict, rest)
-            self._clock.doubt()  # it says that nobody waits any more, and we do
+            clock.doubt()  # it says that nobody waits any more, and we do
         raise StoreUnavailable
 
     def settle_command(
@@ -114,42 +117,54 @@ class RedisIndicators:
         """Record what became of a refresh or a pause (see `ports.Indicators.settle_wake`)."""
         return self._settled(grant, report, -1, -1 if retry_ms is None else retry_ms, "")
 
-    async def claim_one(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
-        """Take the lease for a wake-up (see `ports.Indicators.claim_one`)."""
-        deadline_s = self._deadline_s()
-        verdict, *rest = await self._claim_one(
-            keys.of_chat(key.instance_id, key.chat.jid),
-            (self._now(), owner, generation, self._lease_ms, self._echo_ms),
-        )
-        if verdict == b"early":
-            return Early(int(rest[0]))
-        if verdict != b"go":
-            return None
-        return claimed(key, owner, deadline_s, rest)
+    async def look(self, partition: int, *, ahead_ms: int) -> Look:
+        """Say what of a partition wakes up within the next while (see `ports.Indicators.look`)."""
+        now_ms, may_rest, *found = await self._look((_QUEUES[partition],), (self._now(), ahead_ms, _LOOKED_AT))
+        due = []
+        for chats_id, chats in zip(found[::2], found[1::2], strict=True):
+            instance_id = chats_id.decode()
+            for jid, at in zip(chats[::2], chats[1::2], strict=True):
+                due.append((ChatKey(instance_id, Chat(jid.decode())), int(at) - now_ms))
+        return Look(due, bool(may_rest))
 
-    async def claim_due(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
-        """Take the leases of what is due (see `ports.Indicators.claim_due`)."""
+    async def claim(self, chats: Sequence[ChatKey], *, owner: str) -> list[Claim | int | None]:
+        """Take the leases of chats of one partition (see `ports.Indicators.claim`)."""
         deadline_s = self._deadline_s()
-        held = [word for pair in shares.held.items() for word in pair]
-        flat = await self._claim_due(
-            ("", keys.OWED, keys.QUEUE),
-            (self._now(), owner, most, self._lease_ms, self._echo_ms, shares.free, *held),
+        words = [word for key in chats for word in (key.instance_id, key.chat.jid)]
+        now_ms, *found = await self._claim(
+            (_QUEUES[self.partition(chats[0])],), (self._now(), owner, self._lease_ms, self._echo_ms, *words)
         )
-        claims = []
-        for at in range(0, len(flat), _FIELDS_OF_A_CLAIM):
-            instance_id, jid, *rest = flat[at : at + _FIELDS_OF_A_CLAIM]
-            claims.append(claimed(parse_key(instance_id.decode(), jid.decode()), owner, deadline_s, rest))
-        return claims
+        return [
+            claimed(key, owner, deadline_s, told) if isinstance(told, list) else told - now_ms if told else None
+            for key, told in zip(chats, found, strict=True)
+        ]
 
-    async def server(self) -> str:
-        """Name the server that answers (see `ports.Indicators.server`)."""
+    @staticmethod
+    def partition(key: ChatKey) -> int:
+        """Say in which partition a chat is."""
+        return keys.partition(key.instance_id)
+
+    async def servers(self) -> list[str]:
+        """Name the server that answers for each partition (see `ports.Indicators.servers`)."""
+        names = [""] * keys.PARTITIONS
+        groups = await by_server(self._redis, _QUEUES)
+        await asyncio.gather(*(self._ask(server, numbers, names) for server, numbers in groups))
+        return names
+
+    async def _ask(self, server: Executor, numbers: Sequence[int], names: list[str]) -> None:
+        """Ask one server for its name and its clock, on behalf of the partitions that it holds."""
         asked_us = self._monotonic_us()
-        told = info(await command(self._redis, "INFO", "server", "replication"))
+        try:
+            told = info(await command(server, "INFO", "server", "replication"))
+        except StoreUnavailable:
+            return
         if told["role"] != "master" or told.get("min_slaves_good_slaves") == "0":
-            raise StoreUnavailable  # it takes no writes, and what it knows may be lost
+            return  # it takes no writes, and what it knows may be lost
+        answered_us = self._monotonic_us()
         redis_us = int(self._now() or told["server_time_usec"])
-        self._clock.looked_at(redis_us, asked_us=asked_us, answered_us=self._monotonic_us())
-        return told["run_id"]
+        for number in numbers:
+            self._clocks[number].looked_at(redis_us, asked_us=asked_us, answered_us=answered_us)
+            names[number] = told["run_id"]
 
     async def replay(
         self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy
@@ -158,23 +173,15 @@ class RedisIndicators:
         refresh_ms, life_ms, quiet_ms = _in_ms(refresh)
         left = "" if left_ms is None else left_ms
         lost = await self._replay(
-            keys.of_chat(key.instance_id, key.chat.jid),
+            (keys.record(key.instance_id, key.chat.jid),),
             (self._now(), ticket, op, left, refresh_ms, life_ms, self._echo_ms, quiet_ms),
         )
         return bool(lost)
 
-    async def sweep(self) -> int:
-        """Arm again what is overdue although nobody works on it; returns how many records that were.
-
-        Raises:
-            StoreUnavailable: Redis did not answer.
-        """
-        return int(await self._sweep(("", keys.OWED, keys.QUEUE), (self._now(), _OVERDUE_MS, _SWEEP_AT_MOST)))
-
     async def _settled(self, grant: Grant, report: Report, duration_ms: int, retry_ms: int, why: Why) -> Settled:
         refresh_ms, life_ms, quiet_ms = _in_ms(report.refresh)
         verdict, late_ms = await self._settle(
-            keys.of_chat(grant.key.instance_id, grant.key.chat.jid),
+            (keys.record(grant.key.instance_id, grant.key.chat.jid),),
             (
                 self._now(),
                 grant.owner,
@@ -217,8 +224,3 @@ class RedisIndicators:
 
 def _in_ms(refresh: RefreshPolicy) -> tuple[int, int, int]:
     return round(refresh.refresh_s * 1000), round(refresh.life_s * 1000), round(refresh.quiet_s * 1000)
-
-
-def parse_key(instance_id: str, jid: str) -> ChatKey:
-    """Rebuild a key from a job's arguments; what the gateway wrote is canonical already."""
-    return ChatKey(instance_id, Chat(jid))

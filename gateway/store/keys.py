@@ -1,84 +1,78 @@
-"""Every key in Redis, so that two modules never guess one."""
+"""Every key in Redis, so that two modules never guess one.
 
+Each carries a tag, in braces, that says which keys are always on one server (a slot of a cluster): those of one
+instance's chats that of its partition, `{00}` to `{63}`; those of tenants `{t}`. No script touches two tags.
+"""
+
+import zlib
 from typing import Final
 
-PREFIX: Final = "pg:"
-"""Short, because every owed pause carries it."""
+PARTITIONS: Final = 64
+"""How many tags the chats are spread over. A name in Redis: no installation may ever change it."""
 
-QUEUE: Final = "pg:queue"
-"""arq's queue: a sorted set of job ids by due time, in Unix milliseconds; of a claimed one, by its lease's end."""
+SOONER: Final = "pg:sooner"
+"""A channel, not a key: the partition in which something is due sooner than workers look."""
 
-OWED: Final = "pg:owed"
-"""Every record that waits for a wake-up, by the wake-up's time in Unix milliseconds; the sweeper reads it."""
+_T: Final = "pg:{t}:"
 
-LATE: Final = "pg:late"
-"""Records whose pause has failed and is tried again, by the pause's own time in Unix milliseconds; for metrics."""
+NONE: Final = _T
+"""No key: what a script is given that may take one, and takes none."""
 
-RESTING: Final = "pg:quiet"
-"""Instances whose account is to be unavailable, by when, in Unix milliseconds."""
-
-PROCESSES: Final = "pg:processes"
+PROCESSES: Final = _T + "processes"
 """Every process that said lately that it runs, by when that is to be forgotten, in Unix seconds."""
 
-ACCOUNTS: Final = "pg:accounts"
+WORKERS: Final = _T + "workers"
+"""Every worker that said lately that it works, by when that is to be forgotten, in Unix milliseconds."""
+
+ACCOUNTS: Final = _T + "accounts"
 """Hash: account name -> account id."""
 
-TOKEN_IDS: Final = "pg:tokens"  # noqa: S105 - a key of Redis
+TOKEN_IDS: Final = _T + "tokens"
 """Hash: token id -> token hash, over all accounts."""
 
-EXPIRING: Final = "pg:expiring"
+EXPIRING: Final = _T + "expiring"
 """Sorted set: hashes of tokens in their grace time, by its end in Unix milliseconds."""
 
-LEAVING: Final = "pg:leaving"
+LEAVING: Final = _T + "leaving"
 """Set: ids of instances that are deleted and may still owe a pause."""
 
-LEAVING_ACCOUNTS: Final = "pg:leaving:accounts"
+LEAVING_ACCOUNTS: Final = _T + "leaving:accounts"
 """Set: ids of accounts that are deleted and may still have such an instance."""
 
-FORMERS: Final = "pg:leaving:upstreams"
+FORMERS: Final = _T + "leaving:upstreams"
 """Set: ids under which instances that moved kept their chats before, and may still owe a pause where they were."""
 
-AUDIT: Final = "pg:audit"
+AUDIT: Final = _T + "audit"
 """Stream: what the operator changed, bounded; before 0.2.0 every change."""
 
-AUDITED: Final = "pg:audited"
+AUDITED: Final = _T + "audited"
 """Sorted set: ids of accounts that changed something themselves, by when they last did, in Unix milliseconds."""
 
-CHANGES: Final = "pg:changes"
+CHANGES: Final = _T + "changes"
 """The number of the latest change to accounts, instances or tokens."""
 
-RESTORING: Final = "pg:restoring"
+RESTORING: Final = _T + "restoring"
 """There only while a backup is read back; found at another time, that was interrupted."""
-
-
-def record(instance_id: str, jid: str) -> str:
-    """Return the key of a chat's record."""
-    return f"{PREFIX}c:{instance_id}:{jid}"
-
-
-def of_chat(instance_id: str, jid: str) -> tuple[str, str, str]:
-    """Return the keys that `record.lua` works on."""
-    return record(instance_id, jid), OWED, QUEUE
 
 
 def account(account_id: str) -> str:
     """Return the key of an account's hash."""
-    return f"{PREFIX}account:{account_id}"
+    return f"{_T}account:{account_id}"
 
 
 def instances(account_id: str) -> str:
     """Return the key of an account's hash of instance name -> instance id."""
-    return f"{PREFIX}account:{account_id}:instances"
+    return f"{_T}account:{account_id}:instances"
 
 
 def account_tokens(account_id: str) -> str:
     """Return the key of an account's hash of token id -> token hash."""
-    return f"{PREFIX}account:{account_id}:tokens"
+    return f"{_T}account:{account_id}:tokens"
 
 
 def instance(instance_id: str) -> str:
     """Return the key of an instance's hash."""
-    return f"{PREFIX}instance:{instance_id}"
+    return f"{_T}instance:{instance_id}"
 
 
 def instance_of(chats_id: str) -> str:
@@ -88,27 +82,17 @@ def instance_of(chats_id: str) -> str:
 
 def former(chats_id: str) -> str:
     """Return the key of the hash of where an instance was when it kept its chats under this id."""
-    return f"{PREFIX}former:{chats_id}"
+    return f"{_T}former:{chats_id}"
 
 
 def session(session_key: str) -> str:
     """Return the key of the hash of who uses a session at an upstream: id of chats -> account id."""
-    return f"{PREFIX}session:{session_key}"
+    return f"{_T}session:{session_key}"
 
 
 def instance_tokens(instance_id: str) -> str:
     """Return the key of an instance's hash of token id -> token hash."""
-    return f"{PREFIX}instance:{instance_id}:tokens"
-
-
-def chats(chats_id: str) -> str:
-    """Return the key of an instance's sorted set of chats that show or owe something."""
-    return f"{PREFIX}chats:{chats_id}"
-
-
-def ends(chats_id: str) -> str:
-    """Return the key of an instance's stream of indicators that ended, and why; bounded, and gone after the history."""
-    return f"{PREFIX}ends:{chats_id}"
+    return f"{_T}instance:{instance_id}:tokens"
 
 
 def audit(account_id: str) -> str:
@@ -118,14 +102,53 @@ def audit(account_id: str) -> str:
 
 def token(token_hash: str) -> str:
     """Return the key of a token's hash; the token itself is never in Redis."""
-    return f"{PREFIX}token:{token_hash}"
+    return f"{_T}token:{token_hash}"
 
 
 def window(token_hash: str, limit_class: str) -> str:
     """Return the key of a token's sliding log."""
-    return f"{PREFIX}w:{limit_class}:{token_hash}"
+    return f"{_T}w:{limit_class}:{token_hash}"
 
 
 def failures(address: str) -> str:
     """Return the key of a client address's sliding log of unknown tokens."""
-    return f"{PREFIX}w:fail:{address}"
+    return f"{_T}w:fail:{address}"
+
+
+def partition(chats_id: str) -> int:
+    """Return the partition of an instance's chats, 0 to 63: for every place where it ever kept them the same."""
+    return zlib.crc32(instance_of(chats_id).encode()) % PARTITIONS
+
+
+def queue(number: int) -> str:
+    """Return the key of a partition's queue: its instances by when the first of their chats wakes up, in Unix ms."""
+    return f"pg:{{{number:02}}}:queue"
+
+
+def late(number: int) -> str:
+    """Return the key of a partition's records whose pause has failed, by the pause's own time in Unix ms."""
+    return f"pg:{{{number:02}}}:late"
+
+
+def resting(number: int) -> str:
+    """Return the key of a partition's instances whose account is to be unavailable, by when, in Unix ms."""
+    return f"pg:{{{number:02}}}:quiet"
+
+
+def _chats(chats_id: str, what: str) -> str:
+    return f"pg:{{{partition(chats_id):02}}}:{what}:{chats_id}"
+
+
+def record(chats_id: str, jid: str) -> str:
+    """Return the key of a chat's record."""
+    return f"{_chats(chats_id, 'c')}:{jid}"
+
+
+def chats(chats_id: str) -> str:
+    """Return the key of an instance's sorted set of chats by when they wake up, in Unix milliseconds."""
+    return _chats(chats_id, "chats")
+
+
+def ends(chats_id: str) -> str:
+    """Return the key of an instance's stream of indicators that ended, and why; bounded, and gone after the history."""
+    return _chats(chats_id, "ends")

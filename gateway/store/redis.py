@@ -29,7 +29,7 @@ _DB = {"db.system.name": "redis"}
 
 @asynccontextmanager
 async def open_redis(
-    url: str, *, connect_timeout_s: float, timeout_s: float, max_connections: int
+    url: str, *, connect_timeout_s: float, timeout_s: float | None, max_connections: int
 ) -> AsyncIterator[Redis]:
     """Open a pool in which no call waits longer than its timeouts; it is not connected before its first use."""
     pool = connection_pool(
@@ -112,6 +112,11 @@ class Executor(Protocol):
     def execute_command(self, *words: Argument) -> Awaitable[Any]:
         """Run one command."""
         ...
+
+
+async def by_server(executor: Executor, keys: Sequence[str]) -> list[tuple[Executor, Sequence[int]]]:
+    """Say which of some keys one server holds: each server's executor, and the places of its keys in the list."""
+    return [(executor, range(len(keys)))]
 
 
 async def command(redis: Executor, *words: Argument) -> Any:

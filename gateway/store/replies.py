@@ -34,7 +34,7 @@ def promised(grant: Grant, verdict: bytes, told: Sequence[Any]) -> Grant | Busy 
 
 def claimed(key: ChatKey, owner: str, deadline_s: float, told: Sequence[Any]) -> Claim:
     """Return the wake-up that `owner` holds now."""
-    op, state, overdue_ms, tries, trace, why, version, *account = told
+    op, state, overdue_ms, tries, trace, why = told
     return Claim(
         Grant(key, owner, _STATES[op], deadline_s),
         overdue_ms=int(overdue_ms),
@@ -42,6 +42,4 @@ def claimed(key: ChatKey, owner: str, deadline_s: float, told: Sequence[Any]) ->
         is_echo=state == b"",
         trace=trace.decode(),
         why=why.decode(),
-        instance_version=version.decode(),
-        account_id=account[0].decode() if account else "",
     )

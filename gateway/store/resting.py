@@ -20,13 +20,12 @@ class RedisRestingAccounts:
         self._lease_ms = round(lease_s * 1000)
         self._clock_us = clock_us
 
-    async def due(self) -> list[tuple[str, str]]:
+    async def due(self, partition: int) -> list[str]:
         """Return the instances whose time has come (see `ports.RestingAccounts.due`)."""
         now = "" if self._clock_us is None else self._clock_us()
-        flat = await self._rest((keys.RESTING,), (now, _AT_ONCE, self._lease_ms, _MOST_TRIES))
-        names = [word.decode() for word in flat]
-        return list(zip(names[::2], names[1::2], strict=True))
+        words = (now, _AT_ONCE, self._lease_ms, _MOST_TRIES)
+        return [word.decode() for word in await self._rest((keys.resting(partition),), words)]
 
     async def rested(self, instance_id: str, *, done: bool) -> None:
         """Record whether the upstream was told (see `ports.RestingAccounts.rested`)."""
-        await self._rested((keys.RESTING,), (instance_id, "1" if done else "0"))
+        await self._rested((keys.resting(keys.partition(instance_id)),), (instance_id, "1" if done else "0"))

@@ -81,7 +81,7 @@ class RedisTenancy:
         token = tokens.make("account")
         writes = self._rows.token(token, "account", old.account_id, "", old.name)
         told = entry(by, "token.rotate", old.id, old.account_id, f"grace {grace_s} s")
-        where = (keys.token(self._rows.hash(token)), "", "", keys.account(old.account_id))
+        where = (keys.token(self._rows.hash(token)), keys.NONE, keys.NONE, keys.account(old.account_id))
         verdict = await self._rotate(where, self._rotation(grace_s, old.id, writes, told))
         if verdict == b"gone":
             raise TokenNotFound
@@ -114,7 +114,7 @@ class RedisTenancy:
 
     async def expire_tokens(self) -> int:
         """Clear away tokens whose grace time is over; returns how many."""
-        return int(await self._expire((), (self._now(), _EXPIRED_AT_ONCE)))
+        return int(await self._expire((keys.EXPIRING,), (self._now(), _EXPIRED_AT_ONCE)))
 
     async def reseal(self, *, by: str = CLI) -> Resealed:
         """Encrypt every credential under the newest key, online; what was interrupted goes on where it stood."""
@@ -126,7 +126,7 @@ class RedisTenancy:
                 except CredentialUnreadable:
                     unreadable.append(key.decode().removeprefix(what("")))
         # The change itself was every single one above; this is the line that tells of it.
-        await self._note((), (entry(by, "keys.rotate", "", "", f"{resealed} credentials"),))
+        await self._note((keys.CHANGES,), (entry(by, "keys.rotate", "", "", f"{resealed} credentials"),))
         return Resealed(resealed, tuple(sorted(unreadable)))
 
     async def _reseal_one(self, key: str) -> int:

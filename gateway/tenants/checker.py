@@ -1,12 +1,13 @@
 """Looks for what should not be: records that nothing names, names of nothing, deletions and restores left undone."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 
 from redis.asyncio import Redis
 
 from gateway.store import keys
-from gateway.store.redis import command, store_errors
+from gateway.store.redis import Executor, command, store_errors
 
 _STUCK_S = 1800.0
 """A deletion waits for its last pause, which is given up after ten minutes by default."""
@@ -19,8 +20,10 @@ Row = dict[str, str]
 class RedisChecker:
     """Reads everything that belongs to tenants; changes nothing."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, executor: Executor | None = None) -> None:
+        """Read tenants in `redis`, chats wherever `executor` finds them."""
         self._redis = redis
+        self._executor = executor or redis
 
     async def problems(self) -> list[str]:
         """Return one sentence for each thing that is wrong, none where all is well.
@@ -39,10 +42,7 @@ class RedisChecker:
             *_formers(formers, await self._members(keys.FORMERS)),
             *_sessions(await self._rows("session"), _places(instances) | formers),
             *_tokens(held, accounts, instances, await self._read(keys.TOKEN_IDS)),
-            *_owed(
-                [member.decode() for member in await command(self._redis, "ZRANGE", keys.OWED, 0, -1)],
-                _places(instances) | formers,
-            ),
+            *_owed(await self._owing(), _places(instances) | formers),
         ]
 
     async def _indexes(
@@ -63,7 +63,7 @@ class RedisChecker:
                 yield f"instance {instance_id} ({row['name']}) is not listed by its account"
 
     async def _rows(self, what: str) -> dict[str, Row]:
-        prefix = f"{keys.PREFIX}{what}:"
+        prefix = f"{keys.NONE}{what}:"
         async with store_errors():
             found = [key.decode() async for key in self._redis.scan_iter(match=prefix + "*", count=_AT_ONCE)]
         return {
@@ -73,6 +73,13 @@ class RedisChecker:
     async def _read(self, key: str) -> Row:
         stored = await command(self._redis, "HGETALL", key)
         return {name.decode(): value.decode() for name, value in stored.items()}
+
+    async def _owing(self) -> set[str]:
+        """Return under which ids chats are kept that owe something."""
+        queues = await asyncio.gather(
+            *(command(self._executor, "ZRANGE", keys.queue(number), 0, -1) for number in range(keys.PARTITIONS))
+        )
+        return {chats_id.decode() for queue in queues for chats_id in queue}
 
     async def _members(self, key: str) -> set[str]:
         return {member.decode() for member in await command(self._redis, "SMEMBERS", key)}
@@ -144,7 +151,6 @@ def _tokens(held: dict[str, Row], accounts: dict[str, Row], instances: dict[str,
             yield f"token {token_id} opens an instance that is gone"
 
 
-def _owed(records: list[str], places: dict[str, Row]) -> Iterator[str]:
-    gone = {record.split(":")[2] for record in records} - places.keys()
-    for instance_id in sorted(gone):
+def _owed(owing: set[str], places: dict[str, Row]) -> Iterator[str]:
+    for instance_id in sorted(owing - places.keys()):
         yield f"pauses are owed for instance {instance_id}, which is gone"

@@ -19,7 +19,7 @@ from gateway.presence.errors import (
 )
 from gateway.presence.model import Target
 from gateway.store import keys
-from gateway.store.redis import Script
+from gateway.store.redis import Executor, Script
 from gateway.tenants import tokens
 from gateway.tenants.audit import CLI, entry
 from gateway.tenants.cipher import Cipher
@@ -57,8 +57,10 @@ class RedisDirectory(Lookups):
         tokens_per_account: int = 20,
         sessions: Sessions | None = None,
         sessions_by_account: bool = True,
+        executor: Executor | None = None,
     ) -> None:
-        super().__init__(redis, Rows(hasher, cipher, default_upstream, sessions_by_account=sessions_by_account))
+        rows = Rows(hasher, cipher, default_upstream, sessions_by_account=sessions_by_account)
+        super().__init__(redis, rows, executor)
         self.sessions = sessions or Sessions(hasher)
         self._instances_per_account = instances_per_account
         self._tokens_per_account = tokens_per_account
@@ -87,7 +89,7 @@ class RedisDirectory(Lookups):
         fields |= limit_fields(Limits(**figures)) | self.rows.upstream(upstream)
         writes = [write(keys.account(account_id), fields), *self.rows.token(token, "account", account_id, "", "")]
         told = entry(by, "account.create", account_id, account_id, name)
-        await self._claim((keys.ACCOUNTS, ""), name, account_id, writes, [], told, "Account already exists")
+        await self._claim((keys.ACCOUNTS, keys.NONE), name, account_id, writes, [], told, "Account already exists")
         return Created(account_id, name, token)
 
     async def create_instance(
@@ -177,7 +179,7 @@ class RedisDirectory(Lookups):
         """
         found = await self.token(token_id)
         told = entry(by, "token.revoke", token_id, found.account_id, found.name)
-        if await self._revoke((), (token_id, told)) == b"gone":
+        if await self._revoke((keys.TOKEN_IDS,), (token_id, told)) == b"gone":
             raise TokenNotFound
 
     async def _claim(

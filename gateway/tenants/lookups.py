@@ -11,21 +11,26 @@ from gateway.presence.errors import (
 )
 from gateway.presence.model import Instance, Principal
 from gateway.store import keys
-from gateway.store.redis import command, store_errors
+from gateway.store.redis import Executor, command, store_errors
 from gateway.tenants.reading import as_text, read_row, read_rows
 from gateway.tenants.rows import Row, Rows
 from gateway.tenants.views import AccountView, TokenView
 
 _CACHED = 10_000
+_ACCOUNTS = 100_000
+"""Instances whose account is remembered: it never changes."""
 
 
 class Lookups:
     """Reads; changes nothing."""
 
-    def __init__(self, redis: Redis, rows: Rows) -> None:
+    def __init__(self, redis: Redis, rows: Rows, executor: Executor | None = None) -> None:
         self._redis = redis
+        self._executor = executor or redis
         self.rows = rows
         self._decoded: dict[tuple[str, str], Instance] = {}
+        self._keepers: dict[str, tuple[str | None, Instance]] = {}
+        self._accounts: dict[str, str] = {}
 
     async def instance(self, instance_id: str, version: str) -> Instance | None:
         """Return the instance as of `version` (see `ports.Directory.instance`); decrypted once for each version."""
@@ -125,14 +130,45 @@ class Lookups:
         version = await command(self._redis, "HGET", keys.instance(instance_id), "version")
         return await self.instance(instance_id, version.decode()) if version else None
 
-    async def account_of(self, chats_id: str) -> str:
-        """Say whose the chats are that are kept under this id; '' where that has gone.
+    async def latest_change(self) -> str:
+        """Return the number of the latest change (see `ports.Directory.latest_change`)."""
+        return (await command(self._executor, "GET", keys.CHANGES) or b"").decode()
 
-        Raises:
-            StoreUnavailable: Redis did not answer.
-        """
-        found = await command(self._redis, "HGET", keys.instance(keys.instance_of(chats_id)), "account")
-        return found.decode() if found else ""
+    async def keeper(self, chats_id: str, change: str | None) -> Instance | None:
+        """Return who keeps chats under this id, as of a change (see `ports.Directory.keeper`)."""
+        known = self._keepers.get(chats_id)
+        if known is not None and (change is None or known[0] == change):
+            return known[1]
+        instance = await self.instance(chats_id, await self._version_of(chats_id))
+        if instance is not None:
+            if len(self._keepers) >= _CACHED:
+                self._keepers.pop(next(iter(self._keepers)))
+            self._keepers[chats_id] = change, instance
+        return instance
+
+    async def _version_of(self, chats_id: str) -> str:
+        """Return the version of who keeps these chats: where an instance was before, or the instance; '' neither."""
+        former = await command(self._executor, "HGET", keys.former(chats_id), "version")
+        if former:
+            return str(former.decode())
+        version, moves = await command(
+            self._executor, "HMGET", keys.instance(keys.instance_of(chats_id)), "version", "moves"
+        )
+        is_here = (moves or b"").decode() == chats_id.partition("~")[2]
+        return version.decode() if version and is_here else ""
+
+    async def account_of(self, chats_id: str) -> str:
+        """Say whose the chats are that are kept under this id (see `ports.Directory.account_of`)."""
+        instance_id = keys.instance_of(chats_id)
+        known = self._accounts.get(instance_id)
+        if known is None:
+            found = await command(self._executor, "HGET", keys.instance(instance_id), "account")
+            known = found.decode() if found else ""
+            if known:
+                if len(self._accounts) >= _ACCOUNTS:
+                    self._accounts.clear()
+                self._accounts[instance_id] = known
+        return known
 
     async def tokens(self, account_id: str) -> list[TokenView]:
         """List an account's tokens, those of its instances too, the oldest first."""

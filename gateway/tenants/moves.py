@@ -79,7 +79,7 @@ class RedisMoves:
             move = self._move(instance_id, row, account, wanted, "", is_same_phone=is_same_phone)
             told = entry(by, "instance.move", instance_id, account_id, upstream.kind, for_operator=upstream.where)
             if await self._run(account_id, [move], told=told):
-                return await self._removal.expedite_formers()
+                return await self._removal.expedite()
         raise ChangedMeanwhile
 
     async def set_upstream(self, account_id: str, upstream: Target | None, *, by: str = CLI) -> None:
@@ -101,7 +101,7 @@ class RedisMoves:
             every = await self._instances(account_id)
             moves = self._following(account_id, before, account, every)
             if await self._run(account_id, moves, told=told, count=len(every), given=flat(given), dropped=dropped):
-                return await self._removal.expedite_formers()
+                return await self._removal.expedite()
         raise ChangedMeanwhile
 
     async def settle(self, *, is_same_phone: bool = False) -> int:
@@ -113,7 +113,7 @@ class RedisMoves:
         for account_id in (await read_row(self._redis, keys.ACCOUNTS)).values():
             changed += await self._settle_account(account_id, is_same_phone=is_same_phone)
         if changed:
-            await self._removal.expedite_formers()
+            await self._removal.expedite()
         return changed
 
     async def _settle_account(self, account_id: str, *, is_same_phone: bool) -> int:

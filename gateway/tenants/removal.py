@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from gateway.presence.errors import AccountNotFound, InstanceNotFound
 from gateway.presence.model import Instance
 from gateway.store import keys
-from gateway.store.redis import Script, command
+from gateway.store.redis import Executor, Script, command
 from gateway.tenants.audit import CLI, entry
 from gateway.tenants.views import AccountView
 
@@ -21,16 +21,27 @@ class RedisRemoval:
     """Deletes instances and accounts."""
 
     def __init__(
-        self, redis: Redis, *, echo_s: float, hold_s: float = 30.0, clock_us: Callable[[], int] | None = None
+        self,
+        redis: Redis,
+        executor: Executor | None = None,
+        *,
+        echo_s: float,
+        hold_s: float = 30.0,
+        clock_us: Callable[[], int] | None = None,
     ) -> None:
-        """Keep what leaves for `hold_s`: so long a request that was admitted just before may still make a promise."""
-        self._redis = redis
+        """Keep what leaves for `hold_s`: so long a request that was admitted just before may still make a promise.
+
+        Tenants are in `redis`, chats wherever `executor` finds them.
+        """
+        self._executor = executor or redis
         self._echo_ms = round(echo_s * 1000)
         self._hold_ms = round(hold_s * 1000)
         self._clock_us = clock_us
         self._leave = Script(redis, "tenants/begin_deletion")
         self._leave_account = Script(redis, "tenants/begin_account_deletion")
-        self._make_due = Script(redis, "store/make_due")
+        self._make_due = Script(self._executor, "store/make_due")
+        self._owes = Script(self._executor, "store/owes")
+        self._leaving = Script(redis, "tenants/leaving")
         self._purge = Script(redis, "tenants/purge")
 
     async def delete_instance(self, instance: Instance, *, by: str = CLI) -> None:
@@ -40,7 +51,7 @@ class RedisRemoval:
             InstanceNotFound: it is gone.
         """
         told = entry(by, "instance.delete", instance.id, instance.account_id, instance.name)
-        if await self._leave((), (self._now(), instance.id, told)) == b"gone":
+        if await self._leave((keys.LEAVING,), (self._now(), instance.id, told)) == b"gone":
             raise InstanceNotFound
         # Dying here is safe: `clean_up` expedites whatever is leaving.
         await self._make_one_due(instance.chats_id)
@@ -52,33 +63,44 @@ class RedisRemoval:
             AccountNotFound: it is gone.
         """
         told = entry(by, "account.delete", account.id, account.id, account.name)
-        if await self._leave_account((), (self._now(), account.id, told)) == b"gone":
+        if await self._leave_account((keys.LEAVING,), (self._now(), account.id, told)) == b"gone":
             raise AccountNotFound
-        await self._make_leaving_due()
+        await self.expedite()
 
     async def clean_up(self) -> int:
-        """Go on with every deletion and move under way; returns how many instances, places and accounts are left."""
-        await self._make_leaving_due()
-        return int(await self._purge((), (self._now(), self._hold_ms)))
+        """Go on with every deletion and move under way; returns how many instances, places and accounts are left.
 
-    async def _make_leaving_due(self) -> None:
-        for instance_id in await command(self._redis, "SMEMBERS", keys.LEAVING):
-            moves = await command(self._redis, "HGET", keys.instance(instance_id.decode()), "moves")
-            await self._make_one_due(f"{instance_id.decode()}~{moves.decode()}" if moves else instance_id.decode())
-        await self.expedite_formers()
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        over = []
+        for chats_id, is_held_long_enough in await self._all_leaving():
+            await self._make_one_due(chats_id)
+            # What owes nothing by now never will again: nobody who was admitted before can still make a promise.
+            if is_held_long_enough and not int(await self._owes((keys.chats(chats_id),), ())):
+                over.append(chats_id)
+        left = int(await self._purge((keys.FORMERS,), over))
+        for chats_id in over:
+            await command(self._executor, "DEL", keys.ends(chats_id))
+        return left
 
-    async def expedite_formers(self) -> None:
-        """Pause now what is owed where instances were before they moved."""
-        for chats_id in await command(self._redis, "SMEMBERS", keys.FORMERS):
-            await self._make_one_due(chats_id.decode())
+    async def expedite(self) -> None:
+        """Pause now what is owed where instances were before they moved, or are being deleted."""
+        for chats_id, _ in await self._all_leaving():
+            await self._make_one_due(chats_id)
+
+    async def _all_leaving(self) -> list[tuple[str, bool]]:
+        """Return under what each that leaves keeps its chats, and whether it was held for long enough."""
+        flat = await self._leaving((keys.LEAVING, keys.FORMERS), (self._now(), self._hold_ms))
+        return [(chats_id.decode(), bool(held)) for chats_id, held in zip(flat[::2], flat[1::2], strict=True)]
 
     async def _make_one_due(self, chats_id: str) -> None:
         """Go through its chats in steps, each short; one that slips by in between is found by the next `clean_up`."""
         looked_at = step = _CHATS_AT_ONCE
         passed = 0
         while looked_at == step:
-            words = (self._now(), chats_id, self._echo_ms, passed, step)
-            looked_at = int(await self._make_due(("", keys.OWED, keys.QUEUE), words))
+            words = (self._now(), self._echo_ms, passed, step)
+            looked_at = int(await self._make_due((keys.chats(chats_id),), words))
             passed += looked_at
 
     def _now(self) -> int | str:

@@ -1,6 +1,6 @@
 -- needs: record
 -- Take the chat's lease and arm a provisional pause, before the upstream is told anything.
--- KEYS record, owed, queue
+-- KEYS record
 -- ARGV clock (us or ''), owner, ticket (0 on arrival; negative: arrived so many us ago), op, duration, lease, echo,
 --      trace, deadline (us) after which nobody waits for the answer,
 --      why ('natural': no end was asked for; 'message': a message was sent, which ends what shows; ''),
@@ -14,7 +14,7 @@ local duration, lease, echo, trace = tonumber(ARGV[5]), tonumber(ARGV[6]), tonum
 
 -- This request lay in the socket of a Redis that was stopped. Its gateway gave up on it, and its caller was told 503.
 if now_us > tonumber(ARGV[9]) then return {'expired'} end
-local now, rec = math.floor(now_us / 1000), load()
+local now, rec = math.floor(now_us / 1000), load(KEYS[1])
 local why, refresh, life = ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12])
 
 if why == 'message' and rec.state == '' and (rec.owner == '' or rec.op == 'paused') then return {'nothing'} end
@@ -44,7 +44,7 @@ end
 
 -- The account is being made unavailable this very moment: what is shown before that is over would not be seen.
 local resting = ARGV[13] ~= '0' and op ~= 'paused'
-  and redis.call('PTTL', 'pg:q:' .. string.match(KEY, '^pg:c:([^:]+)')) or 0
+  and redis.call('PTTL', TAG .. 'q:' .. INSTANCE) or 0
 if resting > 0 then
   save(rec)
   return {'busy', whole(ticket), resting}

@@ -1,8 +1,8 @@
 -- needs: clock
--- A chat's record and its arming, shared by promise, settle, claim and sweep. Instants and spans are milliseconds.
+-- A chat's record and when it wakes up, shared by all that change one. Instants and spans are milliseconds.
 --
--- The record (a hash) is the truth; an arq job is only a wake-up. Fields:
---   gen     the current arming; a job of any other generation does nothing
+-- The record (a hash) is the truth. The instance's chats (a sorted set) say when each wakes up, and the partition's queue
+-- when the first of an instance does. All three change in one step. Fields:
 --   ticket  the newest command that arrived; a smaller one that still waits was overtaken
 --   state   what the upstream was last told ('' nothing)        since   when that began to show
 --   until   when its pause is owed (0: none)                    sent    when it was last told to show
@@ -13,62 +13,47 @@
 --   why     what the coming pause is for, where that is not its time: natural (no end was asked for), message
 --   unsure  1 where the last call failed, or nobody knows
 --   trace   the traceparent of the command that made the promise
-local KEY, OWED, QUEUE = KEYS[1], KEYS[2], KEYS[3]
-local JOB_TTL = 86400000 -- arq drops a job whose blob has gone; a day outlives any downtime we promise for
-local TOMBSTONE = 30000  -- longer than any command waits for the lease, so that it still learns it was overtaken
-local LINGER = 30000     -- an indicator without an end: the phone drops it long before
+local TAG = string.match(KEYS[1], '^pg:{%d%d}:') -- of the partition: every key here begins with it
+local QUEUE, LATE, QUIET = TAG .. 'queue', TAG .. 'late', TAG .. 'quiet'
+local TOMBSTONE = 30000 -- longer than any command waits for the lease, so that it still learns it was overtaken
+local LINGER = 30000    -- an indicator without an end: the phone drops it long before
+local SOON = 1000       -- workers look this far ahead; of what is sooner they are told
 
-local LATE = 'pg:late' -- records whose pause has failed, by its own time; the owed set knows only the next try
-
-local FIELDS = {'gen', 'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends', 'unsure',
+local FIELDS = {'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends', 'unsure',
   'state', 'owner', 'op', 'trace', 'why'}
-local QUIET = 'pg:quiet' -- instances whose account is to be unavailable soon, by when
-local quiet = 0          -- so long after the instance's last indicator; a script that ends one says so
+local KEY, INSTANCE, JID, CHATS -- the chat of the moment
+local quiet = 0 -- an account rests so long after its last indicator; a script that ends one says so
 
 -- As text. Arguments of `redis.call` need not be: it writes whole numbers in full, unlike Lua's own `..`.
 local function whole(n) return string.format('%.0f', n) end
 
--- What the index of the instance's chats holds of a record.
-local function owes(rec) return rec.owner ~= '' or rec['until'] > 0 end
-
 -- FIELDS by name, as they are stored; 0 and '' are not. Written out, since a table that knows its size is made at once.
 local function fields(stored)
-  return {gen = tonumber(stored[1] or 0), ticket = tonumber(stored[2] or 0), since = tonumber(stored[3] or 0),
-    ['until'] = tonumber(stored[4] or 0), sent = tonumber(stored[5] or 0), doubt = tonumber(stored[6] or 0),
-    tries = tonumber(stored[7] or 0), lease = tonumber(stored[8] or 0), ends = tonumber(stored[9] or 0),
-    unsure = tonumber(stored[10] or 0), state = stored[11] or '', owner = stored[12] or '', op = stored[13] or '',
-    trace = stored[14] or '', why = stored[15] or '', was = false}
+  return {ticket = tonumber(stored[1] or 0), since = tonumber(stored[2] or 0),
+    ['until'] = tonumber(stored[3] or 0), sent = tonumber(stored[4] or 0), doubt = tonumber(stored[5] or 0),
+    tries = tonumber(stored[6] or 0), lease = tonumber(stored[7] or 0), ends = tonumber(stored[8] or 0),
+    unsure = tonumber(stored[9] or 0), state = stored[10] or '', owner = stored[11] or '', op = stored[12] or '',
+    trace = stored[13] or '', why = stored[14] or '', was = false}
 end
 
-local function load()
+-- Turn to a chat by its record's key, and read it.
+local function load(key)
+  KEY = key
+  INSTANCE, JID = string.match(key, '^pg:{%d%d}:c:([^:]+):(.+)$')
+  CHATS = TAG .. 'chats:' .. INSTANCE
   local stored = redis.call('HMGET', KEY, unpack(FIELDS))
   local rec = fields(stored)
   rec.was = fields(stored)
   return rec
 end
 
--- The instance's chats: one that owes stays until it is settled, one without an end lingers as long as its record.
-local function index(rec)
-  local owed = owes(rec.was)
-  if owes(rec) and owed then return end
-  local instance, jid = string.match(KEY, '^pg:c:([^:]+):(.+)$')
-  local chats = 'pg:chats:' .. instance
-  if owes(rec) then
-    redis.call('ZADD', chats, '+inf', jid)
-    redis.call('PERSIST', chats)
-  elseif rec.state ~= '' then
-    local now = math.floor(clock('') / 1000) -- as its record's TTL, which no test's clock moves
-    redis.call('ZADD', chats, now + LINGER, jid)
-    redis.call('ZREMRANGEBYSCORE', chats, '-inf', now)
-  elseif owed or rec.was.state ~= '' then
-    redis.call('ZREM', chats, jid)
-  end
-  if not owes(rec) and redis.call('ZCOUNT', chats, '+inf', '+inf') == 0 then redis.call('PEXPIRE', chats, LINGER) end
-end
+local function load_of(instance, jid) return load(TAG .. 'c:' .. instance .. ':' .. jid) end
+
+-- Whether it owes anything, or is being called.
+local function owes(rec) return rec.owner ~= '' or rec['until'] > 0 end
 
 -- Write what has changed.
 local function save(rec)
-  index(rec)
   local set, gone, was, had_failed = {}, {}, rec.was, rec.was.tries > 0
   for i = 1, #FIELDS do
     local name = FIELDS[i]
@@ -85,48 +70,35 @@ local function save(rec)
   elseif had_failed then redis.call('ZREM', LATE, KEY) end
 end
 
-local function job_id(gen) return string.sub(KEY, 6) .. ':' .. whole(gen) end -- without 'pg:c:'
-
--- A generation is a time in microseconds, so that none is ever used twice, even after the record has gone.
-local function next_gen(rec, now_us)
-  if rec.gen > 0 then
-    local id = job_id(rec.gen)
-    redis.call('ZREM', QUEUE, id)
-    redis.call('DEL', 'arq:job:' .. id)
-  end
-  rec.gen = math.max(rec.gen + 1, now_us)
+-- The partition's queue follows the first of the instance's chats.
+local function follow()
+  local first = redis.call('ZRANGE', CHATS, 0, 0, 'WITHSCORES')
+  if first[2] then redis.call('ZADD', QUEUE, first[2], INSTANCE) else redis.call('ZREM', QUEUE, INSTANCE) end
 end
 
--- Wake up at `at`. The older wake-up is outdated by its generation; removing it only saves room. One that nobody can
--- have started (`unstarted`) is moved instead.
+-- Wake up at `at`, and not before.
+local function wake_at(at)
+  redis.call('ZADD', CHATS, at, JID)
+  follow()
+end
+
+-- As `wake_at`, for what the record owes.
 local function arm(rec, at, now_us)
-  if not rec.unstarted then
-    next_gen(rec, now_us)
-  end
-  local id = job_id(rec.gen)
-  if not rec.unstarted then
-    -- As arq's own serialiser would; neither an instance's id nor a JID has a character that JSON escapes.
-    local place, gen = string.gsub(string.sub(KEY, 6), ':', '","', 1), whole(rec.gen)
-    local job = '{"t":1,"f":"wake","a":["' .. place .. '","' .. gen .. '"],"k":{},"et":0}'
-    redis.call('SET', 'arq:job:' .. id, job, 'PX', math.floor(math.max(at - now_us / 1000, 0)) + JOB_TTL)
-  end
-  redis.call('ZADD', QUEUE, at, id)
-  redis.call('ZADD', OWED, at, KEY)
+  wake_at(at)
+  if at < now_us / 1000 + SOON then redis.call('PUBLISH', 'pg:sooner', string.sub(TAG, 5, 6)) end
   -- Only a record at rest has a time to live.
   if not owes(rec.was) then redis.call('PERSIST', KEY) end
 end
 
-local function rest(rec, now_us, ttl)
-  next_gen(rec, now_us)
-  redis.call('ZREM', OWED, KEY)
-  save(rec)
-  redis.call('PEXPIRE', KEY, ttl)
+local function forget()
+  redis.call('ZREM', CHATS, JID)
+  follow()
 end
 
 -- The account need not be online for this chat any more. Whoever takes it up looks whether another shows by then.
 local function rest_account(rec, now_us)
   if quiet == 0 or (rec.was.state == '' and rec.was['until'] == 0) then return end
-  redis.call('ZADD', QUIET, math.floor(now_us / 1000) + quiet, string.match(KEY, '^pg:c:([^:]+)'))
+  redis.call('ZADD', QUIET, math.floor(now_us / 1000) + quiet, INSTANCE)
 end
 
 -- Nothing shows and nothing is owed, except an echo while something sent earlier may still take effect.
@@ -139,20 +111,30 @@ local function close(rec, now_us)
   else
     rec.doubt, rec.trace = 0, ''
     rest_account(rec, now_us)
-    rest(rec, now_us, TOMBSTONE)
+    forget()
+    save(rec)
+    redis.call('PEXPIRE', KEY, TOMBSTONE)
   end
 end
 
--- Arm whatever the record still needs: the next refresh, the pause, or nothing.
+-- Refreshes are sent together where they are due together: on the tenths of a second, rather early than late.
+local GRID = 100
+
+-- Wake up for whatever the record still needs: the next refresh, the pause, or nothing.
 local function schedule(rec, now_us, refresh, life)
   local now = math.floor(now_us / 1000)
   if rec['until'] > 0 then
     local at = rec['until']
-    if rec.state ~= '' and at - rec.sent > life then at = math.min(at, rec.sent + refresh) end
+    if rec.state ~= '' and at - rec.sent > life and rec.sent + refresh < at then
+      at = math.floor((rec.sent + refresh) / GRID) * GRID
+    end
     arm(rec, math.max(at, now), now_us)
     save(rec)
   elseif rec.state ~= '' then
-    rest(rec, now_us, LINGER)
+    -- Nobody asked for its end; it is forgotten when the phone has.
+    wake_at(now + LINGER)
+    save(rec)
+    redis.call('PEXPIRE', KEY, LINGER)
   else
     close(rec, now_us)
   end

@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
 -- needs: record
 -- A gateway says again what it was granted and Redis may have lost: after a failover, or a restart without a log.
--- KEYS record, owed, queue
+-- KEYS record
 -- ARGV clock (us or ''), ticket, op, left (ms until the pause; '' no end), refresh, life, echo, quiet
 -- Returns 1 where it was lost, 0 where the record knows of it, or of something newer
 local now_us = clock(ARGV[1])
 local now, ticket, op = math.floor(now_us / 1000), tonumber(ARGV[2]), ARGV[3]
 local refresh, life, echo = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 quiet = tonumber(ARGV[8])
-local rec = load()
+local rec = load(KEYS[1])
 if rec.ticket >= ticket then return 0 end
 
 -- Whoever works on this chat works on what is older than us; what they tell it may still take effect.

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- needs: record
 -- Record what became of an upstream call, give the lease back, and arm what comes next.
--- KEYS record, owed, queue
+-- KEYS record
 -- ARGV clock (us or ''), owner, op, result (ok|failed|unknown), duration (-1 for a wake-up),
 --      answered (how long ago), told (how long ago; -1: the telling before this one is still under way),
 --      refresh, life, echo, retry (until the next pause; -1 gives up), a command's ticket (0 for a wake-up),
@@ -17,15 +17,14 @@ local why = ARGV[14]
 quiet = tonumber(ARGV[15])
 local history = tonumber(ARGV[16])
 local ENDS_AT_MOST = 200 -- of one instance; Redis drops whole nodes of the stream, so there may be a hundred more
-local rec = load()
+local rec = load(KEYS[1])
 
 -- What showed has ended, and `by` what: for people to read.
 local function note_end(by)
   if history == 0 or rec.state == '' then return end
-  local instance, jid = string.match(KEY, '^pg:c:([^:]+):(.+)$')
-  local ends = 'pg:ends:' .. instance
+  local ends = TAG .. 'ends:' .. INSTANCE
   redis.call('XADD', ends, 'MAXLEN', '~', ENDS_AT_MOST, '*',
-    'chat', jid, 'state', rec.state, 'since', rec.since, 'by', by)
+    'chat', JID, 'state', rec.state, 'since', rec.since, 'by', by)
   -- By the clock that gave its id, which no test's clock moves.
   redis.call('XTRIM', ends, 'MINID', whole(math.floor(clock('') / 1000) - history))
   redis.call('PEXPIRE', ends, history)
@@ -94,6 +93,8 @@ end
 
 local function wake_up()
   if op ~= 'paused' then
+    -- A refresh that was sent changes nothing that must outlive Redis: forgotten, it comes again, and does no harm.
+    if result == 'ok' then redis.set_repl(redis.REPL_NONE) end
     if result == 'unknown' then rec.doubt = math.max(rec.doubt, now + echo) end
     rec.sent = result == 'ok' and now - told or now
     rec.unsure = result == 'ok' and 0 or 1
@@ -126,8 +127,6 @@ if was_lost then
   if rec.owner ~= '' and rec.owner ~= owner then rec.doubt = math.max(rec.doubt, now + echo) end
   rec.ticket = tonumber(ARGV[12])
 end
--- While a command's lease lasts, nobody can claim the wake-up that its promise armed.
-rec.unstarted = duration >= 0 and not was_lost and rec.lease > now
 rec.owner, rec.op, rec.lease, rec.ends = '', '', 0, 0
 if duration >= 0 then
   command(was_lost)

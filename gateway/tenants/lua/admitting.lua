@@ -28,7 +28,7 @@ local function spend(buckets, now)
 end
 
 -- While it is the same, nobody has revoked, raised or suspended anything.
-local function latest_change() return redis.call('GET', 'pg:changes') or '' end
+local function latest_change() return redis.call('GET', 'pg:{t}:changes') or '' end
 
 -- Nobody's token; guessing them is limited by address.
 local function unknown(failures, allowed, now)
@@ -49,13 +49,13 @@ end
 local function admit(now, token, window, failures, all, name, most, setting, shared, own, cap, allowed)
   local tok = redis.call('HMGET', token, 'kind', 'account', 'instance', 'expires', 'used')
   if not tok[1] or (tok[4] and tonumber(tok[4]) <= now) then return unknown(failures, allowed, now) end
-  local acc = redis.call('HMGET', 'pg:account:' .. tok[2], 'status', setting, own)
+  local acc = redis.call('HMGET', 'pg:{t}:account:' .. tok[2], 'status', setting, own)
   if acc[1] ~= 'active' then return unknown(failures, allowed, now) end
   if not tok[5] or tonumber(tok[5]) <= now - SPAN then redis.call('HSET', token, 'used', string.format('%.0f', now)) end
 
   local limit, of_account = tonumber(acc[2] or most), tonumber(acc[3] or shared)
   local buckets = {look(window, limit, now)}
-  if of_account > 0 then buckets[#buckets + 1] = look('pg:w:account:' .. tok[2], of_account, now) end
+  if of_account > 0 then buckets[#buckets + 1] = look('pg:{t}:w:account:' .. tok[2], of_account, now) end
   if cap > 0 then buckets[#buckets + 1] = look(all, cap, now, true) end
   local verdict, remaining, free = spend(buckets, now)
 
@@ -67,8 +67,8 @@ local function admit(now, token, window, failures, all, name, most, setting, sha
 
   local instance, version = '', ''
   if name ~= '' then
-    instance = redis.call('HGET', 'pg:account:' .. tok[2] .. ':instances', name) or ''
-    if instance ~= '' then version = redis.call('HGET', 'pg:instance:' .. instance, 'version') or '' end
+    instance = redis.call('HGET', 'pg:{t}:account:' .. tok[2] .. ':instances', name) or ''
+    if instance ~= '' then version = redis.call('HGET', 'pg:{t}:instance:' .. instance, 'version') or '' end
   end
   return {verdict, limit, remaining, math.ceil(free / 1000), tok[1], tok[2], tok[3] or '', instance, version, stays, change}
 end

@@ -3,7 +3,7 @@
 --
 -- Each account has a log of its own, and the operator has one, each bounded by itself: who changes much pushes out
 -- nobody else's lines. What the operator does to an account stands in both.
-local AUDIT, AUDITED, CHANGES = 'pg:audit', 'pg:audited', 'pg:changes'
+local AUDIT, AUDITED, CHANGES = 'pg:{t}:audit', 'pg:{t}:audited', 'pg:{t}:changes'
 local KEPT = 400 * 86400000 -- an account's log is forgotten so long after its last line (ms)
 
 -- Number what was changed: while the number is the same, nobody has revoked, raised or suspended anything. By the

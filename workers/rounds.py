@@ -1,0 +1,227 @@
+"""How a worker finds its work: it looks at what wakes up soon, sleeps until then, and claims it when it is time.
+
+A look at a partition tells what of it wakes up within the next while. No promise wakes up sooner than workers look
+again, but for what must be done at once, of which they are told (`told`). So nothing is asked of Redis in vain, and a
+pause is late by a timer, not by a poll.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from gateway.presence import ids
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.places import Places
+from gateway.presence.ports import ChatKey, Claim, Directory, Indicators
+from gateway.presence.schedule import Schedule
+from gateway.presence.wakeups import WakeUpResult
+from workers.watch import Watch
+
+LOOK_EVERY_S = 0.9
+"""Sooner than a promise can wake up whose making was not told (`SOON` in `record.lua`)."""
+
+_AHEAD_MS = 1200
+"""A look that is late finds nothing overdue."""
+
+_TOGETHER_S = 0.003
+"""Between two claims: what wakes up in between is claimed in one go."""
+
+_TICK_S = 0.001
+"""What the event loop's clock can tell apart."""
+
+_AGAIN_S = 0.1
+"""Between two tries at a server that does not answer."""
+
+Perform = Callable[[Claim, str | None], Coroutine[Any, Any, WakeUpResult | None]]
+
+
+class Rounds:
+    """The rounds of one worker."""
+
+    def __init__(
+        self,
+        indicators: Indicators,
+        directory: Directory,
+        places: Places,
+        watch: Watch,
+        *,
+        mine: Callable[[], Iterable[int]],
+        begin: Callable[[Coroutine[Any, Any, None]], object],
+        perform: Perform,
+        rest: Callable[[int], Coroutine[Any, Any, None]],
+        beat: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Look after the partitions that are `mine`.
+
+        Args:
+            indicators: what Redis knows.
+            directory: whose chats they are.
+            places: where wake-ups are performed, each in its account's share.
+            watch: who keeps an eye on this.
+            mine: says which partitions, now.
+            begin: runs a wake-up beside others.
+            perform: does what was claimed.
+            rest: makes accounts of a partition unavailable whose time has come.
+            beat: is called with each look at all.
+        """
+        self._indicators, self._directory = indicators, directory
+        self._places, self._watch = places, watch
+        self._mine, self._begin, self._perform, self._rest, self._beat = mine, begin, perform, rest, beat
+        self._loop = asyncio.get_running_loop()
+        self._schedule = Schedule()
+        self._news = asyncio.Event()
+        self._look_s = self._claim_s = self._loop.time()
+        self._looking: set[int] = set()
+        self._resting: set[int] = set()
+        self._asking: set[asyncio.Task[None]] = set()
+        self._owners: dict[int, str] = {}
+        self._failure: BaseException | None = None
+        places.freed = self._freed
+
+    async def once(self) -> None:
+        """Sleep until something is to be done, and begin it.
+
+        Raises:
+            Exception: what went wrong beside, and nobody expected.
+        """
+        await self._sleep()
+        if self._failure is not None:
+            raise self._failure
+        now_s = self._loop.time()
+        if now_s >= self._look_s:
+            self._look_s = now_s + LOOK_EVERY_S
+            self._look_at_all()
+        if now_s >= self._claim_s:
+            self._claim(now_s)
+
+    def told(self, partition: int | None) -> None:
+        """Something of a partition, or of any, wakes up sooner than the next look."""
+        if partition is None:
+            self._look_s = 0.0
+            self._news.set()
+        elif partition in self._mine():
+            self._ask(self._look(partition))
+
+    async def close(self) -> None:
+        """Wait for what was asked."""
+        if self._asking:
+            await asyncio.wait(self._asking)
+
+    async def _sleep(self) -> None:
+        """Sleep until the next chat wakes up, the next look, or news."""
+        next_s = self._schedule.next_s()
+        until_s = self._look_s if next_s is None else min(self._look_s, max(next_s, self._claim_s))
+        wait_s = until_s - self._loop.time()
+        if wait_s <= 0:
+            return
+        timer = self._loop.call_later(max(wait_s, _TICK_S), self._news.set)
+        await self._news.wait()
+        timer.cancel()
+        self._news.clear()
+
+    def _look_at_all(self) -> None:
+        self._ask(self._beat())
+        mine = set(self._mine())
+        known = self._schedule.chats
+        if any(self._indicators.partition(chat) not in mine for chat in known):
+            self._schedule.keep(chat for chat in known if self._indicators.partition(chat) in mine)
+        for partition in mine - self._looking:
+            self._ask(self._look(partition))
+
+    async def _look(self, partition: int) -> None:
+        self._looking.add(partition)
+        try:
+            look = await self._indicators.look(partition, ahead_ms=_AHEAD_MS)
+            now_s = self._loop.time()
+            for chat, in_ms in look.due:
+                account_id = await self._directory.account_of(chat.instance_id)
+                self._schedule.learn(chat, now_s + in_ms / 1000, account_id)
+        except StoreUnavailable as error:
+            self._watch.missed(error)
+            return
+        finally:
+            self._looking.discard(partition)
+        self._watch.saw()
+        if look.due:
+            self._news.set()
+        if look.may_rest and partition not in self._resting:
+            self._resting.add(partition)
+            self._ask(self._make_rest(partition))
+
+    async def _make_rest(self, partition: int) -> None:
+        try:
+            await self._rest(partition)
+        finally:
+            self._resting.discard(partition)
+
+    def _claim(self, now_s: float) -> None:
+        """Claim what wakes up now, as far as there are places: one call for each partition."""
+        begun = self._schedule.begin(now_s, self._places)
+        if not begun:
+            return
+        self._claim_s = now_s + _TOGETHER_S
+        by_partition: dict[int, list[tuple[ChatKey, str]]] = {}
+        for chat, account_id in begun:
+            by_partition.setdefault(self._indicators.partition(chat), []).append((chat, account_id))
+        change = asyncio.ensure_future(self._latest_change())
+        for partition, some in by_partition.items():
+            self._ask(self._claim_some(partition, some, change))
+
+    async def _latest_change(self) -> str | None:
+        """Return the latest change; None where Redis does not say: what is remembered will do."""
+        try:
+            return await self._directory.latest_change()
+        except StoreUnavailable:
+            return None
+
+    async def _claim_some(
+        self, partition: int, some: list[tuple[ChatKey, str]], change: "asyncio.Future[str | None]"
+    ) -> None:
+        # Asked again under the same name: what a lost reply held comes with the next.
+        owner = self._owners.pop(partition, None) or ids.fresh()
+        try:
+            claims = await self._indicators.claim([chat for chat, _ in some], owner=owner)
+        except StoreUnavailable as error:
+            self._owners[partition] = owner
+            self._watch.missed(error)
+            for chat, account_id in some:
+                self._let_go(chat, account_id, _AGAIN_S)
+            return
+        as_of = await change
+        for (chat, account_id), claim in zip(some, claims, strict=True):
+            if isinstance(claim, Claim):
+                self._begin(self._do(claim, as_of, account_id))
+            else:
+                self._let_go(chat, account_id, None if claim is None else max(claim, 1) / 1000)
+
+    def _let_go(self, chat: ChatKey, account_id: str, again_s: float | None) -> None:
+        """Give a place back; the chat wakes up after so long, or not at all."""
+        self._schedule.end(chat)
+        self._places.give_back(account_id)
+        if again_s is not None:
+            self._schedule.learn(chat, self._loop.time() + again_s, account_id)
+            self._news.set()
+
+    async def _do(self, claim: Claim, change: str | None, account_id: str) -> None:
+        began_s, done = self._loop.time(), None
+        try:
+            done = await self._perform(claim, change)
+        finally:
+            self._schedule.end(claim.grant.key)
+            self._places.end(account_id, began_s, done)
+
+    def _ask(self, asking: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(asking)
+        self._asking.add(task)
+        task.add_done_callback(self._asked)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._asking.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._failure = failure
+            self._news.set()
+
+    def _freed(self) -> None:
+        """A place is free: for a chat that waits for one."""
+        if len(self._schedule):
+            self._news.set()
