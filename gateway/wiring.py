@@ -22,6 +22,7 @@ from gateway.store.process_registry import ProcessRegistry
 from gateway.store.redis import Executor, open_pipeline, open_plain, open_redis, store_errors
 from gateway.store.resting import RedisRestingAccounts
 from gateway.store.showing import RedisShowing
+from gateway.telemetry.metrics import LOST_LEASES
 from gateway.tenants.admission import RedisAdmission
 from gateway.tenants.audit import RedisAudit
 from gateway.tenants.changes import RedisTenancy
@@ -181,7 +182,9 @@ def _build(
     health = RedisHealth(redis, executor)
     removal = RedisRemoval(redis, executor, echo_s=settings.presence.echo_s)
     calls = Calls(upstreams, timeout_s=settings.upstream.timeout_s)
-    presence = Presence(indicators, calls, promises, natural_end_s=settings.presence.natural_end_s)
+    presence = Presence(
+        indicators, calls, promises, natural_end_s=settings.presence.natural_end_s, lost_lease=LOST_LEASES.inc
+    )
     wakeups = WakeUps(indicators, calls, directory, give_up_s=settings.presence.give_up_s)
     resting = RedisRestingAccounts(executor, lease_s=settings.lease_s)
     quiet = Quiet(resting, upstreams, directory, upstream_timeout_s=settings.upstream.timeout_s)

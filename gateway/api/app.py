@@ -52,7 +52,7 @@ def create_app(services: Services, *, message_sent: MessageSent | None = None) -
 
     app = web.Application(middlewares=[observe], client_max_size=http.max_body_bytes)
     app.router.add_get("/health", probes.health)
-    app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_instance(presence.send))
+    app.router.add_post("/api/chat/presence/{instance:[^/]+}", gate.for_entry(presence.send))
     app.router.add_get("/api/chat/presence/{instance:[^/]+}", gate.for_instance(indicators.showing), allow_head=False)
     app.router.add_post("/api/events/presence/{instance:[^/]+}", gate.for_events(events.take))
     app.router.add_post("/api/instance/new", gate.for_account(instances.create, limit_class="creation"))

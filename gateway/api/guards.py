@@ -2,9 +2,11 @@
 
 `for_instance` hands a handler the `Caller` and the `Instance`: where it holds them, the token was checked, the quota
 spent and the instance found to be the caller's. `for_token` hands over any `Caller`, `for_account` one whose token is
-an account's, and `for_instance_of_account` such a one and the `Instance`.
+an account's, and `for_instance_of_account` such a one and the `Instance`. `for_entry` hands over an `Entry`, which
+holds the caller and the instance as soon as they are admitted.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -43,6 +45,19 @@ class Caller(NamedTuple):
     store_is_down: bool = False
 
 
+class Entry(NamedTuple):
+    """A caller at the door: admitted, or all but sure to be.
+
+    Attributes:
+        vouched: the instance as memory has it, of a caller whose admission is still on its way; else None.
+        admitted: brings the caller and the instance, or raises what refuses them. To be awaited, whatever happens.
+    """
+
+    vouched: Instance | None
+    admitted: Awaitable[tuple[Caller, Instance]]
+
+
+EntryHandler = Callable[[web.Request, Entry], Awaitable[web.StreamResponse]]
 CallerHandler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 InstanceHandler = Callable[[web.Request, Caller, Instance], Awaitable[web.StreamResponse]]
 
@@ -73,6 +88,19 @@ class Gate:
         async def guarded(request: web.Request) -> web.StreamResponse:
             caller, instance = await self._enter(request, self._token_hash(request), _name(request))
             return await handler(request, caller, instance)
+
+        return guarded
+
+    def for_entry(self, handler: EntryHandler) -> "Handler":
+        """Guard a route as `for_instance` does, but let it begin what can be undone while the caller is admitted."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            token_hash, name = self._token_hash(request), _name(request)
+            vouched = self._known.vouch(token_hash, name)
+            entering = self._enter(request, token_hash, name)
+            if vouched is None:
+                return await handler(request, Entry(None, _ready(await entering)))
+            return await handler(request, Entry(vouched, asyncio.ensure_future(entering)))
 
         return guarded
 
@@ -193,6 +221,10 @@ def _name(request: web.Request) -> str:
 
 def _caller(admission: Admission, *, store_is_down: bool = False) -> Caller:
     return Caller(admission.principal, admission.quota, store_is_down)
+
+
+async def _ready(entered: tuple[Caller, Instance]) -> tuple[Caller, Instance]:
+    return entered
 
 
 class _Failures:

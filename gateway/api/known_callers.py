@@ -9,6 +9,8 @@ from gateway.tenants.admission import Admission
 
 _SECONDS = 60.0
 _MOST = 10_000
+_ROOM = 10
+"""Requests that a token had left, for it to be all but sure that it has one: other processes admit it too."""
 
 
 class Known(NamedTuple):
@@ -32,6 +34,13 @@ class KnownCallers:
         self._known.move_to_end((token_hash, name))
         if len(self._known) > _MOST:
             self._known.popitem(last=False)
+
+    def vouch(self, token_hash: str, name: str) -> Instance | None:
+        """Return whose the caller's commands will be, who is all but sure to be admitted; None where that is not so."""
+        known = self._known.get((token_hash, name))
+        if known is None or known.until_s < time.monotonic() or known.admission.quota.remaining < _ROOM:
+            return None
+        return known.instance
 
     def forget(self, token_hash: str, name: str) -> None:
         """Vouch for this caller no longer: they were refused."""

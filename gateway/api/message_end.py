@@ -2,7 +2,7 @@
 
 from gateway.presence.model import Chat, Instance
 from gateway.presence.service import CommandResult, Presence
-from gateway.telemetry.metrics import ENDS, LOST_LEASES
+from gateway.telemetry.metrics import ENDS
 
 
 async def end_by_message(presence: Presence, instance: Instance, chat: Chat) -> None:
@@ -12,7 +12,5 @@ async def end_by_message(presence: Presence, instance: Instance, chat: Chat) -> 
 
 def count(shown: CommandResult) -> None:
     """Count what a command, or a message, came to."""
-    if shown.lost_lease:
-        LOST_LEASES.inc()
     if shown.ended:
         ENDS.labels(shown.ended).inc()

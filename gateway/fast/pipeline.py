@@ -27,6 +27,9 @@ from redis.exceptions import InvalidResponse, RedisError
 _PACKET = 12
 """Commands with which a packet leaves before its turn ends; measured in `docs/scaling.md`."""
 
+_PASSING_S = 0.01
+"""For so long a command that is in no hurry waits for others to go with."""
+
 _MORE = object()
 """What the parser says when a reply has not arrived whole."""
 
@@ -63,6 +66,7 @@ class Pipeline:
         self._leaves = leaves
         self._waiting: list[_Call] = []
         self._is_due = False
+        self._passing: asyncio.TimerHandle | None = None
         self._connection: _Connection | None = None
         self._connections: set[_Connection] = set()
         self._connecting: asyncio.Task[None] | None = None
@@ -76,13 +80,28 @@ class Pipeline:
             TimeoutError: no answer within the timeout, counted from this call.
         """
         loop = self._loop
-        answer = loop.create_future()
-        self._waiting.append(_Call(hiredis.pack_command(words), answer, loop.time() + self._timeout_s))  # type: ignore[arg-type]
+        answer = self._enqueue(words)
         if len(self._waiting) >= _PACKET and self._connection is not None and not self._connection.is_closing():
             self._leave()
         elif not self._is_due:
             self._is_due = True
             loop.call_soon(self._end_turn)
+        return answer
+
+    def execute_in_passing(self, *words: str | bytes | float) -> "asyncio.Future[Any]":
+        """Run one command that is in no hurry: it leaves with the next packet, or a hundredth of a second later.
+
+        Commands keep their order all the same. Raises as `execute_command` does.
+        """
+        answer = self._enqueue(words)
+        if self._passing is None and not self._is_due:
+            self._passing = self._loop.call_later(_PASSING_S, self._leave)
+        return answer
+
+    def _enqueue(self, words: tuple[str | bytes | float, ...]) -> "asyncio.Future[Any]":
+        answer = self._loop.create_future()
+        packed = hiredis.pack_command(words)  # type: ignore[arg-type]
+        self._waiting.append(_Call(packed, answer, self._loop.time() + self._timeout_s))
         return answer
 
     async def close(self) -> None:
@@ -108,6 +127,9 @@ class Pipeline:
         self._leave()
 
     def _leave(self) -> None:
+        if self._passing is not None:
+            self._passing.cancel()
+            self._passing = None
         if not self._waiting:
             return
         if self._timer is None:

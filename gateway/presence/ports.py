@@ -56,6 +56,10 @@ class Repeated(NamedTuple):
     ticket: str
 
 
+class Unclear(NamedTuple):
+    """More than a plain promise would have to be made, and its caller is not admitted yet; nothing was changed."""
+
+
 class NothingShows(NamedTuple):
     """There is nothing that a message could end."""
 
@@ -158,13 +162,16 @@ class Indicators(Protocol):
         trace: str,
         refresh: RefreshPolicy,
         why: Why = "",
-    ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
+        ahead: bool = False,
+    ) -> Grant | Busy | Overtaken | Repeated | NothingShows | Unclear:
         """Take the lease and arm a provisional pause.
 
         When a `Grant` returns, the chat will be paused even if this process dies now: no earlier than `duration_ms`
         from now, no later than that and one lease. Calling again with the same `owner` is safe. A negative `ticket`
         is a command that arrived so many microseconds ago. When `Repeated` returns, it will be paused `duration_ms`
-        from now, and held until then. `NothingShows` answers a pause that is for a message.
+        from now, and held until then. `NothingShows` answers a pause that is for a message. `ahead` of its caller's
+        admission, only a plain promise is made, which can be rolled back without a trace; `Unclear` answers what would
+        be another.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Steps that Redis did not take, taken again until it does: behind a command's answer, or within a wake-up."""
+"""Steps behind a command's answer, or within a wake-up: where Redis does not take one, it is taken again."""
 
 import asyncio
 from collections import deque
@@ -41,6 +41,13 @@ class Retries:
         self._sleep = sleep
         self._waiting: deque[_Step] = deque()
         self._retrying: asyncio.Task[None] | None = None
+        self._begun: set[asyncio.Task[None]] = set()
+
+    def begin(self, step: Callable[[], Coroutine[object, object, object]]) -> None:
+        """Take a step in the background, and again until Redis takes it."""
+        task = asyncio.create_task(self._take(step))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
 
     def until_done(self, step: Callable[[], Coroutine[object, object, object]]) -> None:
         """Take a step in the background until Redis takes it; `step` raises `StoreUnavailable` where it does not."""
@@ -67,8 +74,14 @@ class Retries:
 
     async def drain(self) -> None:
         """Wait until nothing is left."""
-        while self._retrying is not None:
-            await asyncio.wait({self._retrying})
+        while under_way := self._begun | ({self._retrying} if self._retrying else set()):
+            await asyncio.wait(under_way)
+
+    async def _take(self, step: Callable[[], Coroutine[object, object, object]]) -> None:
+        try:
+            await step()
+        except StoreUnavailable:
+            self.until_done(step)
 
     async def _retry_all(self) -> None:
         while self._waiting:

@@ -26,7 +26,7 @@ from gateway.presence.ports import (
     Overtaken,
     RefreshPolicy,
     Repeated,
-    Settled,
+    Unclear,
     Why,
 )
 from gateway.presence.replay import Promises
@@ -40,7 +40,6 @@ class CommandResult(NamedTuple):
     """What became of a command that was obeyed, for the door to count."""
 
     outcome: Literal["shown", "repeated", "overtaken", "nothing"]
-    lost_lease: bool = False
     ended: Literal["pause", "message", "replaced"] | None = None
     """What ended an indicator that showed before, where one did."""
 
@@ -71,10 +70,15 @@ class Presence:
         promises: Promises | None = None,
         *,
         natural_end_s: float = 10.0,
+        lost_lease: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Pause what has no duration after `natural_end_s`; 0 leaves it to the phone."""
+        """Pause what has no duration after `natural_end_s`; 0 leaves it to the phone.
+
+        `lost_lease` is called for each call that took longer than its lease.
+        """
+        self._lost_lease = lost_lease
         self._indicators = indicators
         self._calls = calls
         self._promises = promises
@@ -84,7 +88,15 @@ class Presence:
         self._retries = Retries(monotonic=monotonic, sleep=sleep)
 
     async def show(
-        self, instance: Instance, chat: Chat, state: State, duration_s: int, *, asked: str = "", trace: str = ""
+        self,
+        instance: Instance,
+        chat: Chat,
+        state: State,
+        duration_s: int,
+        *,
+        asked: str = "",
+        trace: str = "",
+        ahead: "Ahead | None" = None,
     ) -> CommandResult:
         """Obey a caller's command; returns as soon as the upstream has answered.
 
@@ -95,20 +107,56 @@ class Presence:
             duration_s: until the automatic pause; 0 for the natural end of an indicator.
             asked: the state as the caller wrote it, for messages.
             trace: a W3C `traceparent` to carry along, or ''.
+            ahead: the same command's promise, where it was made already.
 
         Raises:
             GatewayError: as contract section 4 lists; nothing is owed then, except after `UpstreamSilent`.
         """
         wanted = self._wanted(state, duration_s)
         refresh = self._calls.refresh_policy(instance)
-        grant = await self._promise(ChatKey(instance.chats_id, chat), wanted, refresh, trace)
+        if ahead is not None:
+            grant: Grant | Overtaken | Repeated | NothingShows = ahead.use()
+        else:
+            grant = await self._promise(ChatKey(instance.chats_id, chat), wanted, refresh, trace)
         if not isinstance(grant, Grant):
             return CommandResult("repeated" if isinstance(grant, Repeated) else "overtaken")
-        told, settled = await self._carry_out(instance, grant, wanted)
+        told = await self._send(instance, grant, wanted)
+        self._settle_behind(grant, told, wanted)
         if told.outcome is not Outcome.OK:
             raise error_of(told.outcome, asked or state.value)
         ended = _ended(grant)
-        return CommandResult("shown", settled.lost_lease, ended) if settled.lost_lease or ended else _SHOWN
+        return CommandResult("shown", ended) if ended else _SHOWN
+
+    async def promise_ahead(
+        self, instance: Instance, chat: Chat, state: State, duration_s: int, *, trace: str = ""
+    ) -> "Ahead | None":
+        """Promise what `show` would, for a caller who is being admitted meanwhile; None where that has to wait.
+
+        Whoever asks for it hands it to `show`, or gives it to `withdraw`.
+        """
+        op, lasts_ms, why = self._wanted(state, duration_s)
+        key, owner = ChatKey(instance.chats_id, chat), ids.fresh()
+        try:
+            answer = await self._indicators.promise(
+                key,
+                op,
+                lasts_ms,
+                owner=owner,
+                ticket=None,
+                trace=trace,
+                refresh=self._calls.refresh_policy(instance),
+                why=why,
+                ahead=True,
+            )
+        except StoreUnavailable:
+            self._retries.until_done(partial(self._roll_back, Grant(key, owner, op, 0.0), lasts_ms))
+            return None
+        return Ahead(answer, lasts_ms) if isinstance(answer, Grant) else None
+
+    def withdraw(self, ahead: "Ahead | None") -> None:
+        """Roll back a promise that was made ahead, unless it was used."""
+        if ahead is not None and not ahead.is_used:
+            self._retries.begin(partial(self._roll_back, ahead.use(), ahead.lasts_ms))
 
     async def message_sent(self, instance: Instance, chat: Chat, *, sent_ago_s: float = 0.0) -> CommandResult:
         """End what a chat shows, since a message to it was sent: that is what the indicator announced.
@@ -125,8 +173,8 @@ class Presence:
             return _NOTHING
         if not isinstance(grant, Grant):
             return _NOTHING
-        _, settled = await self._carry_out(instance, grant, _MESSAGE)
-        return CommandResult("shown", settled.lost_lease, "message")
+        self._settle_behind(grant, await self._send(instance, grant, _MESSAGE), _MESSAGE)
+        return CommandResult("shown", "message")
 
     async def pause_unpromised(self, instance: Instance, chat: Chat) -> None:
         """Send a bare pause while Redis is away: it owes nothing, and a pause too many harms nobody.
@@ -151,13 +199,12 @@ class Presence:
             return _Wanted(state, duration_s * 1000)
         return _Wanted(state, self._natural_end_ms, "natural")
 
-    async def _carry_out(self, instance: Instance, grant: Grant, wanted: _Wanted) -> tuple[Sent, Settled]:
+    async def _send(self, instance: Instance, grant: Grant, wanted: _Wanted) -> Sent:
         told = await self._calls.send(instance, grant)
-        # Dying here is safe: the provisional pause is armed.
         if wanted.why == "natural" and told.began_s is not None:
             # Sent once: nobody asked that it be held. Its life, counted from the sending, must outlast its end.
             told = told._replace(refresh=told.refresh._replace(life_s=2 * wanted.lasts_ms / 1000))
-        return told, await self._settle_command(grant, told, wanted)
+        return told
 
     async def _promise(
         self, key: ChatKey, wanted: _Wanted, refresh: RefreshPolicy, trace: str, ticket: str | None = None
@@ -179,29 +226,30 @@ class Presence:
             if isinstance(answer, Repeated) and self._promises is not None:
                 repeated = Grant(key, owner, op, 0.0, ticket=answer.ticket)
                 self._promises.remember(repeated, refresh, lasts_ms, answered_ms_ago=in_ms(self._monotonic() - asked_s))
+            assert not isinstance(answer, Unclear)  # which only answers what is asked ahead
             if not isinstance(answer, Busy):
                 return answer
             ticket = answer.ticket
             await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
             looks += 1
 
-    async def _settle_command(self, grant: Grant, told: Sent, wanted: _Wanted) -> Settled:
-        async def settle() -> Settled:
-            report = told.report(self._monotonic())
-            settled = await self._indicators.settle_command(grant, report, wanted.lasts_ms, wanted.why)
-            # A lost lease too: the reply to a settlement that was made may have been lost, and this one came second.
-            if self._promises is not None and report.result != "failed":
-                lasts_ms = wanted.lasts_ms if report.result == "ok" else report.answered_ms_ago
-                self._promises.remember(grant, told.refresh, lasts_ms, answered_ms_ago=report.answered_ms_ago)
-            return settled
+    def _settle_behind(self, grant: Grant, told: Sent, wanted: _Wanted) -> None:
+        """Record what became of a call, behind the answer.
 
-        try:
-            return await settle()
-        except StoreUnavailable:
-            # The upstream has acted and the provisional pause is on disk, so the caller's answer stands;
-            # the exact time is recorded as soon as Redis is back.
-            self._retries.until_done(settle)
-            return Settled(lost_lease=False, late_ms=None)
+        Dying here is safe: the upstream has acted, and the provisional pause is on disk. The exact time is recorded in
+        a moment, or as soon as Redis is back.
+        """
+        self._retries.begin(partial(self._settle, grant, told, wanted))
+
+    async def _settle(self, grant: Grant, told: Sent, wanted: _Wanted) -> None:
+        report = told.report(self._monotonic())
+        settled = await self._indicators.settle_command(grant, report, wanted.lasts_ms, wanted.why)
+        # A lost lease too: the reply to a settlement that was made may have been lost, and this one came second.
+        if self._promises is not None and report.result != "failed":
+            lasts_ms = wanted.lasts_ms if report.result == "ok" else report.answered_ms_ago
+            self._promises.remember(grant, told.refresh, lasts_ms, answered_ms_ago=report.answered_ms_ago)
+        if settled.lost_lease:
+            self._lost_lease()
 
     async def _roll_back(self, grant: Grant, duration_ms: int) -> None:
         await self._indicators.settle_command(grant, NOBODY, duration_ms)
@@ -217,7 +265,7 @@ class Presence:
         """End what a chat shows by a message that was sent while Redis was away, unless a newer command came."""
         granted = await self._promise_late(late, self._calls.refresh_policy(instance))
         if granted is not None:
-            await self._carry_out(instance, granted, late.wanted)
+            await self._settle(granted, await self._send(instance, granted, late.wanted), late.wanted)
 
     async def _promise_late(self, late: "_Late", refresh: RefreshPolicy) -> Grant | None:
         """Promise what arrived a while ago; None where nothing is left to do."""
@@ -230,6 +278,20 @@ class Presence:
             late.ticket = answer.ticket  # its place in the line: an age says it less exactly the next time
             raise StoreUnavailable
         return answer if isinstance(answer, Grant) else None
+
+
+@dataclass(slots=True)
+class Ahead:
+    """A promise that was made before its caller was admitted."""
+
+    _grant: Grant
+    lasts_ms: int
+    is_used: bool = False
+
+    def use(self) -> Grant:
+        """Take it, once."""
+        self.is_used = True
+        return self._grant
 
 
 @dataclass(slots=True)

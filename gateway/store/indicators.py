@@ -19,6 +19,7 @@ from gateway.presence.ports import (
     Repeated,
     Report,
     Settled,
+    Unclear,
     Why,
 )
 from gateway.store import keys
@@ -60,7 +61,7 @@ class RedisIndicators:
         clock_us: Callable[[], int] | None = None,
     ) -> None:
         self._promise = Script(redis, "store/promise")
-        self._settle = Script(redis, "store/settle")
+        self._settle = Script(redis, "store/settle", in_passing=True)
         self._look = Script(redis, "store/look")
         self._claim = Script(redis, "store/claim")
         self._replay = Script(redis, "store/replay")
@@ -84,7 +85,8 @@ class RedisIndicators:
         trace: str,
         refresh: RefreshPolicy,
         why: Why = "",
-    ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
+        ahead: bool = False,
+    ) -> Grant | Busy | Overtaken | Repeated | NothingShows | Unclear:
         """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
         number = keys.partition(key.instance_id)
         clock = self._clocks[number]
@@ -98,7 +100,7 @@ class RedisIndicators:
             refresh_ms, life_ms, quiet_ms = _in_ms(refresh)
             verdict, *rest = await self._promise(
                 (keys.record(key.instance_id, key.chat.jid),),
-                (self._now(), *words, refresh_ms, life_ms, quiet_ms),
+                (self._now(), *words, refresh_ms, life_ms, quiet_ms, int(ahead)),
             )
             if verdict != b"expired":
                 # The lease surely ends then: it is counted from before the request.

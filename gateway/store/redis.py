@@ -107,7 +107,10 @@ def _unavailable() -> StoreUnavailable:
 
 
 class Executor(Protocol):
-    """What runs a command: a `Redis`, or a `Pipeline` that shares its packets."""
+    """What runs a command: a `Redis`, or a `Pipeline` that shares its packets.
+
+    It may have `execute_in_passing`, too, for commands that are in no hurry.
+    """
 
     def execute_command(self, *words: Argument) -> Awaitable[Any]:
         """Run one command."""
@@ -133,13 +136,14 @@ async def command(redis: Executor, *words: Argument) -> Any:
 class Script:
     """One Lua script, sent by its hash."""
 
-    def __init__(self, redis: Executor, name: str) -> None:
+    def __init__(self, redis: Executor, name: str, *, in_passing: bool = False) -> None:
         """Load `folder/name`, a file in the `lua/` of that folder, behind the files that its first line needs.
 
         A script that only settles what is owed, or frees room, begins with `#!lua flags=allow-oom`: a Redis above its
-        `maxmemory` refuses new promises, and must not hold back a pause.
+        `maxmemory` refuses new promises, and must not hold back a pause. `in_passing` where its calls are in no hurry.
         """
         self._redis = redis
+        self._execute = (in_passing and getattr(redis, "execute_in_passing", None)) or redis.execute_command
         self._name = f"redis {name.rpartition('/')[2]}"
         self._source = _source(name)
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
@@ -151,7 +155,7 @@ class Script:
             StoreUnavailable: Redis could not be reached or refused to run it; it may or may not have run.
         """
         try:
-            running = self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+            running = self._execute("EVALSHA", self._sha, len(keys), *keys, *args)
             return await (trace.during(running, self._name, **_DB) if trace.is_kept() else running)
         except NoScriptError:
             return await command(self._redis, "EVAL", self._source, len(keys), *keys, *args)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.presence.model import State
-from gateway.presence.ports import Busy, ChatKey, Claim, Grant, NothingShows, Overtaken, Repeated
+from gateway.presence.ports import Busy, ChatKey, Claim, Grant, NothingShows, Overtaken, Repeated, Unclear
 
 _STATES = {state.value.encode(): state for state in State}
 
@@ -15,7 +15,9 @@ def info(told: bytes) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
-def promised(grant: Grant, verdict: bytes, told: Sequence[Any]) -> Grant | Busy | Overtaken | Repeated | NothingShows:
+def promised(
+    grant: Grant, verdict: bytes, told: Sequence[Any]
+) -> Grant | Busy | Overtaken | Repeated | NothingShows | Unclear:
     """Return what `promise` answered; a grant says more than the one that was asked for."""
     if verdict == b"go":
         ticket, sent_ms_ago, promised_ms, shows = told
@@ -29,6 +31,8 @@ def promised(grant: Grant, verdict: bytes, told: Sequence[Any]) -> Grant | Busy 
         return Busy(told[0].decode(), told[1])
     if verdict == b"repeated":
         return Repeated(told[0].decode())
+    if verdict == b"unclear":
+        return Unclear()
     return NothingShows() if verdict == b"nothing" else Overtaken()
 
 

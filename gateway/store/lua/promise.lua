@@ -4,11 +4,12 @@
 -- ARGV clock (us or ''), owner, ticket (0 on arrival; negative: arrived so many us ago), op, duration, lease, echo,
 --      trace, deadline (us) after which nobody waits for the answer,
 --      why ('natural': no end was asked for; 'message': a message was sent, which ends what shows; ''),
---      refresh, life, quiet (the account is made unavailable so long after its last indicator; 0 never)
+--      refresh, life, quiet (the account is made unavailable so long after its last indicator; 0 never),
+--      1 for a caller who is not admitted yet: where anything but a plain promise is to be made, nothing is changed
 -- Returns {'go', ticket, ms since something was shown or -1, now (ms), what shows}
 --         | {'busy', ticket, ms until the lease ends} | {'overtaken', ticket} | {'expired'} after the deadline
 --         | {'repeated', ticket}: it shows already, was sent just now, and ends as late as is asked
---         | {'nothing'} to end
+--         | {'nothing'} to end | {'unclear'} who has to be admitted first
 local now_us, owner, ticket, op = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local duration, lease, echo, trace = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 
@@ -16,6 +17,9 @@ local duration, lease, echo, trace = tonumber(ARGV[5]), tonumber(ARGV[6]), tonum
 if now_us > tonumber(ARGV[9]) then return {'expired'} end
 local now, rec = math.floor(now_us / 1000), load(KEYS[1])
 local why, refresh, life = ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12])
+
+local ahead = ARGV[14] == '1'
+if ahead and rec.owner ~= '' then return {'unclear'} end
 
 if why == 'message' and rec.state == '' and (rec.owner == '' or rec.op == 'paused') then return {'nothing'} end
 
@@ -46,6 +50,7 @@ end
 local resting = ARGV[13] ~= '0' and op ~= 'paused'
   and redis.call('PTTL', TAG .. 'q:' .. INSTANCE) or 0
 if resting > 0 then
+  if ahead then return {'unclear'} end
   save(rec)
   return {'busy', whole(ticket), resting}
 end
@@ -54,6 +59,7 @@ end
 -- where this answer is lost, its caller is told 503, and what was promised before must not suffer from that.
 if op == rec.state and rec.owner == '' and rec.unsure == 0 and rec.sent > 0 and now - rec.sent < refresh
   and rec['until'] > now and now + duration >= rec['until'] then
+  if ahead then return {'unclear'} end
   rec['until'], rec.trace, rec.why = now + duration, trace, why
   schedule(rec, now_us, refresh, life)
   return {'repeated', whole(ticket)}
