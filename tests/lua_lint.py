@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.store.redis import _source
 
 ROOT = Path(__file__).resolve().parents[1]
-_UNUSED = re.compile(r"\(W211\) unused \w+ '(\w+)'")
+_UNUSED = re.compile(r"\((?:W211|W231)\) (?:unused )?\w+ '(\w+)'")
 
 
 def composed(folder: Path) -> list[str]:

@@ -62,6 +62,7 @@ class RedisIndicators:
     ) -> None:
         self._promise = Script(redis, "store/promise")
         self._settle = Script(redis, "store/settle", in_passing=True)
+        self._refreshed = Script(redis, "store/refreshed", in_passing=True)
         self._look = Script(redis, "store/look")
         self._claim = Script(redis, "store/claim")
         self._replay = Script(redis, "store/replay")
@@ -115,9 +116,20 @@ class RedisIndicators:
         """Record what became of a command's call (see `ports.Indicators.settle_command`)."""
         return self._settled(grant, report, duration_ms, -1, why)
 
-    def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Coroutine[Any, Any, Settled]:
+    async def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Settled:
         """Record what became of a refresh or a pause (see `ports.Indicators.settle_wake`)."""
-        return self._settled(grant, report, -1, -1 if retry_ms is None else retry_ms, "")
+        if grant.op is not State.PAUSED and report.result == "ok" and await self._is_refreshed(grant, report):
+            return _SETTLED
+        return await self._settled(grant, report, -1, -1 if retry_ms is None else retry_ms, "")
+
+    async def _is_refreshed(self, grant: Grant, report: Report) -> bool:
+        """Record a refresh that was sent; False where its lease is lost, which `settle` repairs."""
+        refresh_ms, life_ms, _ = _in_ms(report.refresh)
+        done = await self._refreshed(
+            (keys.record(grant.key.instance_id, grant.key.chat.jid),),
+            (self._now(), grant.owner, report.sent_ms_ago or 0, refresh_ms, life_ms),
+        )
+        return bool(done)
 
     async def look(self, partition: int, *, ahead_ms: int) -> Look:
         """Say what of a partition wakes up within the next while (see `ports.Indicators.look`)."""

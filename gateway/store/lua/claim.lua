@@ -11,32 +11,45 @@ local now, lease, echo = math.floor(now_us / 1000), tonumber(ARGV[3]), tonumber(
 -- lease. So it is neither logged nor replicated. What it puts off is at most forgotten, and comes sooner for that.
 redis.set_repl(redis.REPL_NONE)
 
+-- What is left undone by whoever died with its lease is put right first; that outlives Redis.
+local function take_over_from_dead(key)
+  redis.set_repl(redis.REPL_ALL)
+  local rec = load(key)
+  take_over(rec, echo)
+  save(rec)
+  redis.set_repl(redis.REPL_NONE)
+  return rec
+end
+
 -- Its wake-up comes back when the lease ends, so that whoever dies with it gives it back at that very moment.
-local function claim(rec)
-  if rec.owner ~= '' and rec.owner ~= owner then
-    if rec.lease > now then return rec.lease end
-    redis.set_repl(redis.REPL_ALL)
-    take_over(rec, echo)
-    save(rec)
-    redis.set_repl(redis.REPL_NONE)
+local function claim(key)
+  turn_to(key)
+  -- A part of the record is enough: this is what refreshes and pauses go through.
+  local stored = redis.call('HMGET', key, 'until', 'state', 'owner', 'lease', 'tries', 'trace', 'why')
+  local ends, state, holder = tonumber(stored[1] or 0), stored[2] or '', stored[3] or ''
+  local is_again = holder == owner
+  if holder ~= '' and not is_again then
+    local held = tonumber(stored[4] or 0)
+    if held > now then return held end
+    local rec = take_over_from_dead(key)
+    ends, state = rec['until'], rec.state
   end
   local at = tonumber(redis.call('ZSCORE', CHATS, JID) or 0)
-  if at > now and rec.owner ~= owner then return at end
+  if at > now and not is_again then return at end
 
-  local op = rec.state
-  if rec['until'] > 0 and rec['until'] <= now then op = 'paused' end
-  if rec['until'] == 0 or op == '' then
+  local op = state
+  if ends > 0 and ends <= now then op = 'paused' end
+  if ends == 0 or op == '' then
     redis.set_repl(redis.REPL_ALL)
     forget()
     redis.set_repl(redis.REPL_NONE)
     return 0
   end
-  rec.owner, rec.op, rec.lease = owner, op, now + lease
-  save(rec)
-  wake_at(rec.lease)
-  return {op, rec.state, op == 'paused' and now - rec['until'] or 0, rec.tries, rec.trace, rec.why}
+  redis.call('HSET', key, 'owner', owner, 'op', op, 'lease', now + lease)
+  wake_at(now + lease, now)
+  return {op, state, op == 'paused' and now - ends or 0, stored[5] or 0, stored[6] or '', stored[7] or ''}
 end
 
 local claimed = {now}
-for i = 5, #ARGV, 2 do claimed[#claimed + 1] = claim(load_of(ARGV[i], ARGV[i + 1])) end
+for i = 5, #ARGV, 2 do claimed[#claimed + 1] = claim(key_of(ARGV[i], ARGV[i + 1])) end
 return claimed

@@ -9,7 +9,7 @@ local now = math.floor(now_us / 1000)
 local instance = string.match(KEYS[1], '^pg:{%d%d}:chats:(.+)$')
 local owing = redis.call('ZRANGE', KEYS[1], ARGV[3], ARGV[3] + ARGV[4] - 1)
 for _, jid in ipairs(owing) do
-  local rec = load_of(instance, jid)
+  local rec = load(key_of(instance, jid))
   if not owes(rec) then
     forget()
   elseif rec.owner == '' or rec.lease <= now then

@@ -1,8 +1,7 @@
--- needs: clock
--- A chat's record and when it wakes up, shared by all that change one. Instants and spans are milliseconds.
+-- needs: waking
+-- A chat's record (a hash), which is the truth, shared by all that change one. Instants and spans are milliseconds.
 --
--- The record (a hash) is the truth. The instance's chats (a sorted set) say when each wakes up, and the partition's queue
--- when the first of an instance does. All three change in one step. Fields:
+-- Fields:
 --   ticket  the newest command that arrived; a smaller one that still waits was overtaken
 --   state   what the upstream was last told ('' nothing)        since   when that began to show
 --   until   when its pause is owed (0: none)                    sent    when it was last told to show
@@ -13,19 +12,13 @@
 --   why     what the coming pause is for, where that is not its time: natural (no end was asked for), message
 --   unsure  1 where the last call failed, or nobody knows
 --   trace   the traceparent of the command that made the promise
-local TAG = string.match(KEYS[1], '^pg:{%d%d}:') -- of the partition: every key here begins with it
-local QUEUE, LATE, QUIET = TAG .. 'queue', TAG .. 'late', TAG .. 'quiet'
+local LATE, QUIET = TAG .. 'late', TAG .. 'quiet'
 local TOMBSTONE = 30000 -- longer than any command waits for the lease, so that it still learns it was overtaken
 local LINGER = 30000    -- an indicator without an end: the phone drops it long before
-local SOON = 1000       -- workers look this far ahead; of what is sooner they are told
 
 local FIELDS = {'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends', 'unsure',
   'state', 'owner', 'op', 'trace', 'why'}
-local KEY, INSTANCE, JID, CHATS -- the chat of the moment
 local quiet = 0 -- an account rests so long after its last indicator; a script that ends one says so
-
--- As text. Arguments of `redis.call` need not be: it writes whole numbers in full, unlike Lua's own `..`.
-local function whole(n) return string.format('%.0f', n) end
 
 -- FIELDS by name, as they are stored; 0 and '' are not. Written out, since a table that knows its size is made at once.
 local function fields(stored)
@@ -38,16 +31,12 @@ end
 
 -- Turn to a chat by its record's key, and read it.
 local function load(key)
-  KEY = key
-  INSTANCE, JID = string.match(key, '^pg:{%d%d}:c:([^:]+):(.+)$')
-  CHATS = TAG .. 'chats:' .. INSTANCE
+  turn_to(key)
   local stored = redis.call('HMGET', KEY, unpack(FIELDS))
   local rec = fields(stored)
   rec.was = fields(stored)
   return rec
 end
-
-local function load_of(instance, jid) return load(TAG .. 'c:' .. instance .. ':' .. jid) end
 
 -- Whether it owes anything, or is being called.
 local function owes(rec) return rec.owner ~= '' or rec['until'] > 0 end
@@ -70,29 +59,11 @@ local function save(rec)
   elseif had_failed then redis.call('ZREM', LATE, KEY) end
 end
 
--- The partition's queue follows the first of the instance's chats.
-local function follow()
-  local first = redis.call('ZRANGE', CHATS, 0, 0, 'WITHSCORES')
-  if first[2] then redis.call('ZADD', QUEUE, first[2], INSTANCE) else redis.call('ZREM', QUEUE, INSTANCE) end
-end
-
--- Wake up at `at`, and not before.
-local function wake_at(at)
-  redis.call('ZADD', CHATS, at, JID)
-  follow()
-end
-
 -- As `wake_at`, for what the record owes.
 local function arm(rec, at, now_us)
-  wake_at(at)
-  if at < now_us / 1000 + SOON then redis.call('PUBLISH', 'pg:sooner', string.sub(TAG, 5, 6)) end
+  wake_at(at, now_us / 1000)
   -- Only a record at rest has a time to live.
   if not owes(rec.was) then redis.call('PERSIST', KEY) end
-end
-
-local function forget()
-  redis.call('ZREM', CHATS, JID)
-  follow()
 end
 
 -- The account need not be online for this chat any more. Whoever takes it up looks whether another shows by then.
@@ -117,22 +88,16 @@ local function close(rec, now_us)
   end
 end
 
--- Refreshes are sent together where they are due together: on the tenths of a second, rather early than late.
-local GRID = 100
-
 -- Wake up for whatever the record still needs: the next refresh, the pause, or nothing.
 local function schedule(rec, now_us, refresh, life)
   local now = math.floor(now_us / 1000)
   if rec['until'] > 0 then
-    local at = rec['until']
-    if rec.state ~= '' and at - rec.sent > life and rec.sent + refresh < at then
-      at = math.floor((rec.sent + refresh) / GRID) * GRID
-    end
+    local at = rec.state ~= '' and next_wake(rec['until'], rec.sent, refresh, life) or rec['until']
     arm(rec, math.max(at, now), now_us)
     save(rec)
   elseif rec.state ~= '' then
     -- Nobody asked for its end; it is forgotten when the phone has.
-    wake_at(now + LINGER)
+    wake_at(now + LINGER, now)
     save(rec)
     redis.call('PEXPIRE', KEY, LINGER)
   else

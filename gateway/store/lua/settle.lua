@@ -93,8 +93,6 @@ end
 
 local function wake_up()
   if op ~= 'paused' then
-    -- A refresh that was sent changes nothing that must outlive Redis: forgotten, it comes again, and does no harm.
-    if result == 'ok' then redis.set_repl(redis.REPL_NONE) end
     if result == 'unknown' then rec.doubt = math.max(rec.doubt, now + echo) end
     rec.sent = result == 'ok' and now - told or now
     rec.unsure = result == 'ok' and 0 or 1
