@@ -25,9 +25,10 @@ local function claim(rec)
 
   local op = rec.state
   if rec['until'] > 0 and rec['until'] <= now then op = 'paused' end
-  if rec['until'] == 0 or op == '' then
+  if op == '' or (rec['until'] == 0 and now >= rec.since + LINGER) then
     redis.set_repl(redis.REPL_ALL)
     forget()
+    redis.call('PEXPIRE', KEY, TOMBSTONE, 'LT')
     redis.set_repl(redis.REPL_NONE)
     return 0
   end

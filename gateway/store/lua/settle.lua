@@ -93,8 +93,9 @@ end
 
 local function wake_up()
   if op ~= 'paused' then
-    -- A refresh that was sent changes nothing that must outlive Redis: forgotten, it comes again, and does no harm.
-    if result == 'ok' then redis.set_repl(redis.REPL_NONE) end
+    -- A refresh that was sent changes nothing that must outlive Redis: forgotten, it comes again, and does no harm. What
+    -- has no end is told but once.
+    if result == 'ok' and rec['until'] > 0 then redis.set_repl(redis.REPL_NONE) end
     if result == 'unknown' then rec.doubt = math.max(rec.doubt, now + echo) end
     rec.sent = result == 'ok' and now - told or now
     rec.unsure = result == 'ok' and 0 or 1
