@@ -117,7 +117,8 @@ local function close(rec, now_us)
   end
 end
 
--- Refreshes are sent together where they are due together: on the tenths of a second, rather early than late.
+-- Refreshes are sent together where they are due together: on the tenths of a second, rather early than late. But never
+-- early where what was sent shows for no longer than until the next: there one must not be overlapped by another.
 local GRID = 100
 
 -- Wake up for whatever the record still needs: the next refresh, the pause, or nothing.
@@ -126,7 +127,8 @@ local function schedule(rec, now_us, refresh, life)
   if rec['until'] > 0 then
     local at = rec['until']
     if rec.state ~= '' and at - rec.sent > life and rec.sent + refresh < at then
-      at = math.floor((rec.sent + refresh) / GRID) * GRID
+      at = rec.sent + refresh
+      if refresh < life then at = math.floor(at / GRID) * GRID end
     end
     arm(rec, math.max(at, now), now_us)
     save(rec)
