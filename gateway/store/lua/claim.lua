@@ -16,6 +16,8 @@ local function claim(rec)
   if rec.owner ~= '' and rec.owner ~= owner then
     if rec.lease > now then return rec.lease end
     redis.set_repl(redis.REPL_ALL)
+    -- A pause of which nobody heard what became has failed. Else it were on time with each worker that dies of it.
+    if rec.op == 'paused' and rec.ends == 0 then rec.tries = rec.tries + 1 end
     take_over(rec, echo)
     save(rec)
     redis.set_repl(redis.REPL_NONE)
