@@ -7,16 +7,18 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from fakes.ryzeapi import FakeRyzeapi
+from integration.chats import LEASE_MS, Chats
 from passing import Door, opened
 from redis.asyncio import Redis as AsyncRedis
-from world import Phone, Tenant
+from world import Phone, Tenant, VirtualClock
 
+from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Target
 from gateway.settings import Redis, Settings
+from gateway.store.indicators import RedisIndicators
 from gateway.wiring import Services, open_services
-from workers.sweep import sweep_for_ever
 from workers.watch import Watch
-from workers.worker import create_worker, work
+from workers.worker import work
 
 
 @asynccontextmanager
@@ -53,6 +55,14 @@ async def services(redis: AsyncRedis, redis_url: str) -> AsyncIterator[Services]
 
 
 @pytest.fixture
+def chats(redis: AsyncRedis, pipeline: Pipeline, clock: VirtualClock) -> Chats:
+    indicators = RedisIndicators(
+        pipeline, lease_s=LEASE_MS / 1000, echo_s=10, patience_s=2, monotonic=clock.monotonic, clock_us=clock.redis_us
+    )
+    return Chats(redis, clock, indicators)
+
+
+@pytest.fixture
 async def tenant(services: Services, phone: Phone) -> Tenant:
     account = await services.directory.create_account("acme")
     created = await services.directory.create_instance(
@@ -74,21 +84,12 @@ async def door(redis: AsyncRedis, redis_url: str, ryzeapi: FakeRyzeapi) -> Async
 
 
 @asynccontextmanager
-async def working(services: Services, *, sweeps: bool = True) -> AsyncIterator[None]:
-    """Run a worker, and the sweeper beside it, inside the block."""
+async def working(services: Services) -> AsyncIterator[Watch]:
+    """Run a worker inside the block."""
     watch = Watch(asyncio.Event())
-
-    async def keep_working() -> None:
-        while not watch.stop.is_set():
-            await work(create_worker(services.settings, services, watch), drain_s=2)
-
-    tasks = [asyncio.create_task(keep_working())]
-    if sweeps:
-        tasks.append(asyncio.create_task(sweep_for_ever(services.indicators)))
+    task = asyncio.create_task(work(services.settings, services, watch))
     try:
-        yield
+        yield watch
     finally:
         watch.stop.set()
-        await tasks[0]
-        for task in tasks[1:]:
-            task.cancel()
+        await task

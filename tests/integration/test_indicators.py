@@ -3,132 +3,29 @@
 import asyncio
 import os
 import signal
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from redis.asyncio import Redis
+from integration.chats import (
+    KEY,
+    LEASE_MS,
+    LINGER_MS,
+    OTHER_TENANT,
+    PAUSED,
+    RECORDING,
+    TYPING,
+    Chats,
+    Result,
+)
 from world import VirtualClock
 
-from gateway.fast.pipeline import Pipeline
 from gateway.presence.errors import StoreUnavailable
-from gateway.presence.model import Chat, State
-from gateway.presence.ports import (
-    Busy,
-    ChatKey,
-    Claim,
-    Early,
-    Grant,
-    NothingShows,
-    Overtaken,
-    RefreshPolicy,
-    Repeated,
-    Report,
-    Settled,
-    Why,
-)
-from gateway.presence.shares import Shares
+from gateway.presence.model import State
+from gateway.presence.ports import Busy, Grant, NothingShows, Overtaken, RefreshPolicy, Repeated, Report, Settled
 from gateway.process.embedded import start_valkey
 from gateway.store import keys
-from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
-from gateway.store.redis import command, open_pipeline, open_redis
-
-KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
-OTHER_TENANT = ChatKey("i2", KEY.chat)
-TYPING, RECORDING, PAUSED = State.TYPING, State.RECORDING, State.PAUSED
-LEASE_MS = 5500
-
-Result = Literal["ok", "failed", "unknown"]
-
-
-@dataclass
-class Chats:
-    """Short words for the scripts, and a look at the queue as arq sees it."""
-
-    redis: Redis
-    clock: VirtualClock
-    indicators: RedisIndicators
-    owners: int = 0
-    refresh: RefreshPolicy = field(default_factory=lambda: RefreshPolicy(4.0, 5.0))
-
-    async def promise(
-        self,
-        op: State,
-        seconds: float = 0,
-        *,
-        key: ChatKey = KEY,
-        owner: str = "",
-        ticket: str | None = None,
-        why: Why = "",
-    ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
-        self.owners += 1
-        owner = owner or f"o{self.owners}"
-        return await self.indicators.promise(
-            key, op, round(seconds * 1000), owner=owner, ticket=ticket, trace="00-trace", refresh=self.refresh, why=why
-        )
-
-    async def granted(self, op: State, seconds: float = 0, *, key: ChatKey = KEY) -> Grant:
-        grant = await self.promise(op, seconds, key=key)
-        assert isinstance(grant, Grant)
-        return grant
-
-    async def settle(
-        self, grant: Grant, result: Result = "ok", seconds: float = 0, age_ms: int = 0, sent_ms_ago: int | None = 0
-    ) -> Settled:
-        report = Report(result, self.refresh, age_ms, sent_ms_ago)
-        return await self.indicators.settle_command(grant, report, round(seconds * 1000))
-
-    async def command(self, op: State, seconds: float = 0, result: Result = "ok", *, key: ChatKey = KEY) -> None:
-        await self.settle(await self.granted(op, seconds, key=key), result, seconds)
-
-    async def queued(self) -> dict[str, int]:
-        jobs: list[tuple[bytes, float]] = await self.redis.zrange(keys.QUEUE, 0, -1, withscores=True)
-        return {job.decode(): round(score) - self.clock.ms for job, score in jobs}
-
-    async def next_wake_ms(self) -> int | None:
-        queued = await self.queued()
-        assert len(queued) <= 1
-        return next(iter(queued.values()), None)
-
-    async def generation(self) -> str:
-        (job,) = await self.queued()
-        return job.rpartition(":")[2]
-
-    async def claim(self, *, key: ChatKey = KEY, generation: str | None = None) -> Claim | Early | None:
-        self.owners += 1
-        generation = generation or await self.generation()
-        return await self.indicators.claim_one(key, generation, owner=f"o{self.owners}")
-
-    async def claim_due(self, most: int = 100, *, owner: str = "", shares: Shares | None = None) -> list[Claim]:
-        self.owners += 1
-        return await self.indicators.claim_due(most, owner=owner or f"o{self.owners}", shares=shares or Shares(10_000))
-
-    async def pause(self, claim: Claim) -> Settled:
-        return await self.indicators.settle_wake(claim.grant, Report("ok", self.refresh, 0, 0), retry_ms=300)
-
-    async def wake(self, result: Result = "ok", retry_ms: int | None = 300) -> tuple[State, Settled]:
-        """Let time pass until the next wake-up and do what it asks for."""
-        wait = await self.next_wake_ms()
-        assert wait is not None
-        self.clock.tick(max(wait, 0))
-        claim = await self.claim()
-        assert isinstance(claim, Claim)
-        settled = await self.indicators.settle_wake(claim.grant, Report(result, self.refresh, 0, 0), retry_ms=retry_ms)
-        return claim.grant.op, settled
-
-    async def owed(self) -> int:
-        return int(await self.redis.zcard(keys.OWED))
-
-
-@pytest.fixture
-async def chats(redis: Redis, pipeline: Pipeline, clock: VirtualClock) -> Chats:
-    indicators = RedisIndicators(
-        pipeline, lease_s=LEASE_MS / 1000, echo_s=10, patience_s=2, monotonic=clock.monotonic, clock_us=clock.redis_us
-    )
-    return Chats(redis, clock, indicators)
+from gateway.store.redis import open_pipeline, open_redis
 
 
 async def test_a_promise_is_armed_before_the_upstream_is_told(chats: Chats) -> None:
@@ -143,8 +40,7 @@ async def test_a_settled_indicator_is_paused_at_its_time_counted_from_the_answer
     assert await chats.next_wake_ms() == 4950
     op, settled = await chats.wake()
     assert (op, settled.late_ms) == (PAUSED, 0)
-    assert await chats.queued() == {}
-    assert await chats.owed() == 0
+    assert await chats.wakes() == {}
 
 
 async def test_a_long_indicator_is_refreshed_every_four_seconds_and_paused_once(chats: Chats) -> None:
@@ -157,15 +53,24 @@ async def test_a_long_indicator_is_refreshed_every_four_seconds_and_paused_once(
     assert told == [*((second * 1000, TYPING) for second in range(4, 57, 4)), (60_000, PAUSED)]
 
 
+async def test_refreshes_that_are_due_within_a_tenth_of_a_second_are_sent_together_and_rather_early(
+    chats: Chats,
+) -> None:
+    for moment, key in enumerate((KEY, OTHER_TENANT)):
+        chats.clock.tick(20 + 40 * moment)
+        await chats.command(TYPING, 60, key=key)
+    assert await chats.wakes() == {KEY: 3920, OTHER_TENANT: 3920}
+
+
 async def test_a_new_command_replaces_the_earlier_pause(chats: Chats) -> None:
     await chats.command(TYPING, 3)
-    first = await chats.generation()
     chats.clock.tick(1000)
     await chats.command(RECORDING, 5)
-    assert await chats.claim(generation=first) is None
+    chats.clock.tick(2000)
+    assert await chats.claim() == 3000
     assert await chats.wake() == (PAUSED, Settled(lost_lease=False, late_ms=0))
     assert chats.clock.ms == VirtualClock().ms + 6000
-    assert await chats.queued() == {}
+    assert await chats.wakes() == {}
 
 
 async def test_a_repeat_moves_the_end_and_takes_no_lease(chats: Chats) -> None:
@@ -199,7 +104,7 @@ async def test_after_a_refresh_that_failed_a_repeat_is_sent(chats: Chats, result
 
 async def test_a_message_ends_what_shows_and_costs_one_look_where_nothing_does(chats: Chats) -> None:
     assert isinstance(await chats.promise(PAUSED, why="message"), NothingShows)
-    assert await chats.redis.keys("pg:c:*") == []
+    assert await chats.redis.keys("pg:{??}:*") == []
     await chats.command(TYPING, 30)
     assert isinstance(await chats.promise(PAUSED, why="message", owner="m"), Grant)
 
@@ -221,24 +126,30 @@ async def test_a_messages_pause_that_failed_is_due_at_once(chats: Chats) -> None
     assert (claim.grant.op, claim.why) == (PAUSED, "message")
 
 
-@pytest.mark.parametrize(("op", "seconds"), [(PAUSED, 0), (TYPING, 0), (RECORDING, 0)])
-async def test_a_pause_or_an_indicator_without_end_cancels_the_earlier_pause(
-    chats: Chats, op: State, seconds: int
-) -> None:
+async def test_a_pause_cancels_the_earlier_pause(chats: Chats) -> None:
     await chats.command(TYPING, 10)
-    first = await chats.generation()
-    await chats.command(op, seconds)
-    assert await chats.queued() == {}
-    assert await chats.owed() == 0
+    await chats.command(PAUSED)
+    assert await chats.wakes() == {}
     chats.clock.tick(10_000)
-    assert await chats.claim(generation=first) is None
+    assert await chats.claim() is None
+
+
+@pytest.mark.parametrize("op", [TYPING, RECORDING])
+async def test_an_indicator_without_end_cancels_the_earlier_pause_and_is_forgotten(chats: Chats, op: State) -> None:
+    await chats.command(TYPING, 10)
+    await chats.command(op)
+    chats.clock.tick(10_000)
+    assert await chats.claim() == LINGER_MS - 10_000
+    chats.clock.tick(LINGER_MS - 10_000)
+    assert await chats.claim_due() == []
+    assert await chats.wakes() == {}
 
 
 async def test_another_tenants_same_number_is_another_chat(chats: Chats) -> None:
     await chats.command(TYPING, 10)
     await chats.command(TYPING, 20, key=OTHER_TENANT)
     await chats.command(PAUSED, key=OTHER_TENANT)
-    assert await chats.next_wake_ms() == 4000
+    assert await chats.wakes() == {KEY: 4000}
 
 
 async def test_one_call_at_a_time_and_the_others_wait_with_their_ticket(chats: Chats) -> None:
@@ -267,7 +178,7 @@ async def test_the_last_that_arrived_wins_even_after_the_winner_has_gone(chats: 
 async def test_a_promise_whose_reply_was_lost_may_be_asked_for_again_by_its_owner(chats: Chats) -> None:
     await chats.promise(TYPING, 5, owner="me")
     assert isinstance(await chats.promise(TYPING, 5, owner="me"), Grant)
-    assert len(await chats.queued()) == 1
+    assert len(await chats.wakes()) == 1
 
 
 async def test_a_promise_that_a_stopped_redis_runs_too_late_is_not_made(tmp_path: Path) -> None:
@@ -294,10 +205,11 @@ async def test_a_promise_that_a_stopped_redis_runs_too_late_is_not_made(tmp_path
 
 async def test_a_primary_that_is_cut_off_from_its_replicas_is_as_good_as_away(chats: Chats) -> None:
     await chats.redis.config_set("min-replicas-to-write", 1)
+    assert not any(await chats.indicators.servers())
     with pytest.raises(StoreUnavailable):
-        await chats.indicators.server()
+        await chats.granted(TYPING, 5)
     await chats.redis.config_set("min-replicas-to-write", 0)
-    assert await chats.indicators.server()
+    assert all(await chats.indicators.servers())
 
 
 @pytest.mark.parametrize("step_s", [3600, -3600])
@@ -311,14 +223,13 @@ async def test_a_redis_that_is_always_too_late_is_unavailable(chats: Chats) -> N
     chats.indicators._patience_us = -1
     with pytest.raises(StoreUnavailable):
         await chats.promise(TYPING, 5)
-    assert await chats.queued() == {}
+    assert await chats.wakes() == {}
 
 
 @pytest.mark.parametrize("seconds", [5, 0])
 async def test_a_rejected_command_owes_nothing(chats: Chats, seconds: int) -> None:
     await chats.command(TYPING, seconds, "failed")
-    assert await chats.queued() == {}
-    assert await chats.owed() == 0
+    assert await chats.wakes() == {}
 
 
 async def test_a_rejected_refresh_keeps_the_older_pause(chats: Chats) -> None:
@@ -342,7 +253,7 @@ async def test_an_unknown_outcome_is_paused_at_once_and_once_more_later(chats: C
     assert (await chats.wake())[0] is PAUSED
     assert await chats.next_wake_ms() == 10_000
     assert (await chats.wake())[0] is PAUSED
-    assert await chats.queued() == {}
+    assert await chats.wakes() == {}
 
 
 async def test_a_pause_after_an_unknown_typing_is_echoed_too(chats: Chats) -> None:
@@ -356,7 +267,7 @@ async def test_a_pause_of_unknown_outcome_comes_anyway(chats: Chats) -> None:
     await chats.command(PAUSED, result="unknown")
     assert await chats.next_wake_ms() == 0
     assert (await chats.wake())[0] is PAUSED
-    assert await chats.queued() == {}
+    assert await chats.wakes() == {}
 
 
 async def test_a_gateway_that_died_before_settling_is_paused_and_echoed(chats: Chats) -> None:
@@ -364,7 +275,7 @@ async def test_a_gateway_that_died_before_settling_is_paused_and_echoed(chats: C
     assert (await chats.wake())[0] is PAUSED
     assert await chats.next_wake_ms() == LEASE_MS + 10_000 - (LEASE_MS + 5000)
     assert (await chats.wake())[0] is PAUSED
-    assert await chats.queued() == {}
+    assert await chats.wakes() == {}
 
 
 async def test_a_command_takes_over_a_dead_ones_lease_and_remembers_the_doubt(chats: Chats) -> None:
@@ -385,8 +296,7 @@ async def test_a_failed_pause_is_tried_again_and_its_lateness_counts_from_its_ti
 async def test_a_pause_that_is_given_up_leaves_nothing_behind(chats: Chats) -> None:
     await chats.command(TYPING, 5)
     await chats.wake("failed", retry_ms=None)
-    assert await chats.queued() == {}
-    assert await chats.owed() == 0
+    assert await chats.wakes() == {}
 
 
 async def test_a_refresh_of_unknown_outcome_gives_the_pause_an_echo(chats: Chats) -> None:
@@ -404,15 +314,7 @@ async def test_a_failed_refresh_is_tried_again_at_its_next_time(chats: Chats) ->
 
 async def test_a_wake_up_before_its_time_is_told_how_long_to_wait(chats: Chats) -> None:
     await chats.command(TYPING, 5)
-    assert await chats.claim() == Early(5000)
-
-
-async def test_two_workers_never_work_on_one_wake_up(chats: Chats) -> None:
-    await chats.command(TYPING, 5)
-    chats.clock.tick(5000)
-    generation = await chats.generation()
-    assert isinstance(await chats.claim(generation=generation), Claim)
-    assert await chats.claim(generation=generation) is None
+    assert await chats.claim() == 5000
 
 
 async def test_a_call_that_outlived_its_lease_is_paused_where_nothing_should_show(chats: Chats) -> None:
@@ -424,7 +326,7 @@ async def test_a_call_that_outlived_its_lease_is_paused_where_nothing_should_sho
     assert (await chats.settle(late, seconds=5)).lost_lease
     assert (await chats.wake())[0] is PAUSED
     assert (await chats.wake())[0] is PAUSED
-    assert await chats.queued() == {}
+    assert await chats.wakes() == {}
 
 
 async def test_a_call_that_outlived_its_lease_does_not_end_a_newer_indicator(chats: Chats) -> None:
@@ -454,65 +356,24 @@ async def test_the_same_happens_to_an_indicator_without_end(chats: Chats) -> Non
     await chats.command(RECORDING)
     await chats.settle(late)
     assert (await chats.wake())[0] is RECORDING
-    assert await chats.queued() == {}
-
-
-@pytest.mark.parametrize("loss", ["member", "blob", "started"])
-async def test_the_sweeper_arms_again_whatever_the_queue_lost(chats: Chats, loss: str) -> None:
-    await chats.command(TYPING, 5)
-    (job,) = await chats.queued()
-    if loss == "member":
-        await chats.redis.zrem(keys.QUEUE, job)
-    elif loss == "blob":
-        await chats.redis.delete(f"arq:job:{job}")
-    else:
-        await chats.redis.set(f"arq:in-progress:{job}", "1")
-    chats.clock.tick(6999)
-    assert await chats.indicators.sweep() == 0
-    chats.clock.tick(1)
-    assert await chats.indicators.sweep() == 1
-    (again,) = await chats.queued()
-    assert again != job
-    assert (await chats.wake())[0] is PAUSED
-
-
-async def test_the_sweeper_leaves_a_backlog_and_a_call_under_way_alone(chats: Chats) -> None:
-    await chats.command(TYPING, 5)
-    chats.clock.tick(9000)
-    assert await chats.indicators.sweep() == 0
-    (job,) = await chats.queued()
-    assert isinstance(await chats.claim(), Claim)
-    await chats.redis.set(f"arq:in-progress:{job}", "1")
-    assert await chats.indicators.sweep() == 0
-    chats.clock.tick(LEASE_MS)
-    assert await chats.indicators.sweep() == 1
-
-
-async def test_a_worker_that_died_while_refreshing_leaves_the_pause_owed(chats: Chats) -> None:
-    await chats.command(TYPING, 9)
-    chats.clock.tick(4000)
-    await chats.claim()
-    (job,) = await chats.queued()
-    await chats.redis.set(f"arq:in-progress:{job}", "1")
-    chats.clock.tick(LEASE_MS)
-    assert await chats.indicators.sweep() == 1
-    assert (await chats.wake())[0] is PAUSED
-    assert await chats.next_wake_ms() == 10_000
+    assert await chats.is_forgotten()
 
 
 async def test_nothing_about_a_chat_outlives_its_indicator(chats: Chats) -> None:
     await chats.command(TYPING, 5)
     await chats.wake()
     await chats.command(TYPING, 0, key=OTHER_TENANT)
-    assert await chats.redis.keys("arq:*") == []
-    for key in await chats.redis.keys("pg:c:*"):
-        assert 0 < await chats.redis.pttl(key) <= 30_000
+    records = {keys.record(key.instance_id, key.chat.jid).encode() for key in (KEY, OTHER_TENANT)}
+    for key in records:
+        assert 0 < await chats.redis.pttl(key) <= LINGER_MS
+    assert await chats.is_forgotten()
+    assert set(await chats.redis.keys("*")) == records
 
 
 async def test_a_waiting_pause_never_expires_with_its_record(chats: Chats) -> None:
     await chats.command(TYPING, 0)
     await chats.command(RECORDING, 5)
-    (record,) = await chats.redis.keys("pg:c:*")
+    (record,) = await chats.redis.keys("pg:{??}:c:*")
     assert await chats.redis.pttl(record) == -1
 
 
@@ -529,6 +390,15 @@ async def test_on_an_upstream_that_blocks_the_next_telling_begins_when_the_last_
     assert (await chats.wake())[0] is RECORDING
 
 
+async def test_on_an_upstream_that_blocks_no_telling_begins_before_the_last_has_ended(chats: Chats) -> None:
+    chats.refresh = RefreshPolicy(4.1, 4.1, one_at_a_time=True)
+    chats.clock.tick(37)
+    await chats.command(TYPING, 60)
+    assert await chats.next_wake_ms() == 4100
+    await chats.wake()
+    assert await chats.next_wake_ms() == 4100
+
+
 async def test_an_untold_indicator_without_end_is_told_when_the_telling_under_way_has_ended(chats: Chats) -> None:
     chats.refresh = RefreshPolicy(4.1, 4.1, one_at_a_time=True)
     await chats.command(TYPING, 3)
@@ -538,195 +408,17 @@ async def test_an_untold_indicator_without_end_is_told_when_the_telling_under_wa
     await chats.settle(grant, sent_ms_ago=None)
     assert await chats.next_wake_ms() == 4100
     assert (await chats.wake())[0] is RECORDING
-    assert await chats.queued() == {}
+    assert await chats.is_forgotten()
 
 
-def chat(number: int) -> ChatKey:
-    return ChatKey("i1", Chat(f"55119{number:08}@s.whatsapp.net"))
-
-
-async def test_what_is_due_is_claimed_in_one_step_and_the_longest_due_first(chats: Chats) -> None:
-    await command(chats.redis, "HSET", keys.instance("i1"), "version", "7")
-    for number, seconds in enumerate((3, 1, 2, 60)):
-        await chats.command(TYPING, seconds, key=chat(number))
-    chats.clock.tick(3500)
-    claims = await chats.claim_due()
-    assert [claim.grant.key for claim in claims] == [chat(1), chat(2), chat(0)]
-    assert [claim.overdue_ms for claim in claims] == [2500, 1500, 500]
-    assert {(c.grant.op, c.tries, c.is_echo, c.trace, c.instance_version) for c in claims} == {
-        (PAUSED, 0, False, "00-trace", "7")
-    }
-    assert [(await chats.pause(claim)).late_ms for claim in claims] == [2500, 1500, 500]
-    assert len(await chats.queued()) == 1
-
-
-async def test_no_more_are_claimed_than_were_asked_for(chats: Chats) -> None:
-    for number in range(5):
-        await chats.command(TYPING, 1, key=chat(number))
-    chats.clock.tick(1000)
-    assert [len(await chats.claim_due(2)) for _ in range(4)] == [2, 2, 1, 0]
-
-
-async def greedy_and_bystander(chats: Chats, owed: int) -> None:
-    """Two accounts: the first owes many pauses, the second owes the one that is due last."""
-    await command(chats.redis, "HSET", keys.instance("i1"), "version", "7", "account", "greedy")
-    await command(chats.redis, "HSET", keys.instance("i2"), "version", "7", "account", "bystander")
-    for number in range(owed):
-        await chats.command(TYPING, 1, key=chat(number))
-    await chats.command(TYPING, 1.001, key=ChatKey("i2", chat(0).chat))
-    chats.clock.tick(1001)
-
-
-async def test_an_account_gets_no_more_than_its_share_and_hides_nothing_of_others(chats: Chats) -> None:
-    await greedy_and_bystander(chats, owed=200)
-    claims = await chats.claim_due(16, shares=Shares(16))
-    assert Counter(claim.account_id for claim in claims) == {"greedy": 8, "bystander": 1}
-    assert [claim.grant.key for claim in claims[:8]] == [chat(number) for number in range(8)]
-
-
-async def test_where_more_is_due_than_is_asked_for_whoever_holds_least_comes_first(chats: Chats) -> None:
-    await greedy_and_bystander(chats, owed=20)
-    claims = await chats.claim_due(10)
-    assert Counter(claim.account_id for claim in claims) == {"greedy": 9, "bystander": 1}
-    assert [claim.grant.key for claim in claims if claim.account_id == "greedy"] == [chat(n) for n in range(9)]
-    assert len(await chats.claim_due(100)) == 11
-
-
-async def test_what_an_account_holds_already_counts(chats: Chats) -> None:
-    await greedy_and_bystander(chats, owed=20)
-    places = Shares(16)
-    while places.take("greedy"):
-        pass
-    assert [claim.account_id for claim in await chats.claim_due(8, shares=places)] == ["bystander"]
-
-
-async def test_what_waits_for_its_accounts_share_is_looked_at_again_in_its_order_and_still_overdue(
-    chats: Chats,
-) -> None:
-    await greedy_and_bystander(chats, owed=40)
-    await chats.claim_due(16, shares=Shares(16))
-    assert await chats.claim_due(16, shares=Shares(16)) == []
-    assert await chats.indicators.sweep() == 0
-    chats.clock.tick(5000)
-    assert await chats.indicators.sweep() == 0, "what waits in the queue is not lost"
-    assert [claim.grant.key for claim in await chats.claim_due(100)] == [chat(number) for number in range(8, 40)]
-
-
-async def test_a_batch_whose_reply_was_lost_is_got_back_whatever_the_share(chats: Chats) -> None:
-    await greedy_and_bystander(chats, owed=8)
-    lost = await chats.claim_due(16, owner="me", shares=Shares(16))
-    full = Shares(1)
-    full.hold("greedy")
-    assert len(await chats.claim_due(16, owner="me", shares=full)) == len(lost) == 9
-
-
-async def test_nothing_is_claimed_before_its_time(chats: Chats) -> None:
-    await chats.command(TYPING, 5)
-    chats.clock.tick(4999)
+async def test_what_nobody_told_in_time_is_not_shown_when_the_phone_has_let_go_of_it(chats: Chats) -> None:
+    chats.refresh = RefreshPolicy(4.1, 4.1, one_at_a_time=True)
+    await chats.command(TYPING, 3)
+    await chats.settle(await chats.granted(RECORDING), sent_ms_ago=None)
+    chats.clock.tick(LINGER_MS)
     assert await chats.claim_due() == []
-    chats.clock.tick(1)
-    assert len(await chats.claim_due()) == 1
-
-
-async def test_a_refresh_is_claimed_as_one(chats: Chats) -> None:
-    await chats.command(TYPING, 60)
-    chats.clock.tick(4000)
-    (claim,) = await chats.claim_due()
-    assert (claim.grant.op, claim.overdue_ms) == (TYPING, 0)
-
-
-async def test_what_one_worker_claimed_no_other_gets_before_the_lease_ends(chats: Chats) -> None:
-    await chats.command(TYPING, 5)
-    chats.clock.tick(5000)
-    (claim,) = await chats.claim_due()
-    assert await chats.queued() == {next(iter(await chats.queued())): LEASE_MS}
-    assert await chats.claim_due() == []
-    chats.clock.tick(LEASE_MS - 1)
-    assert await chats.claim_due() == []
-    assert await chats.indicators.sweep() == 0
-    chats.clock.tick(1)
-    (again,) = await chats.claim_due()
-    assert again.grant.owner != claim.grant.owner
-    assert (await chats.pause(claim)).lost_lease
-    assert (await chats.pause(again)).late_ms == LEASE_MS
-
-
-async def test_two_workers_at_once_never_claim_the_same(chats: Chats) -> None:
-    for number in range(200):
-        await chats.command(TYPING, 1, key=chat(number))
-    chats.clock.tick(1000)
-    batches = await asyncio.gather(*(chats.claim_due(30, owner=f"w{worker}") for worker in range(8)))
-    claimed = [claim.grant.key for batch in batches for claim in batch]
-    assert len(claimed) == len(set(claimed)) == 200
-
-
-async def test_a_batch_whose_reply_was_lost_is_got_back_by_asking_again_under_the_same_name(chats: Chats) -> None:
-    for number in range(3):
-        await chats.command(TYPING, 1, key=chat(number))
-    chats.clock.tick(1000)
-    lost = await chats.claim_due(2, owner="me")
-    chats.clock.tick(2000)
-    again = await chats.claim_due(2, owner="me")
-    assert [claim.grant.key for claim in again] == [claim.grant.key for claim in lost]
-    assert len(await chats.claim_due(2, owner="other")) == 1
-    chats.clock.tick(LEASE_MS - 1)
-    assert await chats.claim_due() == []
-    assert [(await chats.pause(claim)).lost_lease for claim in again] == [False, False]
-
-
-async def test_outdated_and_strange_jobs_are_cleared_away(chats: Chats) -> None:
-    await chats.command(TYPING, 5)
-    (job,) = await chats.queued()
-    place = job.rpartition(":")[0]
-    for name in (f"{place}:1", "i1:5511777777777@s.whatsapp.net:99", "no job of ours", ":1", ""):
-        await chats.redis.zadd(keys.QUEUE, {name: chats.clock.ms})
-        await chats.redis.set(f"arq:job:{name}", "{}")
-    assert await chats.claim_due(1) == []
-    assert list(await chats.queued()) == [job]
-    assert await chats.redis.keys("arq:job:*") == [f"arq:job:{job}".encode()]
-
-
-async def test_a_chat_whose_upstream_is_being_called_is_looked_at_again_when_the_lease_ends(chats: Chats) -> None:
-    await chats.command(TYPING, 5)
-    chats.clock.tick(5000)
-    assert isinstance(await chats.claim(), Claim)
-    (job,) = await chats.queued()
-    await chats.redis.zadd(keys.QUEUE, {job: chats.clock.ms})
-    assert await chats.claim_due() == []
-    assert await chats.queued() == {job: LEASE_MS}
-
-
-async def test_a_job_that_arq_marked_as_started_and_whose_worker_died_is_claimed_at_its_time(chats: Chats) -> None:
-    await chats.command(TYPING, 5)
-    (job,) = await chats.queued()
-    await chats.redis.set(f"arq:in-progress:{job}", "1")
-    chats.clock.tick(5000)
-    assert len(await chats.claim_due()) == 1
-
-
-async def test_claimed_wake_ups_are_no_backlog(chats: Chats) -> None:
-    health = RedisHealth(chats.redis, clock_us=chats.clock.redis_us)
-    await chats.command(TYPING, 5)
-    chats.clock.tick(5000)
-    assert (await health.backlog()).due_jobs == 1
-    await chats.claim_due()
-    backlog = await health.backlog()
-    assert (backlog.due_jobs, backlog.owed, backlog.oldest_overdue_s) == (0, 1, 0)
-    chats.clock.tick(LEASE_MS)
-    backlog = await health.backlog()
-    assert (backlog.due_jobs, backlog.oldest_overdue_s) == (1, LEASE_MS / 1000)
-
-
-async def test_a_claimed_wake_up_that_the_queue_lost_is_armed_again_when_its_worker_died(chats: Chats) -> None:
-    await chats.command(TYPING, 5)
-    chats.clock.tick(5000)
-    await chats.claim_due()
-    await chats.redis.delete(keys.QUEUE)
-    chats.clock.tick(LEASE_MS - 1)
-    assert await chats.indicators.sweep() == 0
-    chats.clock.tick(1)
-    assert await chats.indicators.sweep() == 1
-    assert len(await chats.claim_due()) == 1
+    assert await chats.wakes() == {}
+    assert 0 < await chats.redis.pttl(keys.record(KEY.instance_id, KEY.chat.jid)) <= LINGER_MS
 
 
 async def test_an_agent_that_repeats_itself_for_a_minute_costs_the_upstream_fifteen_calls_and_a_pause(

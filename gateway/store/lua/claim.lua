@@ -15,6 +15,8 @@ redis.set_repl(redis.REPL_NONE)
 local function take_over_from_dead(key)
   redis.set_repl(redis.REPL_ALL)
   local rec = load(key)
+  -- A pause of which nobody heard what became has failed. Else it were on time with each worker that dies of it.
+  if rec.op == 'paused' and rec.ends == 0 then rec.tries = rec.tries + 1 end
   take_over(rec, echo)
   save(rec)
   redis.set_repl(redis.REPL_NONE)
@@ -25,29 +27,30 @@ end
 local function claim(key)
   turn_to(key)
   -- A part of the record is enough: this is what refreshes and pauses go through.
-  local stored = redis.call('HMGET', key, 'until', 'state', 'owner', 'lease', 'tries', 'trace', 'why')
-  local ends, state, holder = tonumber(stored[1] or 0), stored[2] or '', stored[3] or ''
+  local stored = redis.call('HMGET', key, 'until', 'state', 'owner', 'lease', 'tries', 'trace', 'why', 'since')
+  local ends, state, holder, tries = tonumber(stored[1] or 0), stored[2] or '', stored[3] or '', stored[5] or 0
   local is_again = holder == owner
   if holder ~= '' and not is_again then
     local held = tonumber(stored[4] or 0)
     if held > now then return held end
     local rec = take_over_from_dead(key)
-    ends, state = rec['until'], rec.state
+    ends, state, tries = rec['until'], rec.state, rec.tries
   end
   local at = tonumber(redis.call('ZSCORE', CHATS, JID) or 0)
   if at > now and not is_again then return at end
 
   local op = state
   if ends > 0 and ends <= now then op = 'paused' end
-  if ends == 0 or op == '' then
+  if op == '' or (ends == 0 and now >= tonumber(stored[8] or 0) + LINGER) then
     redis.set_repl(redis.REPL_ALL)
     forget()
+    redis.call('PEXPIRE', KEY, TOMBSTONE, 'LT')
     redis.set_repl(redis.REPL_NONE)
     return 0
   end
   redis.call('HSET', key, 'owner', owner, 'op', op, 'lease', now + lease)
   wake_at(now + lease, now)
-  return {op, state, op == 'paused' and now - ends or 0, stored[5] or 0, stored[6] or '', stored[7] or ''}
+  return {op, state, op == 'paused' and now - ends or 0, tries, stored[6] or '', stored[7] or ''}
 end
 
 local claimed = {now}

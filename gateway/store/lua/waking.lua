@@ -36,8 +36,10 @@ local function forget()
   follow()
 end
 
--- When what shows until then, and was sent at that time, is to be sent again, or ended.
+-- When what shows until then, and was sent at that time, is to be sent again, or ended. Never early where what was sent
+-- shows for no longer than until the next: there one must not be overlapped by another.
 local function next_wake(ends, sent, refresh, life)
-  if ends - sent <= life or sent + refresh >= ends then return ends end
-  return math.floor((sent + refresh) / GRID) * GRID
+  local at = sent + refresh
+  if ends - sent <= life or at >= ends then return ends end
+  return refresh < life and math.floor(at / GRID) * GRID or at
 end
