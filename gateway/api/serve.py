@@ -15,6 +15,7 @@ from gateway.process import garbage, notify
 from gateway.process.caps import Caps
 from gateway.process.server import MOST_OPERATORS, listening
 from gateway.settings import Settings
+from gateway.store.upgrade import is_old
 from gateway.telemetry import logs
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.probes import create_ops
@@ -118,6 +119,11 @@ async def _settle(services: Services) -> None:
     """Write down where instances live now that the settings were read anew, as soon as Redis takes it."""
     while True:
         try:
+            if await is_old(services.redis, services.settings.redis.url):
+                _log.error(
+                    "old_data", consequence="nobody is known", mend="stop it all, and run: presence-gateway upgrade"
+                )
+                return
             changed = await services.moves.settle()
         except StoreUnavailable:
             await asyncio.sleep(_AGAIN_S)

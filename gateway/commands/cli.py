@@ -62,6 +62,10 @@ app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway check"))
 app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway backup tenants.ndjson"))(data.backup)
 app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway restore tenants.ndjson"))(data.restore)
 app.command(
+    rich_help_panel=_OPERATE,
+    epilog=examples("presence-gateway upgrade", "presence-gateway upgrade --from redis://old.internal:6379/0"),
+)(data.upgrade)
+app.command(
     rich_help_panel=_TRY,
     epilog=examples(
         "PRESENCE_TOKEN=pgi_... presence-gateway send sales 5511999999999 typing --duration 5",

@@ -1,4 +1,4 @@
-"""`presence-gateway check`, `backup` and `restore`: all tenant data, looked over, saved and brought back."""
+"""`presence-gateway check`, `backup`, `restore` and `upgrade`: data looked over, saved, brought back, carried over."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,8 @@ import typer
 from gateway.commands.installation import CommandFailed, with_services
 from gateway.commands.printing import Json, print_done, print_json
 from gateway.process.keyfile import write_private
+from gateway.store.redis import open_redis
+from gateway.store.upgrade import Upgrade
 from gateway.tenants.backup import RedisBackup
 from gateway.tenants.checker import RedisChecker
 from gateway.wiring import Services
@@ -56,3 +58,29 @@ def restore(
 
     count = with_services(context, bring_back)
     print_done(f"{count} records are back.", {"records": count}, as_json)
+
+
+def upgrade(
+    context: typer.Context,
+    *,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="URL", help="Another Redis, whose data is copied here and stays as it is there."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Carry the data of 0.1.0 over to today's names, or all data from another Redis, such as to a cluster.
+
+    Stop every gateway and worker before, and start those of this version after. May be broken off and run again.
+    """
+
+    async def carry(services: Services) -> int:
+        if source is None:
+            return await Upgrade(services.redis, services.executor, is_same=True).run()
+        async with open_redis(source, connect_timeout_s=5.0, timeout_s=30.0, max_connections=4) as other:
+            return await Upgrade(other, services.executor, is_same=False).run()
+
+    count = with_services(context, carry)
+    print_done(f"{count} keys were carried over.", {"keys": count}, as_json)

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from gateway.presence.errors import BackupUnreadable, Conflict
 from gateway.store import keys
 from gateway.store.redis import command, store_errors
+from gateway.store.upgrade import tenant_key
 from gateway.tenants.audit import RedisAudit
 from gateway.tenants.tokens import TokenHasher
 
@@ -88,7 +89,7 @@ class RedisBackup:
         for start in range(0, len(rows), _AT_ONCE):
             async with store_errors(), self._redis.pipeline(transaction=True) as pipe:
                 for row in rows[start : start + _AT_ONCE]:
-                    _write(pipe, row)
+                    _write(pipe, tenant_key(row["key"]), row)
                 await pipe.execute()
         await command(self._redis, "INCR", keys.CHANGES)  # no process may repeat what it refused before
         await command(self._redis, "DEL", keys.RESTORING)
@@ -138,12 +139,15 @@ _READ: dict[str, tuple[str, tuple[str | int, ...]]] = {
 
 def _is_ours(row: dict[str, Any]) -> bool:
     key, kind, value = row.get("key"), row.get("type"), row.get("value")
-    known = isinstance(key, str) and (key in _ONE_KEY or key.startswith(tuple(p[:-1] for p in _PATTERNS)))
+    if not isinstance(key, str):
+        return False
+    key = tenant_key(key)  # a backup of 0.1.0 has the names of its time
+    known = key in _ONE_KEY or key.startswith(tuple(p[:-1] for p in _PATTERNS))
     return known and kind in _READ and isinstance(value, dict if kind == "hash" else list)
 
 
-def _write(pipe: Any, row: dict[str, Any]) -> None:
-    key, value = row["key"], row["value"]
+def _write(pipe: Any, key: str, row: dict[str, Any]) -> None:
+    value = row["value"]
     if not value:
         return
     match row["type"]:

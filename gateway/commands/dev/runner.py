@@ -24,6 +24,7 @@ from gateway.process.server import listening
 from gateway.sandbox.app import create_sandbox
 from gateway.sandbox.keys import WEBHOOKS
 from gateway.sandbox.webhooks import Webhook
+from gateway.store.upgrade import Upgrade, is_old
 from gateway.telemetry import logs
 from gateway.wiring import open_services
 
@@ -114,6 +115,8 @@ class _Runner:
 
     async def _ensure_demo(self) -> Demo:
         async with open_services(self._site.settings) as services:
+            if await is_old(services.redis, self._site.settings.redis.url):
+                _log.info("upgraded", keys=await Upgrade(services.redis, services.executor, is_same=True).run())
             demo = await ensure_demo(services, self._plan.data / "demo.json", self._site.sandbox_url)
         # As an operator points a real upstream's webhook at the gateway.
         url = f"{self._site.url}/api/events/presence/{demo.instance}?token={demo.instance_token}"
