@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs panels lock clean
+.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs pictures panels lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ format: $(STAMP) ## Rewrite the code in the house style
 
 bench: $(STAMP) ## Measure, beside nginx + Lua, the obvious stack and plain arq, or one part (ARGS="--help")
 	@PYTHONPATH=tests:bench $(BIN)/python -m comparison $(ARGS)
+
+pictures: panels ## Take the README's pictures of the real pages, and draw the dashboard, into docs/images (needs Chromium, Prometheus)
+	@PYTHONPATH=tests $(BIN)/python bench/take_pictures.py $(ARGS)
 
 panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/images
 	@PYTHONPATH=tests $(BIN)/python bench/draw_panels.py $(ARGS)
