@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs panels lock clean
+.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs pictures panels site lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ format: $(STAMP) ## Rewrite the code in the house style
 bench: $(STAMP) ## Measure, beside nginx + Lua, the obvious stack and plain arq, or one part (ARGS="--help")
 	@PYTHONPATH=tests:bench $(BIN)/python -m comparison $(ARGS)
 
+pictures: panels ## Take the README's pictures of the real pages, and draw the dashboard, into docs/images (needs Chromium, Prometheus)
+	@PYTHONPATH=tests $(BIN)/python bench/take_pictures.py $(ARGS)
+
 panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/images
 	@PYTHONPATH=tests $(BIN)/python bench/draw_panels.py $(ARGS)
 
@@ -71,9 +74,12 @@ docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/upstreams.py > $(VENV)/upstreams.md && mv $(VENV)/upstreams.md docs/upstreams.md
 	@$(BIN)/python docs/architecture.py > $(VENV)/architecture.md && mv $(VENV)/architecture.md docs/architecture.md
 
+site: $(STAMP) ## Build the pages into one searchable site that needs no network, in site/ (ARGS="--to FOLDER")
+	@$(BIN)/python docs/site/build.py $(ARGS)
+
 lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group build pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group docs --group build pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group build --constraints requirements.lock pyproject.toml -o deploy/requirements.lock
 
 clean: ## Remove what the targets made (data/ stays)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

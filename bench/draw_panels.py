@@ -1,13 +1,14 @@
-"""Draws every panel of the dashboard from a real Prometheus that watched a real run: docs/images/dashboard.png.
+"""Draws every panel of the dashboard from a real Prometheus that watched a real run, and the README's few of them.
 
     make panels
 
-The run: a steady load; then the worker is killed, and started again; then an upstream refuses its credential, another
-does not answer, and somebody guesses tokens; then Redis hangs for a few seconds.
+The run: a steady load, with messages that pass through; then the worker is killed, and started again; then an upstream
+refuses its credential, another does not answer, and somebody guesses tokens; then Redis hangs for a few seconds.
 """
 
 import argparse
 import asyncio
+import io
 import random
 import signal
 import tempfile
@@ -19,18 +20,30 @@ from typing import Any
 
 import aiohttp
 import matplotlib as mpl
+from images import FOLDER, OF_DASHBOARD, save
 from panels import Query, queries
-from PIL import Image
 from prometheus import RULES, Prometheus, hastened, running_prometheus
-from rig import ROOT, Caller, Rig, running_rig
+from rig import Caller, Rig, running_rig
+
+from gateway.presence.model import Target
 
 mpl.use("agg")
 from matplotlib import pyplot as plt
 
 INTERVAL = "10s"
 COLUMNS = 4
-COLOURS = 160
 MOST_LINES = 6
+PROMISE = (
+    "Pauses within 250 ms",
+    "Pauses owed",
+    "How late pauses are",
+    "What became of pauses",
+    "Indicators re-sent while held",
+    "Time to answer",
+)
+"""The panels that the README shows."""
+
+Drawn = list[tuple[Query, list[dict[str, Any]]]]
 UNITS = {"short": "", "ops": ", per s", "reqps": ", per s", "s": ", s", "bytes": ", bytes", "percentunit": ""}
 
 
@@ -43,7 +56,7 @@ async def live(rig: Rig, token: str) -> list[tuple[float, str]]:
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
         caller = Caller(rig, token, session)
-        load = asyncio.create_task(keep_calling(caller))
+        load = asyncio.gather(keep_calling(caller), keep_sending(caller))
         await asyncio.sleep(35)
         note("worker killed")
         rig.stop("worker", signal.SIGKILL)
@@ -79,22 +92,42 @@ async def keep_calling(caller: Caller) -> None:
             await asyncio.sleep(0.05)
 
 
-async def collect(prometheus: Prometheus, began: float, ended: float) -> list[tuple[Query, list[dict[str, Any]]]]:
+async def keep_sending(caller: Caller) -> None:
+    """Two messages a second, which pass through."""
+    for number in range(1_000_000):
+        with suppress(aiohttp.ClientError, TimeoutError):
+            await caller.message("passed", f"55117{number % 400:08}")
+        await asyncio.sleep(0.5)
+
+
+async def collect(prometheus: Prometheus, began: float, ended: float) -> Drawn:
     span = f"{round(ended - began)}s"
     return [(query, await prometheus.over(query.at(interval=INTERVAL, span=span), began, ended)) for query in queries()]
 
 
-def draw(drawn: list[tuple[Query, list[dict[str, Any]]]], began: float, events: list[tuple[float, str]]) -> Any:
-    """One small chart for each panel, under the names of their rows."""
-    panels: dict[tuple[str, str], list[tuple[Query, list[dict[str, Any]]]]] = {}
+def by_panel(drawn: Drawn) -> dict[str, Drawn]:
+    """What each panel draws, under its row and name."""
+    panels: dict[str, Drawn] = {}
     for query, series in drawn:
-        panels.setdefault((query.row, query.panel), []).append((query, series))
+        panels.setdefault(f"{query.row}  |  {query.panel}", []).append((query, series))
+    return panels
+
+
+def few(drawn: Drawn) -> dict[str, Drawn]:
+    """What those of the README draw, in its order, under their names."""
+    return {name: [(query, series) for query, series in drawn if query.panel == name] for name in PROMISE}
+
+
+def draw(
+    panels: dict[str, Drawn], began: float, events: list[tuple[float, str]], *, columns: int, inches: float
+) -> Any:
+    """One small chart for each panel."""
     plt.rcParams.update({"font.size": 6, "axes.titlesize": 7, "legend.fontsize": 5})
-    lines = -(-len(panels) // COLUMNS)
-    figure, axes = plt.subplots(lines, COLUMNS, figsize=(15, 1.55 * lines), layout="constrained")
+    lines = -(-len(panels) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(inches, 1.55 * lines), layout="constrained")
     for axis in axes.flat[len(panels) :]:
         axis.axis("off")
-    for axis, ((row, panel), parts) in zip(axes.flat, panels.items(), strict=False):
+    for axis, (name, parts) in zip(axes.flat, panels.items(), strict=False):
         labelled = 0
         for query, series in parts:
             for one in series:
@@ -102,7 +135,7 @@ def draw(drawn: list[tuple[Query, list[dict[str, Any]]]], began: float, events: 
                 labelled += 1
                 label = query.label(one["metric"]) if labelled <= MOST_LINES else None
                 axis.plot(xs, ys, linewidth=0.8, label=label)
-        axis.set_title(f"{row}  |  {panel}{UNITS[parts[0][0].unit]}", loc="left")
+        axis.set_title(f"{name}{UNITS[parts[0][0].unit]}", loc="left")
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.25)
         for at, _ in events:
@@ -111,19 +144,26 @@ def draw(drawn: list[tuple[Query, list[dict[str, Any]]]], began: float, events: 
             axis.legend(loc="upper left", framealpha=0.6)
     said = ", ".join(f"{what} at {at - began:.0f} s" for at, what in events)
     day = datetime.fromtimestamp(began, UTC).date()
-    figure.suptitle(f"Every panel of the dashboard, from a real Prometheus on {day}. Seconds of the run; {said}.")
+    figure.suptitle(f"From a real Prometheus on {day}. Seconds of the run; {said}.")
     return figure
+
+
+def write(figure: Any, file: Path, dpi: int) -> None:
+    taken = io.BytesIO()
+    figure.savefig(taken, dpi=dpi)
+    save(taken.getvalue(), file)
+    print(f"{file.name}: {file.stat().st_size // 1024} KiB")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--to", type=Path, default=ROOT / "docs/images/dashboard.png")
+    parser.add_argument("--to", type=Path, default=FOLDER)
     asked = parser.parse_args()
-    asked.to.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, running_rig(Path(folder), {}) as rig:
         rig.start("gateway")
         rig.start("worker")
-        token = rig.create_account("acme", dict.fromkeys(("fine", "refused", "reset")))
+        passed = Target("ryzeapi", rig.sandbox_url, "passed", "any")
+        token = rig.create_account("acme", {**dict.fromkeys(("fine", "refused", "reset")), "passed": passed})
         with rig.redis() as redis:
             redis.config_set("maxmemory", "16mb")
         rules = hastened(RULES.read_text())
@@ -131,13 +171,9 @@ def main() -> None:
             began = time.time()
             events = asyncio.run(live(rig, token))
             drawn = asyncio.run(collect(prometheus, began, time.time()))
-    figure = draw(drawn, began, events)
-    figure.savefig(asked.to, dpi=100)
-    # A palette says as much about lines as millions of colours do, in a third of the bytes.
-    with Image.open(asked.to) as picture:
-        small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    small.save(asked.to, optimize=True)
-    print(f"{asked.to.relative_to(ROOT)}: {asked.to.stat().st_size // 1024} KiB")
+    whole, excerpt = (asked.to / name for name in OF_DASHBOARD)
+    write(draw(by_panel(drawn), began, events, columns=COLUMNS, inches=15), whole, dpi=100)
+    write(draw(few(drawn), began, events, columns=3, inches=8.2), excerpt, dpi=180)
     empty = [query.panel for query, series in drawn if not series]
     print(f"panels without data: {empty or 'none'}")
 

@@ -74,6 +74,7 @@ def _own_token(token: str | None) -> str | None:
 
 @app.command(
     epilog=examples(
+        "presence-gateway account create acme   # once: an instance is of an account that is there",
         "presence-gateway instance create acme sales",
         "PRESENCE_UPSTREAM_CREDENTIAL='...' presence-gateway instance create acme sales --upstream-kind waha "
         "--upstream-url http://waha.internal:3000",
@@ -99,7 +100,7 @@ def create(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an instance and its token, which is shown this once."""
+    """Make an instance of an account that is there, and its token, which is shown this once."""
     upstream = _upstream(upstream_kind, upstream_url, upstream_session, upstream_credential)
 
     async def make(directory: RedisDirectory) -> Created:

@@ -5,13 +5,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from installation import Installation, installed, is_alive
+from installation import Installation, installed, is_alive, outside_environment
 from terminal import Run
 
 WITHIN_S = 20.0
@@ -56,6 +57,13 @@ def test_the_banners_curl_line_works_pasted(installation: Installation) -> None:
     line = next(line for line in installation.out.splitlines() if line.startswith("curl "))
     told = json.loads(subprocess.check_output(["sh", "-c", line], stderr=subprocess.DEVNULL))
     assert (told["success"], told["chat_jid"], told["duration"]) == (True, f"{NUMBER}@s.whatsapp.net", 5)
+
+
+def test_the_banners_command_works_pasted(installation: Installation) -> None:
+    (line,) = [line for line in installation.out.splitlines() if line.startswith("  Commands ")]
+    command = line.removeprefix("  Commands").partition("  (")[0].strip()
+    environ = outside_environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    assert "demo" in subprocess.check_output(["sh", "-c", command], env=environ, text=True)
 
 
 def test_the_tokens_are_printed_to_standard_output_and_nowhere_else(installation: Installation) -> None:

@@ -1,36 +1,25 @@
-"""A real browser: Debian's or anyone's Chromium, driven by Playwright; a page that complains fails its test."""
+"""A real browser, driven by Playwright; a page that complains fails its test."""
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
+import chromium
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 NewPage: TypeAlias = Callable[..., Awaitable[Page]]
 
-# Headless in a container, silent on the network.
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     """A headless Chromium of this test's own."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        assert not os.environ.get("CI"), "CI needs Chromium: apt-get install --no-install-recommends chromium"
-        pytest.skip("the browser tests need Chromium on the PATH: apt-get install chromium")
+    program = chromium.find_chromium()
+    if program is None:
+        assert not os.environ.get("CI"), f"CI needs Chromium: {chromium.TO_INSTALL}"
+        pytest.skip(f"the browser tests need Chromium on the PATH: {chromium.TO_INSTALL}")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
+        browser = await playwright.chromium.launch(executable_path=program, args=chromium.ARGUMENTS)
         yield browser
         await browser.close()
 

@@ -105,6 +105,32 @@ async def test_an_account_is_made_limited_suspended_resumed_and_deleted(office: 
     assert actions == ["account.delete", "account.resume", "account.suspend", "account.limits", "account.create"]
 
 
+async def test_an_account_is_named_by_its_name_or_its_id(office: Office) -> None:
+    made = await office.done("POST", "accounts", {"name": "acme"})
+    other = await office.done("POST", "accounts", {"name": "other"})
+    account_id = made["account"]["id"]
+    for key in (KEY, made["token"]):
+        for path in ("accounts/{}/tokens", "accounts/{}/instances", "usage?account={}", "indicators?account={}"):
+            named, by_id = [await office.done("GET", path.format(given), key=key) for given in ("acme", account_id)]
+            assert named.keys() == by_id.keys()
+        (token,) = (await office.done("GET", "accounts/acme/tokens", key=key))["tokens"]
+        assert token["kind"] == "account"
+    assert (await office.done("PATCH", "accounts/acme", {"per_minute": 7}))["account"]["id"] == account_id
+    assert (await office.done("POST", "accounts/acme/suspend"))["account"]["status"] == "suspended"
+    assert (await office.done("POST", "accounts/acme/resume"))["account"]["status"] == "active"
+    issued = await office.done("POST", "accounts/acme/tokens", {"name": "crm"}, key=made["token"])
+    assert await office.is_valid(issued["secret"])
+    created = await office.done("POST", "accounts/acme/instances", {"name": "sales"})
+    assert created["instance"]["name"] == "sales"
+    for nobody in (other["account"]["name"], other["account"]["id"], "none", "a000000000000", "%20", "a%2Fb"):
+        refused = await office.ask("GET", f"accounts/{nobody}/tokens", key=made["token"])
+        assert (refused[0], message(refused[1])) == (404, "Account not found")
+    for nobody in ("none", "a000000000000", "%20", "a%2Fb", "x" * 101):
+        assert (await office.ask("GET", f"accounts/{nobody}/tokens"))[0] == 404
+    await office.done("DELETE", "accounts/acme", {"confirm": "acme"})
+    assert (await office.ask("GET", "accounts/acme/tokens"))[0] == 404
+
+
 async def test_tokens_are_issued_listed_rotated_with_grace_and_revoked(office: Office) -> None:
     made = await office.done("POST", "accounts", {"name": "acme"})
     path = f"accounts/{made['account']['id']}/tokens"

@@ -11,6 +11,11 @@ from gateway.process import keyfile
 from gateway.tenants import tokens
 
 WITHIN_S = 20.0
+NO_INSTANCE = (
+    "Instance not found; `instance create ACCOUNT NAME` makes one, `instance list ACCOUNT` shows those that are there"
+)
+NO_TOKEN = "Token not found; `token list ACCOUNT` shows the ids of those that are there"
+NO_ACCOUNT = "Account not found; `account create NAME` makes one, `account list` shows those that are there"
 NUMBER = "5511999999999"
 
 
@@ -86,7 +91,12 @@ def test_a_token_is_issued_and_revoked_by_its_id(operate: Run, redis_url: str) -
     assert operate("token", "revoke", issued["id"], "--json").json == {"id": issued["id"], "revoked": True}
 
     again = operate("token", "revoke", issued["id"])
-    assert (again.code, again.err) == (1, "presence-gateway: Token not found\n")
+    assert (again.code, again.err) == (1, f"presence-gateway: {NO_TOKEN}\n")
+
+
+def test_before_an_instance_its_account_is_made_says_the_help(run: Run) -> None:
+    examples = run("instance", "create", "--help").out.partition("Examples")[2]
+    assert examples.index("presence-gateway account create acme") < examples.index("presence-gateway instance create")
 
 
 def test_people_get_the_token_whole_and_lists_as_tables(operate: Run) -> None:
@@ -102,10 +112,18 @@ def test_people_get_the_token_whole_and_lists_as_tables(operate: Run) -> None:
     ("arguments", "sentence"),
     [
         (("account", "create", "acme"), "Account already exists"),
-        (("instance", "create", "nobody", "sales"), "Account not found"),
+        (("instance", "create", "nobody", "sales"), NO_ACCOUNT),
         (("instance", "create", "acme", "taken"), "Instance already exists"),
-        (("instance", "list", "nobody"), "Account not found"),
-        (("token", "issue", "nobody"), "Account not found"),
+        (("instance", "list", "nobody"), NO_ACCOUNT),
+        (("token", "issue", "nobody"), NO_ACCOUNT),
+        (
+            ("instance", "delete", "acme", "nothing", "--confirm", "nothing"),
+            NO_INSTANCE,
+        ),
+        (
+            ("token", "revoke", "t000000000000"),
+            NO_TOKEN,
+        ),
     ],
 )
 def test_a_refusal_is_one_sentence_and_exit_code_1(operate: Run, arguments: tuple[str, ...], sentence: str) -> None:

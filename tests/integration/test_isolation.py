@@ -222,13 +222,14 @@ async def test_on_the_operators_port_what_is_anothers_is_as_if_it_did_not_exist(
     headers = {"token": world.account} if kind == "header" else {"Authorization": f"Bearer {world.account}"}
     theirs = {"account": world.their_account, "token": world.their_token_id, "instance": world.their_id}
     nobodys = {"account": "a000000000000", "token": "t000000000000", "instance": "i000000000000"}
-    malformed = {"account": "their", "token": "%2e%2e", "instance": "theirs"}
+    named = {"account": "their", "token": world.their_token_id, "instance": "theirs"}
+    malformed = {"account": "%2e%2e", "token": "%2e%2e", "instance": "%2e%2e"}
     before, seen = await world.everything(), 0
     for method, path in operators_routes(world.admin):
         for asked in [path] if "{" in path else [f"{path}?account={{account}}"] if method == "GET" else []:
             answers = [
                 await ask(world.admin, method, URL(asked.format(**names), encoded=True), headers)
-                for names in (theirs, nobodys, malformed)
+                for names in (theirs, nobodys, named, malformed)
             ]
             if path in {
                 "/admin/session",

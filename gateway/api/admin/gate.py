@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.api.context import CONTEXT
-from gateway.api.guards import Gate
+from gateway.api.guards import NAME, Gate
 from gateway.api.sender import key_of
 from gateway.presence.errors import (
     AccountNotFound,
@@ -30,11 +30,12 @@ from gateway.presence.model import Instance, Principal
 from gateway.tenants import tokens
 from gateway.tenants.admission import LimitClass
 from gateway.tenants.audit import OPERATOR
+from gateway.tenants.directory import RedisDirectory
 from gateway.tenants.failed_keys import FailedKeyLimiter
 from gateway.tenants.views import AccountView, TokenView
 from gateway.wiring import Services
 
-_ID = re.compile(r"[ait][0-9a-f]{12}")
+_ID = re.compile(r"[it][0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,8 @@ class AdminGate:
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             caller = await (self._operator(request) if operator_only else self._caller(request, limit_class))
-            account_id = _id(request, "account")
-            if account_id is None or not caller.may_see(account_id):
-                raise AccountNotFound
-            return await handler(request, caller, await self._services.directory.account(account_id))
+            account = await named_account(self._services.directory, caller, request.match_info["account"])
+            return await handler(request, caller, account)
 
         return guarded
 
@@ -175,6 +174,22 @@ class AdminGate:
         request[CONTEXT].quota = admission.quota
         if admission.is_limited:
             raise RateLimited(retry_after_s=max(1, admission.quota.reset_s - int(time.time())))
+
+
+async def named_account(directory: RedisDirectory, caller: AdminCaller, given: str) -> AccountView:
+    """Return the account of that name or id; an account finds itself, and looks for no other.
+
+    Raises:
+        AccountNotFound: there is none, as far as the caller may know.
+    """
+    if not NAME.fullmatch(given):
+        raise AccountNotFound
+    if caller.account_id is None:
+        return await directory.account(await directory.find_account(given))
+    own = await directory.account(caller.account_id)
+    if given not in {own.id, own.name}:
+        raise AccountNotFound
+    return own
 
 
 def _id(request: web.Request, name: str) -> str | None:

@@ -6,8 +6,7 @@ from aiohttp import web
 
 from gateway.api.admin import bodies
 from gateway.api.admin.accounts import visible_accounts
-from gateway.api.admin.gate import AdminCaller
-from gateway.presence.errors import AccountNotFound
+from gateway.api.admin.gate import AdminCaller, named_account
 from gateway.presence.model import Instance
 from gateway.process import envelope
 from gateway.store.ends import End
@@ -96,9 +95,7 @@ class OverviewRoutes:
         wanted = request.query.get("account")
         if not wanted:
             return await visible_accounts(self._services, caller)
-        if not caller.may_see(wanted):
-            raise AccountNotFound
-        return [await self._services.directory.account(wanted)]
+        return [await named_account(self._services.directory, caller, wanted)]
 
     async def _instance(self, instance_id: str) -> Instance | None:
         return await self._services.directory.find_by_id(instance_id)

@@ -106,7 +106,8 @@ _GONE = fields({"id": STRING, "status": STRING})
 _RESEALED = success({"resealed": INTEGER, "unreadable": items(text("An instance or account that no key opens."))})
 _ISSUED = success({"token": _TOKEN, "secret": text("The token itself, shown this once.")})
 _ONE_ACCOUNT = success({"account": _ACCOUNT})
-_OF_ACCOUNT = {"account": "Only this account's, by its id."}
+_ACCOUNT_PATH = "The account's name or id."
+_OF_ACCOUNT = {"account": "Only this account's, by its name or id."}
 
 
 def _look(name: str, summary: str, needed: dict[str, Schema], **more: Any) -> dict[str, Any]:
@@ -151,13 +152,13 @@ _ACCOUNTS = {
             ),
             "delete": _do("deleteAccount", "Delete an account", success({"account": _GONE}), body=_CONFIRM),
         },
-        account="The account's id.",
+        account=_ACCOUNT_PATH,
     ),
     "/admin/accounts/{account}/suspend": path(
-        {"post": _do("suspendAccount", "Refuse an account's tokens", _ONE_ACCOUNT)}, account="The account's id."
+        {"post": _do("suspendAccount", "Refuse an account's tokens", _ONE_ACCOUNT)}, account=_ACCOUNT_PATH
     ),
     "/admin/accounts/{account}/resume": path(
-        {"post": _do("resumeAccount", "Let an account work again", _ONE_ACCOUNT)}, account="The account's id."
+        {"post": _do("resumeAccount", "Let an account work again", _ONE_ACCOUNT)}, account=_ACCOUNT_PATH
     ),
 }
 _TOKENS = {
@@ -173,7 +174,7 @@ _TOKENS = {
                 body_required=False,
             ),
         },
-        account="The account's id.",
+        account=_ACCOUNT_PATH,
     ),
     "/admin/tokens/{token}/rotate": path(
         {"post": _do("rotateToken", "Replace a token", _ISSUED, status=201, body=GRACE, body_required=False)},
@@ -201,7 +202,7 @@ _INSTANCES = {
                 refusals=(409,),
             ),
         },
-        account="The account's id.",
+        account=_ACCOUNT_PATH,
     ),
     "/admin/instances/{instance}": path(
         {

@@ -1,12 +1,14 @@
 """What the runner prints when everything serves: where it is, the demo's tokens, and a line to paste."""
 
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
-from gateway import VERSION
+from gateway import SERVICE, VERSION
 from gateway.commands.dev.demo import Demo
 from gateway.commands.dev.site import Site
 
@@ -17,10 +19,16 @@ def show(site: Site, demo: Demo, data: Path) -> None:
     rows = [
         ("API", f"[link]{site.url}[/]", ""),
         ("Sandbox phone", f"[link]{site.sandbox_url}/?instance={demo.instance}[/]", "open it in a browser"),
+        (
+            "Console",
+            f"[link]{site.admin_url}/console[/]",
+            "sign in with the account token, or admin_key of secrets.toml in Data",
+        ),
         ("Metrics", f"[link]{site.admin_url}/metrics[/]", f"the worker's: {site.worker_url}/metrics"),
         ("Account token", demo.account_token, "every instance of the account demo"),
         ("Instance token", demo.instance_token, f"the instance {demo.instance}"),
         ("Data", escape(str(data)), "keys, tokens and promises; kept until you remove it"),
+        ("Commands", escape(f"{_program(data)} account list"), "from another terminal; --help lists all"),
     ]
     console.print(f"\n[bold green]Presence gateway {VERSION}[/] serves. Ctrl-C stops all of it.\n")
     for name, value, remark in rows:
@@ -28,6 +36,14 @@ def show(site: Site, demo: Demo, data: Path) -> None:
     console.print("\nOpen the sandbox phone, paste this line, and watch it type for five seconds:\n")
     console.print(f"[cyan]{escape(_curl(site, demo))}[/]\n")
     sys.stdout.flush()
+
+
+def _program(data: Path) -> str:
+    """Say how commands are called here: by the path that this one was called by, and for this data folder."""
+    called = shutil.which(sys.argv[0])
+    program = sys.argv[0] if called and called != shutil.which(SERVICE) else SERVICE
+    words = [program] if data == Path("data") else [program, "--data", str(data)]
+    return shlex.join(words)
 
 
 def _curl(site: Site, demo: Demo) -> str:
