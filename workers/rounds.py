@@ -72,10 +72,12 @@ class Rounds:
         self._news = asyncio.Event()
         self._look_s = self._claim_s = self._loop.time()
         self._looking: set[int] = set()
+        self._missed: set[int] = set()
         self._resting: set[int] = set()
         self._asking: set[asyncio.Task[None]] = set()
         self._owners: dict[int, str] = {}
         self._failure: BaseException | None = None
+        self._is_closed = False
         places.freed = self._freed
 
     async def once(self) -> None:
@@ -99,11 +101,12 @@ class Rounds:
         if partition is None:
             self._look_s = 0.0
             self._news.set()
-        elif partition in self._mine():
+        elif partition in self._mine() and not self._is_closed:
             self._ask(self._look(partition))
 
     async def close(self) -> None:
-        """Wait for what was asked."""
+        """Begin nothing more, and wait for what was asked."""
+        self._is_closed = True
         if self._asking:
             await asyncio.wait(self._asking)
 
@@ -125,7 +128,7 @@ class Rounds:
         known = self._schedule.chats
         if any(self._indicators.partition(chat) not in mine for chat in known):
             self._schedule.keep(chat for chat in known if self._indicators.partition(chat) in mine)
-        for partition in mine - self._looking:
+        for partition in mine - self._looking - self._missed:
             self._ask(self._look(partition))
 
     async def _look(self, partition: int) -> None:
@@ -138,6 +141,7 @@ class Rounds:
                 self._schedule.learn(chat, now_s + in_ms / 1000, account_id)
         except StoreUnavailable as error:
             self._watch.missed(error)
+            self._miss(partition)
             return
         finally:
             self._looking.discard(partition)
@@ -147,6 +151,17 @@ class Rounds:
         if look.may_rest and partition not in self._resting:
             self._resting.add(partition)
             self._ask(self._make_rest(partition))
+
+    def _miss(self, partition: int) -> None:
+        """Look again soon at a partition whose server did not answer."""
+        if partition not in self._missed:
+            self._missed.add(partition)
+            self._loop.call_later(_AGAIN_S, self._look_again, partition)
+
+    def _look_again(self, partition: int) -> None:
+        self._missed.discard(partition)
+        if partition not in self._looking:
+            self.told(partition)
 
     async def _make_rest(self, partition: int) -> None:
         try:
