@@ -12,7 +12,8 @@ from gateway.api.guards import Caller, Entry
 from gateway.api.message_end import count
 from gateway.presence.errors import GatewayError, StoreUnavailable
 from gateway.presence.model import Instance, State
-from gateway.presence.service import Ahead, Presence
+from gateway.presence.service import Presence
+from gateway.presence.wanted import Ahead
 from gateway.process import envelope
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label

@@ -9,7 +9,6 @@ through it line by line.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -27,10 +26,10 @@ from gateway.presence.ports import (
     RefreshPolicy,
     Repeated,
     Unclear,
-    Why,
 )
 from gateway.presence.replay import Promises
 from gateway.presence.retries import Retries
+from gateway.presence.wanted import MESSAGE, PAUSE, Ahead, Late, Wanted
 
 _WAIT_S = (0.005, 0.01, 0.02, 0.04, 0.05)
 """Waits between two looks at a lease that is taken; a healthy call gives it back within milliseconds."""
@@ -46,18 +45,6 @@ class CommandResult(NamedTuple):
 
 _SHOWN = CommandResult("shown")
 _NOTHING = CommandResult("nothing")
-
-
-class _Wanted(NamedTuple):
-    """What a command wants of its chat: what to show, for how long, and what ends it where that is not a time."""
-
-    op: State
-    lasts_ms: int
-    why: Why = ""
-
-
-_PAUSE = _Wanted(State.PAUSED, 0)
-_MESSAGE = _Wanted(State.PAUSED, 0, "message")
 
 
 class Presence:
@@ -96,7 +83,7 @@ class Presence:
         *,
         asked: str = "",
         trace: str = "",
-        ahead: "Ahead | None" = None,
+        ahead: Ahead | None = None,
     ) -> CommandResult:
         """Obey a caller's command; returns as soon as the upstream has answered.
 
@@ -129,7 +116,7 @@ class Presence:
 
     async def promise_ahead(
         self, instance: Instance, chat: Chat, state: State, duration_s: int, *, trace: str = ""
-    ) -> "Ahead | None":
+    ) -> Ahead | None:
         """Promise what `show` would, for a caller who is being admitted meanwhile; None where that has to wait.
 
         Whoever asks for it hands it to `show`, or gives it to `withdraw`.
@@ -153,7 +140,7 @@ class Presence:
             return None
         return Ahead(answer, lasts_ms) if isinstance(answer, Grant) else None
 
-    def withdraw(self, ahead: "Ahead | None") -> None:
+    def withdraw(self, ahead: Ahead | None) -> None:
         """Roll back a promise that was made ahead, unless it was used."""
         if ahead is not None and not ahead.is_used:
             self._retries.begin(partial(self._roll_back, ahead.use(), ahead.lasts_ms))
@@ -167,13 +154,13 @@ class Presence:
         key, sent_s = ChatKey(instance.chats_id, chat), self._monotonic() - sent_ago_s
         ticket = f"-{round(sent_ago_s * 1_000_000)}" if sent_ago_s > 0 else None
         try:
-            grant = await self._promise(key, _MESSAGE, self._calls.refresh_policy(instance), "", ticket)
+            grant = await self._promise(key, MESSAGE, self._calls.refresh_policy(instance), "", ticket)
         except StoreUnavailable:
-            self._retries.until_done(partial(self._end_later, instance, _Late(key, _MESSAGE, sent_s, ids.fresh())))
+            self._retries.until_done(partial(self._end_later, instance, Late(key, MESSAGE, sent_s, ids.fresh())))
             return _NOTHING
         if not isinstance(grant, Grant):
             return _NOTHING
-        self._settle_behind(grant, await self._send(instance, grant, _MESSAGE), _MESSAGE)
+        self._settle_behind(grant, await self._send(instance, grant, MESSAGE), MESSAGE)
         return CommandResult("shown", "message")
 
     async def pause_unpromised(self, instance: Instance, chat: Chat) -> None:
@@ -186,20 +173,20 @@ class Presence:
         if outcome is not Outcome.OK:
             raise error_of(outcome, State.PAUSED.value)
         # The record does not know, and would show its indicator again: it is told once Redis is back.
-        late = _Late(ChatKey(instance.chats_id, chat), _PAUSE, self._monotonic(), ids.fresh())
+        late = Late(ChatKey(instance.chats_id, chat), PAUSE, self._monotonic(), ids.fresh())
         self._retries.until_done(partial(self._record_pause, late))
 
     async def drain(self) -> None:
         """Wait for records that could not be settled at once because Redis was away."""
         await self._retries.drain()
 
-    def _wanted(self, state: State, duration_s: int) -> _Wanted:
+    def _wanted(self, state: State, duration_s: int) -> Wanted:
         """Some phones never let go of what nobody pauses: it ends by itself, even where no end was asked for."""
         if duration_s or state is State.PAUSED or not self._natural_end_ms:
-            return _Wanted(state, duration_s * 1000)
-        return _Wanted(state, self._natural_end_ms, "natural")
+            return Wanted(state, duration_s * 1000)
+        return Wanted(state, self._natural_end_ms, "natural")
 
-    async def _send(self, instance: Instance, grant: Grant, wanted: _Wanted) -> Sent:
+    async def _send(self, instance: Instance, grant: Grant, wanted: Wanted) -> Sent:
         told = await self._calls.send(instance, grant)
         if wanted.why == "natural" and told.began_s is not None:
             # Sent once: nobody asked that it be held. Its life, counted from the sending, must outlast its end.
@@ -207,7 +194,7 @@ class Presence:
         return told
 
     async def _promise(
-        self, key: ChatKey, wanted: _Wanted, refresh: RefreshPolicy, trace: str, ticket: str | None = None
+        self, key: ChatKey, wanted: Wanted, refresh: RefreshPolicy, trace: str, ticket: str | None = None
     ) -> Grant | Overtaken | Repeated | NothingShows:
         """Promise before acting, and wait while another call to this chat is under way."""
         owner, looks = ids.fresh(), 0
@@ -233,7 +220,7 @@ class Presence:
             await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
             looks += 1
 
-    def _settle_behind(self, grant: Grant, told: Sent, wanted: _Wanted) -> None:
+    def _settle_behind(self, grant: Grant, told: Sent, wanted: Wanted) -> None:
         """Record what became of a call, behind the answer.
 
         Dying here is safe: the upstream has acted, and the provisional pause is on disk. The exact time is recorded in
@@ -241,7 +228,7 @@ class Presence:
         """
         self._retries.begin(partial(self._settle, grant, told, wanted))
 
-    async def _settle(self, grant: Grant, told: Sent, wanted: _Wanted) -> None:
+    async def _settle(self, grant: Grant, told: Sent, wanted: Wanted) -> None:
         report = told.report(self._monotonic())
         settled = await self._indicators.settle_command(grant, report, wanted.lasts_ms, wanted.why)
         # A lost lease too: the reply to a settlement that was made may have been lost, and this one came second.
@@ -254,55 +241,18 @@ class Presence:
     async def _roll_back(self, grant: Grant, duration_ms: int) -> None:
         await self._indicators.settle_command(grant, NOBODY, duration_ms)
 
-    async def _record_pause(self, late: "_Late") -> None:
+    async def _record_pause(self, late: Late) -> None:
         """Make the record of a pause that was told while Redis was away, unless a newer command came."""
-        granted = await self._promise_late(late, NOBODY.refresh)
+        granted = await late.promise(self._indicators, NOBODY.refresh, self._monotonic())
         if granted is not None:
             # It may have shown again since Redis is back, so this ends in a pause of its own.
             await self._indicators.settle_command(granted, NOBODY._replace(result="unknown"), 0)
 
-    async def _end_later(self, instance: Instance, late: "_Late") -> None:
+    async def _end_later(self, instance: Instance, late: Late) -> None:
         """End what a chat shows by a message that was sent while Redis was away, unless a newer command came."""
-        granted = await self._promise_late(late, self._calls.refresh_policy(instance))
+        granted = await late.promise(self._indicators, self._calls.refresh_policy(instance), self._monotonic())
         if granted is not None:
             await self._settle(granted, await self._send(instance, granted, late.wanted), late.wanted)
-
-    async def _promise_late(self, late: "_Late", refresh: RefreshPolicy) -> Grant | None:
-        """Promise what arrived a while ago; None where nothing is left to do."""
-        ticket = late.ticket or f"-{in_ms((self._monotonic() - late.arrived_s) * 1000) + 1}"
-        op, lasts_ms, why = late.wanted
-        answer = await self._indicators.promise(
-            late.key, op, lasts_ms, owner=late.owner, ticket=ticket, trace="", refresh=refresh, why=why
-        )
-        if isinstance(answer, Busy):
-            late.ticket = answer.ticket  # its place in the line: an age says it less exactly the next time
-            raise StoreUnavailable
-        return answer if isinstance(answer, Grant) else None
-
-
-@dataclass(slots=True)
-class Ahead:
-    """A promise that was made before its caller was admitted."""
-
-    _grant: Grant
-    lasts_ms: int
-    is_used: bool = False
-
-    def use(self) -> Grant:
-        """Take it, once."""
-        self.is_used = True
-        return self._grant
-
-
-@dataclass(slots=True)
-class _Late:
-    """What arrived while Redis was away, and its place among the chat's commands once it has one."""
-
-    key: ChatKey
-    wanted: _Wanted
-    arrived_s: float
-    owner: str
-    ticket: str | None = None
 
 
 def _ended(grant: Grant) -> Literal["pause", "replaced"] | None:
