@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs pictures panels site lock clean
+.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs pictures old-data panels site lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ pictures: panels ## Take the README's pictures of the real pages, and draw the d
 
 panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/images
 	@PYTHONPATH=tests $(BIN)/python bench/draw_panels.py $(ARGS)
+
+old-data: $(STAMP) ## Make the data folder of 0.1.0 that the upgrade is tested with, with 0.1.0 itself (needs the history)
+	@PYTHONPATH=tests $(BIN)/python -m fixtures.make_old_data
 
 docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
