@@ -15,7 +15,8 @@ import pytest
 from acceptance.caller import NOISE_S, Client, eventually, new_number
 from fakes.base import FakeUpstream
 from installation import Installation
-from old_data import Owed, copy_as_if_stopped, old_upstreams, shown_on
+from old_data import FIXTURE, Owed, copy_as_if_stopped, old_upstreams, shown_on
+from terminal import Run
 
 AT_ONCE_S = 8.0
 DAY_S = 86_400.0
@@ -113,6 +114,11 @@ async def test_what_is_not_due_yet_goes_on_showing_and_is_paused_on_time(tmp_pat
             if one in early and one.kind != "evolution":  # which pauses and shows again by itself
                 assert -0.1 <= at_s - one.due_s <= NOISE_S, one
                 assert {state for state, _ in await told_of(one, upstreams, client)} == {"typing", "paused"}, one
+
+
+def test_the_settings_file_that_came_with_it_is_taken_as_it_is(run: Run) -> None:
+    checked = run("check-config", str(FIXTURE / "gateway.toml"))
+    assert checked.code == 0, checked.err
 
 
 async def test_records_tokens_and_usage_are_as_they_were(tmp_path: Path, upstreams: Upstreams) -> None:
