@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs pictures panels site lock clean
+.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs pictures dist old-data panels site lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,8 @@ install: $(STAMP) ## Set up .venv with the pinned dependencies
 run: $(STAMP) ## Run everything on this machine: gateway, worker, embedded Valkey, sandbox phone (ARGS="--port 8081")
 	@exec $(BIN)/presence-gateway dev $(ARGS)
 
-test: $(STAMP) ## Run every test (CI runs test-plain too)
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP) ## Run every test but the release's (CI runs test-plain and dist too)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/release $(ARGS)
 
 test-plain: $(STAMP) ## Run the acceptance tests that meet the fast ways, with all of them off ([fast] in config/gateway.toml)
 	@PLAIN_WAYS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/acceptance/test_contract.py tests/acceptance/test_indicators.py tests/acceptance/test_crash.py $(ARGS)
@@ -69,6 +69,13 @@ pictures: panels ## Take the README's pictures of the real pages, and draw the d
 panels: $(STAMP) ## Draw the dashboard from a real Prometheus run into docs/images
 	@PYTHONPATH=tests $(BIN)/python bench/draw_panels.py $(ARGS)
 
+dist: $(STAMP) ## Build the wheel and the sdist into dist/, check them, build them again to compare, and run the wheel by itself
+	@PYTHONPATH=tests $(BIN)/python -m release
+	@PACKAGES=dist $(BIN)/python -m pytest tests/release $(ARGS)
+
+old-data: $(STAMP) ## Make the data folder of 0.1.0 that the upgrade is tested with, with 0.1.0 itself (needs the history)
+	@PYTHONPATH=tests $(BIN)/python -m fixtures.make_old_data
+
 docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
 	@$(BIN)/python docs/upstreams.py > $(VENV)/upstreams.md && mv $(VENV)/upstreams.md docs/upstreams.md
@@ -77,9 +84,9 @@ docs: $(STAMP) ## Write the pages that are made from the code
 site: $(STAMP) ## Build the pages into one searchable site that needs no network, in site/ (ARGS="--to FOLDER")
 	@$(BIN)/python docs/site/build.py $(ARGS)
 
-lock: $(STAMP) ## Pin the newest allowed dependencies (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group docs --group build pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group build --constraints requirements.lock pyproject.toml -o deploy/requirements.lock
+lock: $(STAMP) ## Pin the newest allowed dependencies
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group dev --group docs --group build --group release pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra otel --group build --constraints requirements.lock pyproject.toml -o deploy/requirements.lock
 
 clean: ## Remove what the targets made (data/ stays)
 	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,10 +51,13 @@ def outside_environment() -> dict[str, str]:
     return outside | (plain if os.environ.get("PLAIN_WAYS") else {})
 
 
-def dev_command(data: Path, ready_file: Path, port: str = "0") -> list[str]:
+FROM_SOURCE = (sys.executable, "-m", "gateway")
+
+
+def dev_command(data: Path, ready_file: Path, port: str = "0", program: Sequence[str] = FROM_SOURCE) -> list[str]:
     """The one command that starts everything."""
     options = ["--port", port, "--admin-port", "0", "--data", str(data), "--ready-file", str(ready_file)]
-    return [sys.executable, "-m", "gateway", "dev", *options]
+    return [*program, "dev", *options]
 
 
 @dataclass
@@ -62,6 +65,9 @@ class Installation:
     """Everything that `gateway dev` starts, and what it says of itself in the ready file."""
 
     folder: Path
+    program: Sequence[str] = FROM_SOURCE
+    cwd: Path = ROOT
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the environment
     secrets: set[str] = field(default_factory=set)  # everything that no log may hold
     demo: set[str] = field(default_factory=set)  # those of them that the banner and the ready file show
     _process: "subprocess.Popen[bytes] | None" = None
@@ -128,9 +134,9 @@ class Installation:
         self.ready_file.unlink(missing_ok=True)
         with (self.folder / "dev.out").open("ab") as out, (self.folder / "dev.err").open("ab") as log:
             self._process = subprocess.Popen(
-                dev_command(self.data, self.ready_file),
-                cwd=ROOT,
-                env=outside_environment(),
+                dev_command(self.data, self.ready_file, program=self.program),
+                cwd=self.cwd,
+                env=outside_environment() | dict(self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
@@ -187,8 +193,8 @@ class Installation:
     def command(self, *arguments: str) -> dict[str, Any]:
         """Run one of the operator's commands and return what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "gateway", *arguments, "--json"],
-            cwd=ROOT,
+            [*self.program, *arguments, "--json"],
+            cwd=self.cwd,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from gateway.commands.installation import with_directory, with_services
+from gateway.commands.manual import examples
 from gateway.commands.names import Account, NewName
 from gateway.commands.printing import (
     Confirm,
     Json,
     confirmed,
-    examples,
     print_created,
     print_done,
     print_json,
@@ -20,7 +20,15 @@ from gateway.commands.printing import (
 from gateway.tenants.views import AccountView
 from gateway.wiring import Services
 
-app = typer.Typer(help="Accounts: a tenant, whose token works on every instance it has.", no_args_is_help=True)
+app = typer.Typer(
+    help="Accounts: a tenant, whose token works on every instance it has.",
+    no_args_is_help=True,
+    epilog=examples(
+        "presence-gateway account create acme",
+        "presence-gateway account limits acme --per-minute 500",
+        "presence-gateway account list",
+    ),
+)
 
 _COLUMNS = ("name", "id", "status", "instances", "tokens", "per_minute", "creation_per_minute", "quota", "created")
 """Of what is shown, as a table; the rest is in the JSON."""
@@ -70,7 +78,7 @@ def create(
     print_created("Account", created, {}, as_json=as_json)
 
 
-@app.command("list", epilog=examples("presence-gateway account list --json"))
+@app.command("list", epilog=examples("presence-gateway account list", "presence-gateway account list --json"))
 def list_accounts(context: typer.Context, *, as_json: Json = False) -> None:
     """List every account."""
     shown = [_shown(account) for account in with_directory(context, lambda directory: directory.accounts())]
@@ -114,6 +122,7 @@ def resume(context: typer.Context, account: Account, *, as_json: Json = False) -
 @app.command(
     epilog=examples(
         "presence-gateway account limits acme --per-minute 500 --instances-quota 20",
+        "# Back to the settings:",
         "presence-gateway account limits acme --reset",
     )
 )
@@ -152,7 +161,11 @@ def limits(
 
 
 @app.command(
-    epilog=examples("presence-gateway account delete acme", "presence-gateway account delete acme --confirm acme")
+    epilog=examples(
+        "presence-gateway account delete acme",
+        "# In a script, which nobody can ask:",
+        "presence-gateway account delete acme --confirm acme",
+    )
 )
 def delete(context: typer.Context, account: Account, *, confirm: Confirm = None, as_json: Json = False) -> None:
     """Delete an account with its instances and tokens. Pauses that are owed are dispatched now."""

@@ -11,7 +11,7 @@ from gateway.commands import account, audit, config, data, doctor, instance, key
 from gateway.commands.advice import advised
 from gateway.commands.dev.errors import DevError
 from gateway.commands.installation import CommandFailed
-from gateway.commands.printing import examples
+from gateway.commands.manual import examples, manual
 from gateway.presence.errors import GatewayError
 from gateway.process.embedded import EmbeddedError
 from gateway.settings import SettingsError
@@ -21,13 +21,29 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=examples(
+    epilog=manual(
+        "# Run it, and in another terminal:",
         "presence-gateway dev",
         "presence-gateway account create acme",
         "presence-gateway instance create acme sales",
         "PRESENCE_TOKEN=pgi_... presence-gateway send sales 5511999999999 typing --duration 5",
+        "# Complete with Tab in this shell (bash, zsh, fish), from the next one on:",
+        "presence-gateway --install-completion",
+        environment=(
+            "PRESENCE_CONFIG         the file of settings, else config/gateway.toml",
+            "PRESENCE_SECTION__KEY   one setting, in the place of the file's",
+            "PRESENCE_REDIS__URL     the Redis to join, else that of a running `dev`",
+            "PRESENCE_SECRETS__FILE  the file of keys, else that of a running `dev`",
+            "PRESENCE_URL            the gateway that `send` asks",
+            "PRESENCE_TOKEN          the token that it sends",
+        ),
+        exit_status=(
+            "0  done",
+            "1  not done, or something needs a person: standard error says what",
+            "2  wrong usage",
+        ),
+        see_also=("http://127.0.0.1:8080/docs, on a running gateway: the HTTP API",),
     ),
 )
 
@@ -37,12 +53,20 @@ _TRY = "Try"
 
 app.command(
     rich_help_panel=_RUN,
-    epilog=examples("presence-gateway dev", "presence-gateway dev --port 8081 --admin-port 9091 --data /tmp/second"),
+    epilog=examples(
+        "presence-gateway dev",
+        "# A second one beside it:",
+        "presence-gateway dev --port 8081 --admin-port 9092 --data /tmp/second",
+    ),
 )(roles.dev)
 app.command(
     rich_help_panel=_RUN,
     epilog=examples(
-        "PRESENCE_REDIS__URL=redis://redis:6379/0 PRESENCE_SECRETS__FILE=secrets.toml presence-gateway serve"
+        "export PRESENCE_REDIS__URL=redis://redis:6379/0",
+        "export PRESENCE_SECRETS__FILE=/etc/presence/secrets.toml",
+        "presence-gateway serve",
+        "# For each core one, behind one port:",
+        "presence-gateway serve --processes 4",
     ),
 )(roles.serve)
 app.command(rich_help_panel=_RUN, epilog=examples("presence-gateway sandbox --port 8090"))(roles.sandbox)
@@ -58,10 +82,17 @@ app.add_typer(account.app, name="account", rich_help_panel=_OPERATE)
 app.add_typer(instance.app, name="instance", rich_help_panel=_OPERATE)
 app.add_typer(token.app, name="token", rich_help_panel=_OPERATE)
 app.add_typer(keys.app, name="keys", rich_help_panel=_OPERATE)
-app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway audit --count 20"))(audit.audit)
+app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway audit --count 20 --json"))(audit.audit)
 app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway check"))(data.check)
 app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway backup tenants.ndjson"))(data.backup)
-app.command(rich_help_panel=_OPERATE, epilog=examples("presence-gateway restore tenants.ndjson"))(data.restore)
+app.command(
+    rich_help_panel=_OPERATE,
+    epilog=examples(
+        "presence-gateway restore tenants.ndjson",
+        "# In the place of what is there, which is lost:",
+        "presence-gateway restore tenants.ndjson --force",
+    ),
+)(data.restore)
 app.command(
     rich_help_panel=_OPERATE,
     epilog=examples("presence-gateway upgrade", "presence-gateway upgrade --from redis://old.internal:6379/0"),
@@ -69,11 +100,17 @@ app.command(
 app.command(
     rich_help_panel=_TRY,
     epilog=examples(
-        "PRESENCE_TOKEN=pgi_... presence-gateway send sales 5511999999999 typing --duration 5",
-        "PRESENCE_TOKEN=pga_... presence-gateway send sales 5511999999999 pause --json",
+        "export PRESENCE_TOKEN=pgi_...",
+        "presence-gateway send sales 5511999999999 typing --duration 5",
+        "presence-gateway send sales 5511999999999 pause --url https://presence.example --json",
     ),
 )(send.send)
-app.command(rich_help_panel=_TRY, epilog=examples("presence-gateway doctor --instance sales"))(doctor.doctor)
+app.command(
+    rich_help_panel=_TRY,
+    epilog=examples(
+        "presence-gateway doctor --instance sales", "presence-gateway doctor --instance sales --account acme"
+    ),
+)(doctor.doctor)
 
 
 def _print_version(*, wanted: bool) -> None:

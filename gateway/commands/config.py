@@ -16,7 +16,7 @@ def check_config(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="A file to check.  [default: $PRESENCE_CONFIG, else config/gateway.toml]", show_default=False
+            metavar="FILE", help="A file to check.", show_default="$PRESENCE_CONFIG, else config/gateway.toml"
         ),
     ] = None,
     *,
@@ -24,7 +24,8 @@ def check_config(
 ) -> None:
     """Check the settings: report every error at once, or print what is in effect with secrets masked.
 
-    The environment counts, as it does for the gateway: PRESENCE_LIMITS__PER_MINUTE overrides [limits] per_minute.
+    The environment counts, as it does for the gateway:
+    PRESENCE_LIMITS__PER_MINUTE overrides per_minute of the section limits.
     """
     try:
         loaded = settings.load(file)

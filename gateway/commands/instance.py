@@ -6,12 +6,12 @@ import typer
 
 from gateway.api.instance_bodies import is_name
 from gateway.commands.installation import with_directory, with_services
+from gateway.commands.manual import examples
 from gateway.commands.names import Account, NewName
 from gateway.commands.printing import (
     Confirm,
     Json,
     confirmed,
-    examples,
     print_created,
     print_done,
     print_json,
@@ -23,7 +23,15 @@ from gateway.tenants.directory import Created, RedisDirectory
 from gateway.upstreams.registry import ADAPTERS
 from gateway.wiring import Services
 
-app = typer.Typer(help="Instances: one WhatsApp number of an account, on its upstream.", no_args_is_help=True)
+app = typer.Typer(
+    help="Instances: one WhatsApp number of an account, on its upstream.",
+    no_args_is_help=True,
+    epilog=examples(
+        "presence-gateway instance create acme sales",
+        "presence-gateway instance list acme",
+        "presence-gateway instance delete acme sales",
+    ),
+)
 
 _COLUMNS = ("name", "id", "upstream", "url", "session")
 
@@ -31,7 +39,9 @@ _COLUMNS = ("name", "id", "upstream", "url", "session")
 Kind = Annotated[
     str,
     typer.Option(
-        help=f"What holds the session: {', '.join(ADAPTERS)}.", show_default="the account's or the service's upstream"
+        help=f"What holds the session: {', '.join(ADAPTERS)}.",
+        show_default="the account's or the service's upstream",
+        autocompletion=lambda: [*ADAPTERS],
     ),
 ]
 Url = Annotated[str, typer.Option(help="The upstream's origin.")]
@@ -74,11 +84,13 @@ def _own_token(token: str | None) -> str | None:
 
 @app.command(
     epilog=examples(
-        "presence-gateway account create acme   # once: an instance is of an account that is there",
+        "# Once, since an instance is of an account that is there:",
+        "presence-gateway account create acme",
         "presence-gateway instance create acme sales",
-        "PRESENCE_UPSTREAM_CREDENTIAL='...' presence-gateway instance create acme sales --upstream-kind waha "
-        "--upstream-url http://waha.internal:3000",
-        "The environment keeps the credential, and PRESENCE_INSTANCE_TOKEN a token, out of the process list.",
+        "# The environment keeps a credential out of the process list, and in",
+        "# PRESENCE_INSTANCE_TOKEN a token of your own:",
+        "export PRESENCE_UPSTREAM_CREDENTIAL='...'",
+        "presence-gateway instance create acme sales --upstream-kind waha --upstream-url http://waha.internal:3000",
     )
 )
 def create(
@@ -111,7 +123,9 @@ def create(
     print_created("Instance", with_directory(context, make), {"account": account}, as_json=as_json)
 
 
-@app.command("list", epilog=examples("presence-gateway instance list acme"))
+@app.command(
+    "list", epilog=examples("presence-gateway instance list acme", "presence-gateway instance list acme --json")
+)
 def list_instances(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
     """List an account's instances and where each lives; never their credentials."""
 
@@ -128,6 +142,7 @@ def list_instances(context: typer.Context, account: Account, *, as_json: Json = 
 
 @app.command(
     epilog=examples(
+        "export PRESENCE_UPSTREAM_CREDENTIAL='...'",
         "presence-gateway instance move acme sales --upstream-kind waha --upstream-url http://waha.internal:3000",
     )
 )
@@ -155,7 +170,13 @@ def move(
     print_done(f"Instance {name} lives at {upstream.where} now.", _shown(with_services(context, work)), as_json)
 
 
-@app.command(epilog=examples("presence-gateway instance delete acme sales --confirm sales"))
+@app.command(
+    epilog=examples(
+        "presence-gateway instance delete acme sales",
+        "# In a script, which nobody can ask:",
+        "presence-gateway instance delete acme sales --confirm sales",
+    )
+)
 def delete(
     context: typer.Context, account: Account, name: NewName, *, confirm: Confirm = None, as_json: Json = False
 ) -> None:

@@ -3,10 +3,15 @@
 import typer
 
 from gateway.commands.installation import CommandFailed, with_services
-from gateway.commands.printing import Json, examples, print_done, print_json
+from gateway.commands.manual import examples
+from gateway.commands.printing import Json, print_done, print_json
 from gateway.process.keyfile import as_toml, generate
 
-app = typer.Typer(help="Keys: the pepper, the encryption keys and the operator's key.", no_args_is_help=True)
+app = typer.Typer(
+    help="Keys: the pepper, the encryption keys and the operator's key.",
+    no_args_is_help=True,
+    epilog=examples("(umask 077; presence-gateway keys generate > secrets.toml)", "presence-gateway keys rotate"),
+)
 
 
 @app.command(
@@ -29,8 +34,9 @@ def generate_keys(*, as_json: Json = False) -> None:
 def rotate(context: typer.Context, *, as_json: Json = False) -> None:
     """Encrypt every stored credential under the newest encryption key, while everything serves.
 
-    First put the new key before the old ones in [secrets] encryption_keys of every process; when this is done, the
-    old ones may go. What was interrupted goes on where it stood.
+    First put the new key before the old ones, in encryption_keys of every
+    process's secrets; when this is done, the old ones may go. What was
+    interrupted goes on where it stood.
     """
     done = with_services(context, lambda services: services.tenancy.reseal())
     told = {"resealed": done.count, "unreadable": list(done.unreadable)}

@@ -81,8 +81,3 @@ def when(instant_s: object) -> str:
 def _console() -> Console:
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PAPER_WIDTH)
-
-
-def examples(*lines: str) -> str:
-    """Lay out the examples at the end of a command's help."""
-    return "\n\n".join(["[bold]Examples[/]", *(f"  {escape(line)}" for line in lines)])

@@ -62,8 +62,9 @@ def serve(
 ) -> None:
     """Run one gateway, or several: the front door and the operator's port, on the Redis that is set.
 
-    Workers run beside it: python -m workers. SIGTERM drains it; with --processes, SIGHUP replaces the processes one by
-    one, without a refused request.
+    Workers run beside it: python -m workers. SIGTERM drains it; with
+    --processes, SIGHUP replaces the processes one by one, without a refused
+    request.
     """
     from gateway.api.serve import Sockets
     from gateway.api.serve import serve as serve_api

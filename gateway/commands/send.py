@@ -19,7 +19,9 @@ _QUOTA = {"limit": "X-RateLimit-Limit", "remaining": "X-RateLimit-Remaining", "r
 def send(
     instance: Annotated[str, typer.Argument(help="The instance's name.")],
     number: Annotated[str, typer.Argument(help="A phone number, or a JID such as 123-456@g.us.")],
-    state: Annotated[str, typer.Argument(help="typing, recording or pause.")],
+    state: Annotated[
+        str, typer.Argument(help="typing, recording or pause.", autocompletion=lambda: ["typing", "recording", "pause"])
+    ],
     *,
     duration: Annotated[
         int | None, typer.Option(help="Seconds until the automatic pause, up to 60.", show_default=False)

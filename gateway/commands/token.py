@@ -5,14 +5,23 @@ from typing import Annotated
 import typer
 
 from gateway.commands.installation import with_directory, with_services
+from gateway.commands.manual import examples
 from gateway.commands.names import Account
-from gateway.commands.printing import Json, examples, print_created, print_done, print_json, print_table, when
+from gateway.commands.printing import Json, print_created, print_done, print_json, print_table, when
 from gateway.tenants.changes import MAX_GRACE_S
 from gateway.tenants.directory import Created, RedisDirectory
 from gateway.tenants.views import TokenView
 from gateway.wiring import Services
 
-app = typer.Typer(help="Tokens: issue more for an account, list, rotate and revoke them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Tokens: issue more for an account, list, rotate and revoke them.",
+    no_args_is_help=True,
+    epilog=examples(
+        "presence-gateway token issue acme --name crm",
+        "presence-gateway token list acme",
+        "presence-gateway token rotate t0123456789ab --grace 3600",
+    ),
+)
 
 _COLUMNS = ("id", "name", "kind", "prefix", "created", "last_used", "expires")
 

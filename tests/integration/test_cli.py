@@ -236,8 +236,3 @@ def test_generated_keys_are_a_secrets_file_that_loads(
 
 def test_the_version_is_printed(run: Run) -> None:
     assert run("--version").out == f"presence-gateway {VERSION}\n"
-
-
-@pytest.mark.parametrize("command", ["dev", "serve", "sandbox", "send", "check-config"])
-def test_every_command_teaches_by_example(run: Run, command: str) -> None:
-    assert f"presence-gateway {command}" in run(command, "--help").out.partition("Examples")[2]
