@@ -30,8 +30,8 @@ _ASKING = hiredis.pack_command(("ASKING",))
 _REDIRECTS = 3
 """A command that is sent around more often than this waits for the cluster to agree with itself."""
 
-_SILENCE = 0.25
-"""The part of the timeout after which a primary that says nothing may have a successor."""
+_SILENCE = 0.125
+"""The part of the timeout after which a primary that says nothing may have a successor; looked for as often."""
 
 
 class Slots(Protocol):
