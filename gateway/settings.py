@@ -18,7 +18,8 @@ from msgspec import Meta, Struct, field
 
 ENV_PREFIX = "PRESENCE_"
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://")
+_CLUSTER = "cluster://"
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "sentinel://", _CLUSTER)
 _FERNET_KEY_BYTES = 32
 _ADMIN_KEY = re.compile(r"[\x21-\x7e]{16,}")
 """One that a header can carry, and that nobody guesses."""
@@ -339,6 +340,10 @@ def _rules(settings: Settings) -> Iterator[tuple[bool, str]]:
         f"[redis] url: begin it with {', '.join(_REDIS_SCHEMES)}",
     )
     yield (
+        not settings.redis.url.startswith(_CLUSTER) or is_cluster_url(settings.redis.url),
+        "[redis] url: a cluster is cluster://host:port,host:port, with nothing behind the nodes",
+    )
+    yield (
         all(_is_fernet_key(key) for key in secrets.encryption_keys.split(",") if key),
         "[secrets] encryption_keys: each is 32 bytes in URL-safe base64; `keys generate` makes one",
     )
@@ -383,6 +388,20 @@ def is_base_url(url: str) -> bool:
     return (
         parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not set(url) & set("?#@\\ \t\r\n")
     )
+
+
+def is_cluster_url(url: str) -> bool:
+    """Whether this names the nodes of a cluster (as the store's `cluster.Address` reads it)."""
+    nodes = url.removeprefix(_CLUSTER).rpartition("@")[2].removesuffix("/").split(",")
+    return any(nodes) and all(_is_node(node) for node in nodes if node)
+
+
+def _is_node(node: str) -> bool:
+    try:
+        parts = urlsplit(f"//{node}")
+        return parts.netloc == node and bool(parts.hostname) and parts.port != 0 and not node.endswith(":")
+    except ValueError:
+        return False
 
 
 def _is_dns_server(server: str) -> bool:

@@ -15,11 +15,12 @@ from gateway.presence.replay import Promises
 from gateway.presence.service import Presence
 from gateway.presence.wakeups import WakeUps
 from gateway.settings import Settings, SettingsError, Tracing
+from gateway.store.connections import open_executor
 from gateway.store.ends import RedisEnds
 from gateway.store.health import RedisHealth
 from gateway.store.indicators import RedisIndicators
 from gateway.store.process_registry import ProcessRegistry
-from gateway.store.redis import Executor, open_pipeline, open_plain, open_redis, store_errors
+from gateway.store.redis import Executor, open_redis, store_errors
 from gateway.store.resting import RedisRestingAccounts
 from gateway.store.showing import RedisShowing
 from gateway.telemetry.metrics import LOST_LEASES
@@ -132,12 +133,13 @@ def _exporting(tracing: Tracing) -> AbstractAsyncContextManager[None]:
 
 def _executor(settings: Settings, redis: Redis) -> AbstractAsyncContextManager[Executor]:
     """Open what runs the scripts of the hot path; `[fast] pipeline` chooses."""
-    if not settings.fast.pipeline:
-        return open_plain(redis)
-    return open_pipeline(
+    return open_executor(
         settings.redis.url,
+        redis,
+        pipelined=settings.fast.pipeline,
         connect_timeout_s=settings.redis.connect_timeout_s,
         timeout_s=settings.redis.timeout_s,
+        max_connections=settings.redis.max_connections,
     )
 
 

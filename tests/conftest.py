@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from clusters import start_cluster
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 from terminal import Ran, Run
 from world import VirtualClock
 
 from gateway.commands import cli
-from gateway.fast.pipeline import Pipeline
 from gateway.process.embedded import start_valkey
-from gateway.store.redis import open_pipeline, open_redis
+from gateway.store import cluster
+from gateway.store.connections import open_executor
+from gateway.store.redis import Executor, open_redis
 
 # A busy machine is slow, not wrong.
 settings.register_profile("services", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,23 +27,44 @@ def clock() -> VirtualClock:
     return VirtualClock()
 
 
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with start_valkey(tmp_path_factory.mktemp("valkey"), "--appendonly", "no") as valkey:
-        yield valkey.url
+SERVERS = ("one",)
+"""What tests that need Redis run on: one server, or `cluster`, three primaries."""
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("valkey")
+    if request.param == "cluster":
+        with start_cluster(folder / "nodes") as started:
+            yield started.url
+    else:
+        with start_valkey(folder, "--appendonly", "no") as valkey:
+            yield valkey.url
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     async with open_redis(redis_url, connect_timeout_s=1, timeout_s=5, max_connections=64) as client:
-        await client.flushall()
+        await forget_everything(client, redis_url)
         yield client
 
 
+async def forget_everything(redis: Redis, url: str) -> None:
+    """Empty every server."""
+    if not url.startswith(cluster.SCHEME):
+        await redis.flushall()
+        return
+    for host, port in cluster.Address.parse(url).nodes:
+        async with Redis(host=host, port=port) as node:
+            await node.flushall()
+
+
 @pytest.fixture
-async def pipeline(redis: Redis, redis_url: str) -> AsyncIterator[Pipeline]:
+async def pipeline(redis: Redis, redis_url: str) -> AsyncIterator[Executor]:
     """The same Redis by the way that the hot path takes."""
-    async with open_pipeline(redis_url, connect_timeout_s=1, timeout_s=5) as opened:
+    async with open_executor(
+        redis_url, redis, pipelined=True, connect_timeout_s=1, timeout_s=5, max_connections=64
+    ) as opened:
         yield opened
 
 

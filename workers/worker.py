@@ -13,7 +13,6 @@ from typing import Any
 import structlog
 from aiohttp import web
 from arq.connections import ArqRedis
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.fast.batch_claims import BatchClaims
@@ -24,7 +23,8 @@ from gateway.process import garbage, notify
 from gateway.process.caps import Caps
 from gateway.process.server import MOST_OPERATORS, listening
 from gateway.settings import Settings
-from gateway.store.redis import connection_pool, open_redis
+from gateway.store.connections import open_subscriber
+from gateway.store.redis import connection_pool
 from gateway.store.worker_registry import WorkerRegistry
 from gateway.telemetry import logs
 from gateway.telemetry.gauges import Gauges
@@ -82,8 +82,9 @@ async def _work(settings: Settings, services: Services, watch: Watch, registry: 
     )
     worker = _create_worker(settings, ArqRedis(pool), lambda: rounds.once())  # noqa: PLW0108 - they need each other
     rounds = _create_rounds(settings, services, watch, registry, worker)
+    open_listener = partial(open_subscriber, settings.redis.url, connect_timeout_s=settings.redis.connect_timeout_s)
     WORKER_JOBS.set_function(lambda: len(worker.tasks))
-    running = [worker.main(), listen_for_ever(partial(_open_listener, settings), rounds.told)]
+    running = [worker.main(), listen_for_ever(open_listener, rounds.told)]
     if isinstance(worker, OneAtATime):
         running.append(_go(rounds))
     tasks = [asyncio.create_task(one) for one in (*running, watch.stop.wait())]
@@ -142,13 +143,6 @@ async def _beat(registry: WorkerRegistry, services: Services) -> None:
     with contextlib.suppress(StoreUnavailable):
         if await registry.say():
             await tidy(services.removal, services.tenancy)
-
-
-def _open_listener(settings: Settings) -> contextlib.AbstractAsyncContextManager[Redis]:
-    """Open the connection on which nothing comes for a long time."""
-    return open_redis(
-        settings.redis.url, connect_timeout_s=settings.redis.connect_timeout_s, timeout_s=None, max_connections=1
-    )
 
 
 def _failed(failure: Exception) -> None:

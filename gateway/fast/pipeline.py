@@ -35,15 +35,16 @@ _MORE = object()
 
 
 @dataclass(slots=True)
-class _Call:
-    """One command on its way."""
+class Call:
+    """One command on its way; `deadline` is on the loop's clock."""
 
     packed: bytes
     answer: "asyncio.Future[Any]"
     deadline: float
     is_second_try: bool = False
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: Exception) -> None:
+        """Tell who waits, unless nobody does any more."""
         if not self.answer.done():
             self.answer.set_exception(error)
 
@@ -64,7 +65,7 @@ class Pipeline:
         self._make_connection = make_connection
         self._timeout_s = timeout_s
         self._leaves = leaves
-        self._waiting: list[_Call] = []
+        self._waiting: list[Call] = []
         self._is_due = False
         self._passing: asyncio.TimerHandle | None = None
         self._connection: _Connection | None = None
@@ -80,12 +81,8 @@ class Pipeline:
             TimeoutError: no answer within the timeout, counted from this call.
         """
         loop = self._loop
-        answer = self._enqueue(words)
-        if len(self._waiting) >= _PACKET and self._connection is not None and not self._connection.is_closing():
-            self._leave()
-        elif not self._is_due:
-            self._is_due = True
-            loop.call_soon(self._end_turn)
+        answer = loop.create_future()
+        self.take(Call(hiredis.pack_command(words), answer, loop.time() + self._timeout_s))  # type: ignore[arg-type]
         return answer
 
     def execute_in_passing(self, *words: str | bytes | float) -> "asyncio.Future[Any]":
@@ -93,21 +90,42 @@ class Pipeline:
 
         Commands keep their order all the same. Raises as `execute_command` does.
         """
-        answer = self._enqueue(words)
-        if self._passing is None and not self._is_due:
-            self._passing = self._loop.call_later(_PASSING_S, self._leave)
+        loop = self._loop
+        answer = loop.create_future()
+        call = Call(hiredis.pack_command(words), answer, loop.time() + self._timeout_s)  # type: ignore[arg-type]
+        self.take(call, in_passing=True)
         return answer
 
-    def _enqueue(self, words: tuple[str | bytes | float, ...]) -> "asyncio.Future[Any]":
-        answer = self._loop.create_future()
-        packed = hiredis.pack_command(words)  # type: ignore[arg-type]
-        self._waiting.append(_Call(packed, answer, self._loop.time() + self._timeout_s))
-        return answer
+    def take(self, call: Call, *, in_passing: bool = False) -> None:
+        """Send a call with the others of this turn, or with whatever is sent next."""
+        self._waiting.append(call)
+        if len(self._waiting) >= _PACKET and self._connection is not None and not self._connection.is_closing():
+            self._leave()
+        elif in_passing:
+            if self._passing is None and not self._is_due:
+                self._passing = self._loop.call_later(_PASSING_S, self._leave)
+        elif not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._end_turn)
+
+    def pending(self) -> list[Call]:
+        """Return everything that is not answered, in any order."""
+        return [call for call in self._calls() if not call.answer.done()]
+
+    def hand_over(self) -> list[Call]:
+        """Cut every connection, and return what was not answered on it: somebody else shall be asked."""
+        pending, self._waiting = self.pending(), []
+        for connection in self._connections:
+            connection.calls.clear()
+            connection.abort(RedisConnectionError("left for another server"))
+        if self._connecting is not None:
+            self._connecting.cancel()
+        return pending
 
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
-        while pending := [call.answer for call in self._calls() if not call.answer.done()]:
-            await asyncio.wait(pending)
+        while pending := self.pending():
+            await asyncio.wait([call.answer for call in pending])
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait({self._connecting})
@@ -116,7 +134,7 @@ class Pipeline:
         for connection in list(self._connections):
             connection.close()
 
-    def _calls(self) -> Iterable[_Call]:
+    def _calls(self) -> Iterable[Call]:
         """Everything that is not answered, in any order."""
         yield from self._waiting
         for connection in self._connections:
@@ -156,7 +174,7 @@ class Pipeline:
             self._connecting = None
         self._leave()
 
-    def _answered(self, connection: "_Connection", call: _Call, reply: Any) -> None:
+    def _answered(self, connection: "_Connection", call: Call, reply: Any) -> None:
         """Bring a call its reply, unless it says that this server is none to stay with."""
         if isinstance(reply, RedisConnectionError) or (isinstance(reply, Exception) and self._leaves(reply)):
             connection.calls.appendleft(call)
@@ -211,10 +229,10 @@ class _Connection(asyncio.Protocol):
     def __init__(
         self,
         connection: Connection,
-        answered: Callable[["_Connection", _Call, Any], None],
+        answered: Callable[["_Connection", Call, Any], None],
         lost: Callable[["_Connection", Exception], None],
     ) -> None:
-        self.calls: deque[_Call] = deque()
+        self.calls: deque[Call] = deque()
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_MORE
         )
@@ -226,7 +244,7 @@ class _Connection(asyncio.Protocol):
         self._transport = self._writer.transport
         self._transport.set_protocol(self)
 
-    def send(self, calls: list[_Call]) -> None:
+    def send(self, calls: list[Call]) -> None:
         self.calls.extend(calls)
         self._transport.write(b"".join([call.packed for call in calls]))
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gateway.presence.errors import StoreUnavailable
@@ -24,7 +25,8 @@ from gateway.presence.ports import (
 )
 from gateway.store import keys
 from gateway.store.clock import RedisClock
-from gateway.store.redis import Executor, Script, by_server, command
+from gateway.store.connections import by_server
+from gateway.store.redis import Executor, Script, command
 from gateway.store.replies import claimed, info, promised
 
 _ASK_AT_MOST = 2
@@ -33,6 +35,7 @@ _LOOKED_AT = 4000
 """Chats of one partition that one look brings at the most: a few milliseconds of Redis' time."""
 
 _QUEUES = [keys.queue(number) for number in range(keys.PARTITIONS)]
+_NUMBER = {queue: number for number, queue in enumerate(_QUEUES)}
 _SETTLED = Settled(lost_lease=False, late_ms=None)
 
 
@@ -161,12 +164,13 @@ class RedisIndicators:
     async def servers(self) -> list[str]:
         """Name the server that answers for each partition (see `ports.Indicators.servers`)."""
         names = [""] * keys.PARTITIONS
-        groups = await by_server(self._redis, _QUEUES)
-        await asyncio.gather(*(self._ask(server, numbers, names) for server, numbers in groups))
+        with suppress(StoreUnavailable):
+            groups = await by_server(self._redis, _QUEUES)
+            await asyncio.gather(*(self._ask(server, held, names) for server, held in groups))
         return names
 
-    async def _ask(self, server: Executor, numbers: Sequence[int], names: list[str]) -> None:
-        """Ask one server for its name and its clock, on behalf of the partitions that it holds."""
+    async def _ask(self, server: Executor, held: Sequence[str], names: list[str]) -> None:
+        """Ask one server for its name and its clock, on behalf of the partitions whose queues it holds."""
         asked_us = self._monotonic_us()
         try:
             told = info(await command(server, "INFO", "server", "replication"))
@@ -176,7 +180,7 @@ class RedisIndicators:
             return  # it takes no writes, and what it knows may be lost
         answered_us = self._monotonic_us()
         redis_us = int(self._now() or told["server_time_usec"])
-        for number in numbers:
+        for number in map(_NUMBER.__getitem__, held):
             self._clocks[number].looked_at(redis_us, asked_us=asked_us, answered_us=answered_us)
             names[number] = told["run_id"]
 

@@ -14,6 +14,8 @@ from redis.exceptions import NoScriptError, RedisError
 
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.errors import StoreUnavailable
+from gateway.store import cluster
+from gateway.store.cluster_connections import cluster_pool
 from gateway.store.sentinel import SCHEME, sentinel_pool, takes_no_writes
 from gateway.telemetry import trace
 from gateway.telemetry.metrics import REDIS_ERRORS
@@ -25,6 +27,9 @@ Argument = str | int | float | bytes
 _NEEDS = "-- needs: "
 
 _DB = {"db.system.name": "redis"}
+
+_TENANTS_TAG = "t"
+"""The tag of the keys of everything that is no chat's."""
 
 
 @asynccontextmanager
@@ -69,10 +74,11 @@ async def open_pipeline(url: str, *, connect_timeout_s: float, timeout_s: float)
 
 
 def connection_pool(
-    url: str, *, connect_timeout_s: float, timeout_s: float | None, max_connections: int
+    url: str, *, connect_timeout_s: float, timeout_s: float | None, max_connections: int, tag: str = _TENANTS_TAG
 ) -> BlockingConnectionPool:
     """Build a bounded pool that tries once more where a connection had died while idle.
 
+    Where Redis is a cluster, it serves the keys with `tag`; with none, it goes to any node, for channels.
     Every script is safe to run twice: a promise by its owner, a settlement by its lease, an admission by refusing
     rather one request too many.
     """
@@ -85,6 +91,8 @@ def connection_pool(
     }
     if not url.startswith("unix:"):
         options["socket_keepalive"] = True
+    if url.startswith(cluster.SCHEME):
+        return cluster_pool(url, tag, connect_timeout_s=connect_timeout_s, **options)
     if url.startswith(SCHEME):
         return sentinel_pool(url, connect_timeout_s=connect_timeout_s, **options)
     return BlockingConnectionPool.from_url(url, socket_connect_timeout=connect_timeout_s, **options)
@@ -115,11 +123,6 @@ class Executor(Protocol):
     def execute_command(self, *words: Argument) -> Awaitable[Any]:
         """Run one command."""
         ...
-
-
-async def by_server(executor: Executor, keys: Sequence[str]) -> list[tuple[Executor, Sequence[int]]]:
-    """Say which of some keys one server holds: each server's executor, and the places of its keys in the list."""
-    return [(executor, range(len(keys)))]
 
 
 async def command(redis: Executor, *words: Argument) -> Any:
