@@ -344,6 +344,10 @@ def _rules(settings: Settings) -> Iterator[tuple[bool, str]]:
         "[redis] url: a cluster is cluster://host:port,host:port, with nothing behind the nodes",
     )
     yield (
+        settings.fast.batch_claims or not settings.redis.url.startswith(_CLUSTER),
+        "[fast] batch_claims: arq's own worker, which false chooses, knows no cluster",
+    )
+    yield (
         all(_is_fernet_key(key) for key in secrets.encryption_keys.split(",") if key),
         "[secrets] encryption_keys: each is 32 bytes in URL-safe base64; `keys generate` makes one",
     )
