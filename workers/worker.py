@@ -41,6 +41,9 @@ from workers.watch import Watch
 _AGAIN_S = 0.1
 """Between a worker that failed and the next."""
 
+_JSON: dict[str, Any] = {"job_serializer": lambda job: json.dumps(job).encode(), "job_deserializer": json.loads}
+"""What arq's jobs are written as: not pickles, which run what they read."""
+
 _log = structlog.get_logger()
 
 
@@ -80,7 +83,7 @@ async def _work(settings: Settings, services: Services, watch: Watch, registry: 
         timeout_s=settings.redis.timeout_s,
         max_connections=settings.redis.max_connections,
     )
-    worker = _create_worker(settings, ArqRedis(pool), lambda: rounds.once())  # noqa: PLW0108 - they need each other
+    worker = _create_worker(settings, ArqRedis(pool, **_JSON), lambda: rounds.once())  # noqa: PLW0108 - they need each other
     rounds = _create_rounds(settings, services, watch, registry, worker)
     WORKER_JOBS.set_function(lambda: len(worker.tasks))
     running = [worker.main(), listen_for_ever(partial(_open_listener, settings), rounds.told)]
@@ -107,8 +110,7 @@ def _create_worker(
         "functions": [WAKE],
         "redis_pool": redis_pool,
         "max_jobs": settings.worker.max_jobs,
-        "job_serializer": lambda job: json.dumps(job).encode(),
-        "job_deserializer": json.loads,
+        **_JSON,
         "handle_signals": False,
     }
     if settings.fast.batch_claims:
