@@ -70,8 +70,6 @@ async def work(settings: Settings, services: Services, watch: Watch) -> None:
     registry = WorkerRegistry(services.executor, f"{socket.gethostname()}-{os.getpid()}-{ids.fresh()}")
     while not watch.stop.is_set():
         await _work(settings, services, watch, registry)
-    with contextlib.suppress(StoreUnavailable):
-        await registry.leave()
 
 
 async def _work(settings: Settings, services: Services, watch: Watch, registry: WorkerRegistry) -> None:
@@ -96,6 +94,10 @@ async def _work(settings: Settings, services: Services, watch: Watch, registry: 
     for failure in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(failure, Exception):
             _failed(failure)
+    if watch.stop.is_set():
+        # Others take over now: the calls under way may last.
+        with contextlib.suppress(StoreUnavailable):
+            await registry.leave()
     await rounds.close()
     await _finish(worker, settings.worker.drain_timeout_s)
     if not watch.stop.is_set():
@@ -130,7 +132,8 @@ def _create_rounds(
         begin=worker.begin,
         perform=partial(perform, services.wakeups),
         rest=partial(rest, services.quiet),
-        beat=partial(_beat, registry, services),
+        beat=partial(_beat, registry),
+        tidy=partial(_tidy, services),
     )
 
 
@@ -139,11 +142,17 @@ async def _go(rounds: Rounds) -> None:
         await rounds.once()
 
 
-async def _beat(registry: WorkerRegistry, services: Services) -> None:
-    """Once a second: say that we work, and tidy what wants it."""
+async def _beat(registry: WorkerRegistry) -> bool:
+    """Say that we work; returns whether something of tenants wants tidying."""
+    try:
+        return await registry.say()
+    except StoreUnavailable:
+        return False
+
+
+async def _tidy(services: Services) -> None:
     with contextlib.suppress(StoreUnavailable):
-        if await registry.say():
-            await tidy(services.removal, services.tenancy)
+        await tidy(services.removal, services.tenancy)
 
 
 def _open_listener(settings: Settings) -> contextlib.AbstractAsyncContextManager[Redis]:
