@@ -39,7 +39,7 @@ from workers.rounds import Rounds
 from workers.watch import Watch
 
 _AGAIN_S = 0.1
-"""Between a worker that failed and the next."""
+"""Between a worker that failed and the next; between two tries to end one."""
 
 _JSON: dict[str, Any] = {"job_serializer": lambda job: json.dumps(job).encode(), "job_deserializer": json.loads}
 """What arq's jobs are written as: not pickles, which run what they read."""
@@ -89,11 +89,7 @@ async def _work(settings: Settings, services: Services, watch: Watch, registry: 
         running.append(_go(rounds))
     tasks = [asyncio.create_task(one) for one in (*running, watch.stop.wait())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    for failure in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(failure, Exception):
-            _failed(failure)
+    await _end(tasks)
     if watch.stop.is_set():
         # Others take over now: the calls under way may last.
         with contextlib.suppress(StoreUnavailable):
@@ -137,6 +133,18 @@ def _create_rounds(
     )
 
 
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel until they end: redis-py takes no notice of a cancellation that finds it connecting."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_AGAIN_S)
+    for task in tasks:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _failed(failure)
+
+
 async def _go(rounds: Rounds) -> None:
     while True:
         await rounds.once()
@@ -162,7 +170,7 @@ def _open_listener(settings: Settings) -> contextlib.AbstractAsyncContextManager
     )
 
 
-def _failed(failure: Exception) -> None:
+def _failed(failure: BaseException) -> None:
     """Say why a worker ended; pauses are owed, so that a new one is built whatever it was."""
     if isinstance(failure, (RedisError, OSError)):
         REDIS_ERRORS.inc()
