@@ -23,6 +23,9 @@ LOOK_EVERY_S = 0.9
 _AHEAD_MS = 1200
 """A look that is late finds nothing overdue."""
 
+_LOOK_AGAIN_S = 0.3
+"""After a look that failed: so soon that what the one before it saw has not run out."""
+
 _TOGETHER_S = 0.003
 """Between two claims: what wakes up in between is claimed in one go."""
 
@@ -151,6 +154,8 @@ class Rounds:
                 self._schedule.learn(chat, now_s + in_ms / 1000, account_id)
         except StoreUnavailable as error:
             self._watch.missed(error)
+            self._look_s = min(self._look_s, self._loop.time() + _LOOK_AGAIN_S)
+            self._news.set()
             return
         finally:
             self._looking.discard(partition)
