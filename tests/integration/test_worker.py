@@ -2,31 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import msgspec
 import pytest
-from integration.conftest import working
+from integration.conftest import BOTH_WAYS, working
 from redis.asyncio import Redis
 from world import Phone, Tenant, until
 
 from gateway import settings
 from gateway.presence.model import Chat, State, Target
 from gateway.presence.ports import ChatKey, Claim
-from gateway.settings import Fast, Settings, Upstream
+from gateway.settings import Settings, Upstream
 from gateway.store.redis import command
 from gateway.wiring import Services, open_services
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
 
 
-@pytest.fixture(params=[True, False], ids=["batch claims", "one at a time"])
-async def services(request: pytest.FixtureRequest, redis: Redis, redis_url: str) -> AsyncIterator[Services]:
-    """Both ways to wake keep the same promises."""
-    ways = Fast(batch_claims=request.param)
-    async with open_services(Settings(redis=settings.Redis(url=redis_url), fast=ways)) as services:
-        yield services
+pytestmark = BOTH_WAYS
 
 
 def with_places(services: Services, places: int) -> Services:
