@@ -5,6 +5,7 @@ process, which arq begins when it next looks. Of arq it takes nothing but what i
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
@@ -18,6 +19,9 @@ _JOB_S = 30
 
 _KEPT_S = 0
 """A result is nobody's."""
+
+_HEALTH_EVERY_S = 60
+"""How often arq says that it lives, to nobody; by then what a worker said that was killed is gone."""
 
 _log = structlog.get_logger()
 
@@ -37,13 +41,20 @@ WAKE: Function = func(wake, name="wake", keep_result=_KEPT_S, timeout=_JOB_S, ma
 class OneAtATime(Worker):
     """arq's worker, with a queue that only this process puts jobs into."""
 
-    def __init__(self, pool: ArqRedis, queue_name: str, **options: Any) -> None:
-        """Work on `pool`; `options` are arq's."""
+    def __init__(self, redis_pool: ArqRedis, queue_name: str, **options: Any) -> None:
+        """Work on `redis_pool`; `options` are arq's."""
         self._works: dict[int, Work] = {}
-        self._jobs = pool
+        self._jobs = redis_pool
         self._count = 0
         ctx = {"works": self._works}
-        super().__init__(ctx=ctx, redis_pool=pool, queue_name=queue_name, keep_result=_KEPT_S, **options)
+        super().__init__(
+            ctx=ctx,
+            redis_pool=redis_pool,
+            queue_name=queue_name,
+            keep_result=_KEPT_S,
+            health_check_interval=_HEALTH_EVERY_S,
+            **options,
+        )
         self._name = queue_name
         self._enqueuing: set[asyncio.Task[None]] = set()
 
@@ -64,6 +75,8 @@ class OneAtATime(Worker):
             await wake(self.ctx, number)
 
     async def finish(self) -> None:
-        """Do what arq will not begin any more."""
+        """Do what arq will not begin any more, and leave nothing of it behind."""
         await asyncio.gather(*self._enqueuing, return_exceptions=True)
         await asyncio.gather(*(wake(self.ctx, number) for number in list(self._works)))
+        with contextlib.suppress(RedisError, OSError):
+            await self.pool.delete(self.health_check_key)

@@ -49,7 +49,8 @@ class Rounds:
         begin: Callable[[Coroutine[Any, Any, None]], object],
         perform: Perform,
         rest: Callable[[int], Coroutine[Any, Any, None]],
-        beat: Callable[[], Coroutine[Any, Any, None]],
+        beat: Callable[[], Coroutine[Any, Any, bool]],
+        tidy: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         """Look after the partitions that are `mine`.
 
@@ -62,11 +63,13 @@ class Rounds:
             begin: runs a wake-up beside others.
             perform: does what was claimed.
             rest: makes accounts of a partition unavailable whose time has come.
-            beat: is called with each look at all.
+            beat: is called with each look at all; says whether to tidy. Others' partitions may be `mine` after it.
+            tidy: tidies what tenants left.
         """
         self._indicators, self._directory = indicators, directory
         self._places, self._watch = places, watch
-        self._mine, self._begin, self._perform, self._rest, self._beat = mine, begin, perform, rest, beat
+        self._mine, self._begin, self._perform, self._rest = mine, begin, perform, rest
+        self._beat, self._tidy = beat, tidy
         self._loop = asyncio.get_running_loop()
         self._schedule = Schedule()
         self._news = asyncio.Event()
@@ -123,12 +126,22 @@ class Rounds:
         self._news.clear()
 
     def _look_at_all(self) -> None:
-        self._ask(self._beat())
         mine = set(self._mine())
+        self._ask(self._say(mine))
         known = self._schedule.chats
         if any(self._indicators.partition(chat) not in mine for chat in known):
             self._schedule.keep(chat for chat in known if self._indicators.partition(chat) in mine)
-        for partition in mine - self._looking - self._missed:
+        self._look_at(mine)
+
+    async def _say(self, mine: set[int]) -> None:
+        """Say that we work; what another worker left to us is looked at now."""
+        wants_tidying = await self._beat()
+        self._look_at(set(self._mine()) - mine)
+        if wants_tidying:
+            await self._tidy()
+
+    def _look_at(self, partitions: set[int]) -> None:
+        for partition in partitions - self._looking - self._missed:
             self._ask(self._look(partition))
 
     async def _look(self, partition: int) -> None:

@@ -39,7 +39,10 @@ from workers.rounds import Rounds
 from workers.watch import Watch
 
 _AGAIN_S = 0.1
-"""Between a worker that failed and the next."""
+"""Between a worker that failed and the next; between two tries to end one."""
+
+_JSON: dict[str, Any] = {"job_serializer": lambda job: json.dumps(job).encode(), "job_deserializer": json.loads}
+"""What arq's jobs are written as: not pickles, which run what they read."""
 
 _log = structlog.get_logger()
 
@@ -67,8 +70,6 @@ async def work(settings: Settings, services: Services, watch: Watch) -> None:
     registry = WorkerRegistry(services.executor, f"{socket.gethostname()}-{os.getpid()}-{ids.fresh()}")
     while not watch.stop.is_set():
         await _work(settings, services, watch, registry)
-    with contextlib.suppress(StoreUnavailable):
-        await registry.leave()
 
 
 async def _work(settings: Settings, services: Services, watch: Watch, registry: WorkerRegistry) -> None:
@@ -80,7 +81,7 @@ async def _work(settings: Settings, services: Services, watch: Watch, registry: 
         timeout_s=settings.redis.timeout_s,
         max_connections=settings.redis.max_connections,
     )
-    worker = _create_worker(settings, ArqRedis(pool), lambda: rounds.once())  # noqa: PLW0108 - they need each other
+    worker = _create_worker(settings, ArqRedis(pool, **_JSON), lambda: rounds.once())  # noqa: PLW0108 - they need each other
     rounds = _create_rounds(settings, services, watch, registry, worker)
     open_listener = partial(open_subscriber, settings.redis.url, connect_timeout_s=settings.redis.connect_timeout_s)
     WORKER_JOBS.set_function(lambda: len(worker.tasks))
@@ -89,11 +90,11 @@ async def _work(settings: Settings, services: Services, watch: Watch, registry: 
         running.append(_go(rounds))
     tasks = [asyncio.create_task(one) for one in (*running, watch.stop.wait())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    for failure in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(failure, Exception):
-            _failed(failure)
+    await _end(tasks)
+    if watch.stop.is_set():
+        # Others take over now: the calls under way may last.
+        with contextlib.suppress(StoreUnavailable):
+            await registry.leave()
     await rounds.close()
     await _finish(worker, settings.worker.drain_timeout_s)
     if not watch.stop.is_set():
@@ -108,8 +109,7 @@ def _create_worker(
         "functions": [WAKE],
         "redis_pool": redis_pool,
         "max_jobs": settings.worker.max_jobs,
-        "job_serializer": lambda job: json.dumps(job).encode(),
-        "job_deserializer": json.loads,
+        **_JSON,
         "handle_signals": False,
     }
     if settings.fast.batch_claims:
@@ -129,8 +129,21 @@ def _create_rounds(
         begin=worker.begin,
         perform=partial(perform, services.wakeups),
         rest=partial(rest, services.quiet),
-        beat=partial(_beat, registry, services),
+        beat=partial(_beat, registry),
+        tidy=partial(_tidy, services),
     )
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel until they end: redis-py takes no notice of a cancellation that finds it connecting."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_AGAIN_S)
+    for task in tasks:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _failed(failure)
 
 
 async def _go(rounds: Rounds) -> None:
@@ -138,14 +151,20 @@ async def _go(rounds: Rounds) -> None:
         await rounds.once()
 
 
-async def _beat(registry: WorkerRegistry, services: Services) -> None:
-    """Once a second: say that we work, and tidy what wants it."""
+async def _beat(registry: WorkerRegistry) -> bool:
+    """Say that we work; returns whether something of tenants wants tidying."""
+    try:
+        return await registry.say()
+    except StoreUnavailable:
+        return False
+
+
+async def _tidy(services: Services) -> None:
     with contextlib.suppress(StoreUnavailable):
-        if await registry.say():
-            await tidy(services.removal, services.tenancy)
+        await tidy(services.removal, services.tenancy)
 
 
-def _failed(failure: Exception) -> None:
+def _failed(failure: BaseException) -> None:
     """Say why a worker ended; pauses are owed, so that a new one is built whatever it was."""
     if isinstance(failure, (RedisError, OSError)):
         REDIS_ERRORS.inc()

@@ -14,7 +14,7 @@ from world import Phone, Tenant, VirtualClock
 
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Target
-from gateway.settings import Redis, Settings
+from gateway.settings import Fast, Redis, Settings
 from gateway.store.indicators import RedisIndicators
 from gateway.wiring import Services, open_services
 from workers.watch import Watch
@@ -48,9 +48,16 @@ async def other_phone() -> AsyncIterator[Phone]:
         yield phone
 
 
+BOTH_WAYS = pytest.mark.parametrize(
+    "services", [Fast(), Fast(batch_claims=False)], ids=["batch claims", "one at a time"], indirect=True
+)
+"""Both ways to wake keep the same promises."""
+
+
 @pytest.fixture
-async def services(redis: AsyncRedis, redis_url: str) -> AsyncIterator[Services]:
-    async with open_services(Settings(redis=Redis(url=redis_url))) as services:
+async def services(request: pytest.FixtureRequest, redis: AsyncRedis, redis_url: str) -> AsyncIterator[Services]:
+    fast = getattr(request, "param", Fast())
+    async with open_services(Settings(redis=Redis(url=redis_url), fast=fast)) as services:
         yield services
 
 

@@ -1,6 +1,7 @@
 """How workers find what is due and take it, in virtual time on a real Valkey: look, claim, and whose lease it is."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 from integration.chats import KEY, LEASE_MS, LINGER_MS, OTHER_TENANT, PAUSED, RECORDING, TYPING, Chats, chat
@@ -44,18 +45,36 @@ def neighbours(count: int) -> list[str]:
     return ["i1", *(name for n in range(2, 100_000) if keys.partition(name := f"i{n}") == wanted)][:count]
 
 
-async def test_an_instance_that_owes_much_hides_no_other_of_its_partition(
+async def owe_side_by_side(chats: Chats, *owed: int) -> Counter[str]:
+    """Let instances of one partition owe so many pauses each; what of each instance one look finds."""
+    for instance_id, count in zip(neighbours(len(owed)), owed, strict=True):
+        for number in range(count):
+            await chats.command(TYPING, 1 + number / 1000, key=chat(number, instance_id))
+    chats.clock.tick(2000)
+    look = await chats.indicators.look(keys.partition("i1"), ahead_ms=0)
+    return Counter(key.instance_id for key, _ in look.due)
+
+
+async def test_instances_that_owe_much_have_equal_shares_of_a_look(
     chats: Chats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.store.indicators._LOOKED_AT", 90)
-    greedy, *calm = neighbours(3)
-    for number in range(100):
-        await chats.command(TYPING, 1, key=chat(number, greedy))
-    for instance_id in calm:
-        await chats.command(TYPING, 1.5, key=chat(0, instance_id))
-    chats.clock.tick(1500)
-    look = await chats.indicators.look(keys.partition(greedy), ahead_ms=0)
-    assert [key for key, _ in look.due] == [*(chat(n, greedy) for n in range(30)), *(chat(0, one) for one in calm)]
+    assert list((await owe_side_by_side(chats, 40, 35, 31)).values()) == [30, 30, 30]
+
+
+async def test_an_instance_that_owes_much_hides_no_other_and_gets_what_they_leave(
+    chats: Chats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.indicators._LOOKED_AT", 90)
+    assert list((await owe_side_by_side(chats, 100, 2, 1)).values()) == [87, 2, 1]
+
+
+async def test_of_an_instance_the_longest_due_comes_first(chats: Chats, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.store.indicators._LOOKED_AT", 20)
+    for number in range(30):
+        await chats.command(TYPING, 4 - number / 10, key=chat(number))
+    look = await chats.indicators.look(keys.partition("i1"), ahead_ms=60_000)
+    assert [key for key, _ in look.due] == [chat(number) for number in range(29, 9, -1)]
 
 
 async def test_an_instance_has_a_share_worth_a_look_however_many_there_are(

@@ -1,56 +1,32 @@
-"""The real arq worker on a real Valkey: it reads what the scripts wrote, and outlives what befalls Redis."""
+"""The real arq worker on a real Valkey: it finds what the scripts wrote, in time, and outlives what befalls Redis."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
+from dataclasses import replace
 
+import msgspec
 import pytest
-from arq.connections import ArqRedis
-from arq.jobs import Job, deserialize_job_raw
-from arq.worker import Worker
-from integration.conftest import working
+from integration.conftest import BOTH_WAYS, working
 from redis.asyncio import Redis
 from world import Phone, Tenant, until
 
 from gateway import settings
 from gateway.presence.model import Chat, State, Target
-from gateway.presence.places import Places
-from gateway.presence.shares import Shares
-from gateway.settings import Fast, Settings, Upstream
-from gateway.store import keys
+from gateway.presence.ports import ChatKey, Claim
+from gateway.settings import Settings, Upstream
 from gateway.store.redis import command
 from gateway.wiring import Services, open_services
-from workers.one_at_a_time import WAKE
-from workers.watch import Watch
-from workers.worker import create_worker, work
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
 
 
-@pytest.fixture(params=[True, False], ids=["batch claims", "one at a time"])
-async def services(request: pytest.FixtureRequest, redis: Redis, redis_url: str) -> AsyncIterator[Services]:
-    """Both ways to wake keep the same promises."""
-    ways = Fast(batch_claims=request.param)
-    async with open_services(Settings(redis=settings.Redis(url=redis_url), fast=ways)) as services:
-        yield services
+pytestmark = BOTH_WAYS
 
 
-async def test_arq_reads_the_job_that_the_script_wrote(services: Services, tenant: Tenant, redis: Redis) -> None:
-    await services.presence.show(tenant.instance, CHAT, State.TYPING, 5)
-    ((job_id, score),) = await redis.zrange(keys.QUEUE, 0, -1, withscores=True)
-    blob = await redis.get(b"arq:job:" + job_id)
-    function, args, kwargs, _, _ = deserialize_job_raw(blob, deserializer=json.loads)
-    assert (function, tuple(args), kwargs) == (
-        "wake",
-        (tenant.instance.id, CHAT.jid, job_id.decode().rpartition(":")[2]),
-        {},
-    )
-    arq = ArqRedis(redis.connection_pool, default_queue_name=keys.QUEUE)
-    job = Job(job_id.decode(), arq, keys.QUEUE, json.loads)
-    info = await job.info()
-    assert info is not None
-    assert info.score == int(score)
+def with_places(services: Services, places: int) -> Services:
+    """The same services, for a worker with few places that waits for nobody at its end."""
+    narrow = settings.Worker(max_jobs=places, drain_timeout_s=0.01)
+    return replace(services, settings=msgspec.structs.replace(services.settings, worker=narrow))
 
 
 async def test_a_pause_arrives_by_itself_after_its_duration_and_never_before(
@@ -71,7 +47,7 @@ async def test_a_finished_wake_up_leaves_nothing_of_arq_behind(
         await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
         await until(lambda: len(phone.told) == 2, within_s=3)
     assert await redis.keys("arq:*") == []
-    assert await redis.exists(keys.QUEUE) == 0
+    assert await redis.keys("pg:{??}:queue") == []
 
 
 async def test_a_failing_upstream_gets_its_pause_when_it_is_back(
@@ -95,42 +71,15 @@ async def test_the_worker_goes_on_after_redis_threw_every_connection_out(
             await until(lambda pauses=round_: phone.states().count(State.PAUSED) == pauses, within_s=6)  # type: ignore[misc]
 
 
-async def test_a_job_that_vanished_from_the_queue_is_healed(
-    services: Services, tenant: Tenant, phone: Phone, redis: Redis
-) -> None:
-    async with working(services):
-        await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
-        await redis.delete(keys.QUEUE)
-        await until(lambda: State.PAUSED in phone.states(), within_s=6)
-
-
-async def test_arqs_own_worker_runs_our_jobs(services: Services, tenant: Tenant, phone: Phone, redis: Redis) -> None:
-    arq = Worker(
-        functions=[WAKE],
-        redis_pool=ArqRedis(redis.connection_pool),
-        queue_name=keys.QUEUE,
-        ctx={"wakeups": services.wakeups, "account_of": services.directory.account_of, "places": Places(10)},
-        job_serializer=lambda job: json.dumps(job).encode(),
-        job_deserializer=json.loads,
-        keep_result=0,
-        burst=True,
-        poll_delay=0.02,
-        handle_signals=False,
-    )
-    await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
-    await arq.async_run()
-    assert phone.states() == [State.TYPING, State.PAUSED]
-    assert await redis.exists(keys.QUEUE) == 0
-
-
-async def test_what_a_dead_worker_claimed_comes_back_when_its_lease_ends_without_a_sweeper(
+async def test_what_a_dead_worker_claimed_comes_back_when_its_lease_ends(
     services: Services, tenant: Tenant, phone: Phone
 ) -> None:
     await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     await asyncio.sleep(1.05)
-    assert len(await services.wakeups.claim_due(10, Shares(10))) == 1  # and nobody performs it
+    (claim,) = await services.indicators.claim([ChatKey(tenant.instance.chats_id, CHAT)], owner="dead")
+    assert isinstance(claim, Claim)  # and nobody performs it
     claimed = time.time()
-    async with working(services, sweeps=False):
+    async with working(services):
         await until(lambda: State.PAUSED in phone.states(), within_s=8)
     assert phone.told[-1][0] - claimed == pytest.approx(services.settings.lease_s, abs=0.3)
 
@@ -155,16 +104,11 @@ async def test_a_worker_takes_no_more_for_an_account_than_it_has_places_left(
     for number in range(12):
         await services.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
     phone.hangs, asked = True, phone.asked
-    few = Settings(redis=services.settings.redis, fast=services.settings.fast, worker=settings.Worker(max_jobs=5))
-    watch = Watch(asyncio.Event())
-    worker = create_worker(few, services, watch)
-    working = asyncio.create_task(work(worker, drain_s=0))
-    await until(lambda: phone.asked - asked == 3, within_s=4)
-    await services.presence.show(calm, CHAT, State.TYPING, 1)
-    await until(lambda: State.PAUSED in other_phone.states(), within_s=3)
-    assert phone.asked - asked == 3
-    watch.stop.set()
-    await working
+    async with working(with_places(services, 5)):
+        await until(lambda: phone.asked - asked == 3, within_s=4)
+        await services.presence.show(calm, CHAT, State.TYPING, 1)
+        await until(lambda: State.PAUSED in other_phone.states(), within_s=3)
+        assert phone.asked - asked == 3
 
 
 async def test_what_fails_at_once_is_tried_no_faster_than_there_are_places(
@@ -172,19 +116,14 @@ async def test_what_fails_at_once_is_tried_no_faster_than_there_are_places(
 ) -> None:
     for number in range(40):
         await services.presence.show(tenant.instance, Chat(f"55119{number:08}@s.whatsapp.net"), State.TYPING, 1)
-    few = Settings(redis=services.settings.redis, fast=services.settings.fast, worker=settings.Worker(max_jobs=8))
-    watch = Watch(asyncio.Event())
-    worker = create_worker(few, services, watch)
     phone.status, asked = 500, phone.asked
-    working = asyncio.create_task(work(worker, drain_s=0))
-    await until(lambda: phone.asked - asked == 4, within_s=4)
-    began = time.monotonic()
-    await until(lambda: phone.asked - asked >= 12, within_s=5)
-    assert time.monotonic() - began > 1.5
-    phone.status = 200
-    await until(lambda: phone.states().count(State.PAUSED) == 40, within_s=15)
-    watch.stop.set()
-    await working
+    async with working(with_places(services, 8)):
+        await until(lambda: phone.asked - asked == 4, within_s=4)
+        began = time.monotonic()
+        await until(lambda: phone.asked - asked >= 12, within_s=5)
+        assert time.monotonic() - began > 1.5
+        phone.status = 200
+        await until(lambda: phone.states().count(State.PAUSED) == 40, within_s=15)
 
 
 async def test_an_instance_that_hangs_leaves_places_for_the_others(

@@ -1,0 +1,216 @@
+"""When a worker looks, whom it leaves what to, and that nothing waits for its next look that cannot."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import msgspec
+import pytest
+from integration.conftest import BOTH_WAYS, working
+from redis.asyncio import Redis
+from world import Phone, Tenant, until
+
+from gateway.presence.errors import StoreUnavailable
+from gateway.presence.model import Chat, Instance, State
+from gateway.presence.ports import ChatKey, Grant, Look, RefreshPolicy, Report
+from gateway.settings import Fast, Worker
+from gateway.store import keys
+from gateway.store.redis import command
+from gateway.store.worker_registry import WorkerRegistry, partitions_of
+from gateway.wiring import Services
+from workers.rounds import LOOK_EVERY_S
+
+ONCE = RefreshPolicy(600.0, 600.0)
+
+
+def chat(number: int) -> Chat:
+    return Chat(f"55119{number:08}@s.whatsapp.net")
+
+
+async def owe_a_pause_now(services: Services, instance: Instance, number: int) -> None:
+    """Make a promise whose call nobody knows the outcome of: its pause is due at once."""
+    key = ChatKey(instance.chats_id, chat(number))
+    grant = await services.indicators.promise(
+        key, State.TYPING, 60_000, owner=f"o{number}", ticket=None, trace="", refresh=ONCE
+    )
+    assert isinstance(grant, Grant)
+    await services.indicators.settle_command(grant, Report("unknown", ONCE, 0, 0), 60_000)
+
+
+@BOTH_WAYS
+async def test_what_is_due_at_once_is_told_at_once_and_not_at_the_next_look(
+    services: Services, tenant: Tenant, phone: Phone
+) -> None:
+    async with working(services) as watch:
+        await until(lambda: watch.is_polling, within_s=3)
+        for number in range(8):
+            await asyncio.sleep(LOOK_EVERY_S / 7)  # at every moment between two looks
+            await owe_a_pause_now(services, tenant.instance, number)
+            await until(lambda n=number: len(phone.told) == n + 1, within_s=0.3)  # type: ignore[misc]
+
+
+@BOTH_WAYS
+async def test_without_notices_it_is_told_at_the_next_look(
+    services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "SOONER", "nobody speaks here")
+    async with working(services) as watch:
+        await until(lambda: watch.is_polling, within_s=3)
+        for number in range(4):
+            await owe_a_pause_now(services, tenant.instance, number)
+            await until(lambda n=number: len(phone.told) == n + 1, within_s=LOOK_EVERY_S + 0.5)  # type: ignore[misc]
+
+
+@BOTH_WAYS
+async def test_a_pause_that_fails_is_tried_again_at_its_time(services: Services, tenant: Tenant, phone: Phone) -> None:
+    tried: list[float] = []
+    async with working(services):
+        await services.presence.show(tenant.instance, chat(1), State.TYPING, 1)
+        phone.status = 500
+        for _ in range(3):
+            await until(lambda: phone.asked == len(tried) + 2, within_s=3)
+            tried.append(time.monotonic())
+        phone.status = 200
+        await until(lambda: State.PAUSED in phone.states(), within_s=3)
+    assert tried[1] - tried[0] < 0.3 * 1.2 + 0.2
+    assert tried[2] - tried[1] < 0.6 * 1.2 + 0.2
+
+
+@BOTH_WAYS
+async def test_what_is_promised_while_every_connection_is_thrown_out_is_hardly_late(
+    services: Services, tenant: Tenant, phone: Phone, redis: Redis
+) -> None:
+    async with working(services) as watch:
+        await until(lambda: watch.is_polling, within_s=3)
+        for number in range(20):
+            await services.presence.show(tenant.instance, chat(number), State.TYPING, 2)
+            for kind in ("normal", "pubsub") if number % 4 == 0 else ():
+                await command(redis, "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            await asyncio.sleep(0.1)
+        await until(lambda: phone.states().count(State.PAUSED) == 20, within_s=6)
+    shown = {number: at for at, state, number in phone.told if state is State.TYPING}
+    late = [at - shown[number] - 2 for at, state, number in phone.told if state is State.PAUSED]
+    assert max(late) < 0.8
+
+
+async def test_a_look_that_failed_is_soon_made_again(
+    services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, ends = services.indicators.look, 0.0
+
+    async def look_late(partition: int, *, ahead_ms: int) -> Look:
+        if time.time() < ends - 0.05:
+            raise StoreUnavailable
+        return await look(partition, ahead_ms=ahead_ms)
+
+    monkeypatch.setattr(services.indicators, "look", look_late)
+    late = []
+    async with working(services):
+        for number in range(4):
+            await services.presence.show(tenant.instance, chat(number), State.TYPING, 2)
+            ends = phone.told[-1][0] + 2
+            await until(lambda n=number: phone.states().count(State.PAUSED) == n + 1, within_s=4)  # type: ignore[misc]
+            late.append(phone.told[-1][0] - ends)
+    assert max(late) < 0.45
+
+
+async def workers(services: Services) -> list[str]:
+    """Which say that they work."""
+    return [name.decode() for name in await command(services.redis, "ZRANGE", keys.WORKERS, 0, -1)]
+
+
+async def rival(services: Services, instance: Instance) -> WorkerRegistry:
+    """Another worker, that looks after an instance's chats while it says that it works."""
+    others, wanted = await workers(services), keys.partition(instance.id)
+    names = (f"rival {number}" for number in itertools.count())
+    return WorkerRegistry(services.executor, next(one for one in names if wanted in partitions_of(one, others)))
+
+
+@asynccontextmanager
+async def working_beside(services: Services, instance: Instance) -> AsyncIterator[WorkerRegistry]:
+    """Run a worker that has heard of its rival."""
+    async with working(services) as watch:
+        await until(lambda: watch.is_polling, within_s=3)
+        other = await rival(services, instance)
+        await other.say()
+        await asyncio.sleep(LOOK_EVERY_S + 0.1)
+        yield other
+
+
+async def test_a_worker_leaves_the_partitions_of_another_alone(
+    services: Services, tenant: Tenant, phone: Phone
+) -> None:
+    async with working_beside(services, tenant.instance) as other:
+        await services.presence.show(tenant.instance, chat(1), State.TYPING, 1)
+        for _ in range(3):
+            await other.say()
+            await asyncio.sleep(0.8)
+    assert phone.states() == [State.TYPING]
+
+
+async def test_a_worker_that_died_is_replaced_as_soon_as_it_is_forgotten(
+    services: Services, tenant: Tenant, phone: Phone
+) -> None:
+    async with working_beside(services, tenant.instance):
+        said = time.monotonic() - LOOK_EVERY_S - 0.1
+        await services.presence.show(tenant.instance, chat(1), State.TYPING, 1)
+        await until(lambda: State.PAUSED in phone.states(), within_s=5)
+        assert 2.5 < time.monotonic() - said < 2.5 + LOOK_EVERY_S + 0.5
+
+
+async def test_a_worker_that_leaves_is_replaced_at_once(services: Services, tenant: Tenant, phone: Phone) -> None:
+    async with working_beside(services, tenant.instance) as other:
+        await services.presence.show(tenant.instance, chat(1), State.TYPING, 1)
+        await other.say()
+        await asyncio.sleep(1.1)
+        assert phone.states() == [State.TYPING]
+        await other.leave()
+        await until(lambda: State.PAUSED in phone.states(), within_s=0.5)
+
+
+@BOTH_WAYS
+async def test_a_worker_that_still_waits_for_a_call_at_its_end_keeps_nobody_elses_pause(
+    services: Services, tenant: Tenant, phone: Phone
+) -> None:
+    slow = replace(services, settings=msgspec.structs.replace(services.settings, worker=Worker(drain_timeout_s=3)))
+    async with working(slow) as one:
+        await until(lambda: one.is_polling, within_s=3)
+        (first,) = await workers(services)
+        async with working(slow) as other:
+            await until(lambda: other.is_polling, within_s=3)
+            await asyncio.sleep(LOOK_EVERY_S + 0.1)
+            for number, seconds in enumerate((1, 2)):
+                await services.presence.show(tenant.instance, chat(number), State.TYPING, seconds)
+            phone.hangs = True
+            await until(lambda: phone.asked == 3, within_s=3)
+            phone.hangs = False
+            is_firsts = keys.partition(tenant.instance.id) in partitions_of(first, await workers(services))
+            (one if is_firsts else other).stop.set()
+            await until(lambda: State.PAUSED in phone.states(), within_s=1.5)
+
+
+@BOTH_WAYS
+async def test_a_worker_that_ends_says_so(services: Services) -> None:
+    async with working(services) as watch:
+        await until(lambda: watch.is_polling, within_s=3)
+        assert len(await workers(services)) == 1
+    assert await workers(services) == []
+
+
+@pytest.mark.parametrize("services", [Fast()], indirect=True)
+async def test_an_idle_worker_asks_for_each_partition_about_once_a_second_and_for_nothing_else(
+    services: Services,
+) -> None:
+    async with working(services) as watch:
+        await until(lambda: watch.is_polling, within_s=3)
+        await command(services.redis, "CONFIG", "RESETSTAT")
+        await asyncio.sleep(4 * LOOK_EVERY_S)
+        stats = await services.redis.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
+    assert 3 * (keys.PARTITIONS + 1) <= calls.pop("evalsha") <= 5 * (keys.PARTITIONS + 1)
+    calls.pop("config|resetstat", None)
+    # What the scripts do: one range and one count for each look, and what the registry says.
+    assert calls.keys() <= {"zrangebyscore", "zcount", "time", "zremrangebyscore", "zadd", "zrange", "exists"}
