@@ -24,7 +24,6 @@ from comparison.stacks import Stack
 from comparison.tables import of
 from comparison.tenants import Making, Tenant
 from comparison.valkey import valkey
-from gateway.store import keys
 
 SOME, MANY = 1_000, 100_000
 WHAT = "scale"
@@ -224,13 +223,14 @@ def _parts(url: str) -> dict[str, float]:
             return median(_usage(redis, key) for key in found)
 
         return {
-            "its chat's record (a hash)": each(keys.record("*", "*")),
-            "its job (a string, read by arq)": each("arq:job:*"),
-            "its place in the queue": _usage(redis, keys.QUEUE) / _OWED,
-            "its place among the owed": _usage(redis, keys.OWED) / _OWED,
-            "its chat's place among the instance's": sum(_usage(redis, key) for key in redis.scan_iter(keys.chats("*")))
-            / _OWED,
+            "its chat's record (a hash)": each("pg:{??}:c:*"),
+            "its chat's place among the instance's": _whole(redis, "pg:{??}:chats:*") / _OWED,
+            "its instance's place in the queue": _whole(redis, "pg:{??}:queue") / _OWED,
         }
+
+
+def _whole(redis: Redis, pattern: str) -> int:
+    return sum(_usage(redis, key) for key in redis.scan_iter(pattern))
 
 
 def _usage(redis: Redis, key: str | bytes) -> int:

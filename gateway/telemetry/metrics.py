@@ -92,9 +92,6 @@ OLDEST_OVERDUE = Gauge(
     registry=REGISTRY,
 )
 REFRESHES = Counter("presence_refreshes", "Indicators re-sent while held.", ["outcome"], registry=REGISTRY)
-SWEEPER_REARMED = Counter(
-    "presence_sweeper_rearmed", "Overdue records that the sweeper armed again.", registry=REGISTRY
-)
 QUEUE_DUE = Gauge("presence_queue_due_jobs", "Wake-ups that are due and that no worker has claimed.", registry=REGISTRY)
 WORKER_LAST_POLL = Gauge(
     "presence_worker_last_poll_timestamp_seconds", "When this worker last looked at its queue.", registry=REGISTRY

@@ -72,7 +72,10 @@ class Office:
         await self._command(key, state, round(ends_in_s * 1000), round(ago_s * 1000))
         if overdue_s:  # no worker came since it was due
             due_ms = round((time.time() - overdue_s) * 1000)
-            await command(self.services.redis, "ZADD", keys.OWED, "XX", due_ms, keys.record(key.instance_id, chat))
+            await command(self.services.redis, "ZADD", keys.chats(key.instance_id), "XX", due_ms, chat)
+            await command(
+                self.services.redis, "ZADD", keys.queue(keys.partition(key.instance_id)), due_ms, key.instance_id
+            )
         return key
 
     async def pause_all(self) -> None:

@@ -1,5 +1,6 @@
 """The heart without I/O: what is promised before what is told, and what each outcome means to the caller."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -21,18 +22,18 @@ from gateway.presence.ports import (
     Busy,
     ChatKey,
     Claim,
-    Early,
     Grant,
+    Look,
     NothingShows,
     Overtaken,
     RefreshPolicy,
     Repeated,
     Report,
     Settled,
+    Unclear,
     Why,
 )
 from gateway.presence.service import CommandResult, Presence
-from gateway.presence.shares import Shares
 from gateway.presence.wakeups import WakeUpResult, WakeUps
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
@@ -45,8 +46,7 @@ class World:
     """Scripted collaborators that write down the order in which they were asked."""
 
     outcome: Outcome = Outcome.OK
-    promises: list[Busy | Overtaken | Repeated | NothingShows | Exception] = field(default_factory=list)
-    claims: list[Claim | Early | None] = field(default_factory=list)
+    promises: list[Busy | Overtaken | Repeated | NothingShows | Unclear | Exception] = field(default_factory=list)
     settle_failures: int = 0
     wake_failures: int = 0
     instance_exists: bool = True
@@ -70,8 +70,10 @@ class World:
         trace: str,
         refresh: RefreshPolicy,
         why: Why = "",
-    ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
-        self.events.append(f"promise {op} {duration_ms} ticket={ticket}{why and f' for {why}'}")
+        ahead: bool = False,
+    ) -> Grant | Busy | Overtaken | Repeated | NothingShows | Unclear:
+        told = f"promise {op} {duration_ms} ticket={ticket}{why and f' for {why}'}"
+        self.events.append(told + " ahead" * ahead)
         self.owners.append(owner)
         if self.promises:
             answer = self.promises.pop(0)
@@ -97,19 +99,18 @@ class World:
         self.events.append(f"settle {report.result} retry={retry_ms}")
         return Settled(lost_lease=False, late_ms=7 if report.result == "ok" and grant.op is State.PAUSED else None)
 
-    async def claim_one(self, key: ChatKey, generation: str, *, owner: str) -> Claim | Early | None:
-        self.events.append(f"claim {generation}")
-        return self.claims.pop(0)
+    async def look(self, partition: int, *, ahead_ms: int) -> Look:
+        raise AssertionError
 
-    async def claim_due(self, most: int, *, owner: str, shares: Shares) -> list[Claim]:
-        self.owners.append(owner)
-        if self.wake_failures:
-            self.wake_failures -= 1
-            raise StoreUnavailable
-        return [claim for claim in self.claims if isinstance(claim, Claim)][:most]
+    async def claim(self, chats: Sequence[ChatKey], *, owner: str) -> list[Claim | int | None]:
+        raise AssertionError
 
-    async def server(self) -> str:
-        return "s1"
+    async def servers(self) -> list[str]:
+        raise AssertionError
+
+    @staticmethod
+    def partition(key: ChatKey) -> int:
+        raise AssertionError
 
     async def replay(
         self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy
@@ -126,8 +127,15 @@ class World:
     async def rest(self, target: Target, *, timeout_s: float) -> Outcome:
         return Outcome.UNSUPPORTED
 
-    async def instance(self, instance_id: str, version: str) -> Instance | None:
+    async def latest_change(self) -> str:
+        raise AssertionError
+
+    async def keeper(self, chats_id: str, change: str | None) -> Instance | None:
+        self.events.append(f"keeper as of {change}")
         return INSTANCE if self.instance_exists else None
+
+    async def account_of(self, chats_id: str) -> str:
+        raise AssertionError
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -153,19 +161,26 @@ class World:
 
 def claim_of(op: State, *, tries: int = 0, overdue_ms: int = 3, is_echo: bool = False) -> Claim:
     grant = Grant(KEY, "me", op, 5.5)
-    return Claim(grant, overdue_ms=overdue_ms, tries=tries, is_echo=is_echo, trace="", why="", instance_version="1")
+    return Claim(grant, overdue_ms=overdue_ms, tries=tries, is_echo=is_echo, trace="", why="")
 
 
-async def wake(world: World) -> WakeUpResult:
-    """Claim the one wake-up that there is, and perform it."""
-    wakeups = world.wakeups()
-    claim = await wakeups.claim_one(KEY, "9")
-    return WakeUpResult("nothing") if claim is None else await wakeups.perform(claim)
+async def wake(world: World, claim: Claim) -> WakeUpResult:
+    """Perform one wake-up."""
+    return await world.wakeups().perform(claim, "9")
+
+
+async def shown(world: World, state: State = State.TYPING, seconds: int = 5) -> CommandResult:
+    """Obey one command, and let what comes behind its answer end."""
+    presence = world.presence()
+    try:
+        return await presence.show(INSTANCE, CHAT, state, seconds)
+    finally:
+        await presence.drain()
 
 
 async def test_the_promise_is_made_before_the_upstream_is_told_and_settled_after() -> None:
     world = World()
-    assert await world.presence().show(INSTANCE, CHAT, State.TYPING, 5) == CommandResult("shown")
+    assert await shown(world) == CommandResult("shown")
     assert world.events == ["promise typing 5000 ticket=None", "tell typing within 4.5", "settle ok 5000 age=0"]
 
 
@@ -189,7 +204,7 @@ async def test_each_outcome_is_settled_before_its_error_is_raised(
 ) -> None:
     world = World(outcome=outcome)
     with pytest.raises(error):
-        await world.presence().show(INSTANCE, CHAT, State.RECORDING, 5)
+        await shown(world, State.RECORDING)
     assert world.events[-1] == f"settle {settled} 5000 age=0"
 
 
@@ -216,7 +231,7 @@ async def test_a_message_of_before_redis_was_away_keeps_its_age() -> None:
 
 async def test_a_command_waits_for_the_lease_with_its_ticket_and_one_owner() -> None:
     world = World(promises=[Busy("17", 900), Busy("17", 890)])
-    await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+    await shown(world)
     assert world.events[:3] == [
         "promise typing 5000 ticket=None",
         "promise typing 5000 ticket=17",
@@ -228,13 +243,13 @@ async def test_a_command_waits_for_the_lease_with_its_ticket_and_one_owner() -> 
 
 async def test_an_overtaken_command_tells_the_upstream_nothing() -> None:
     world = World(promises=[Busy("17", 900), Overtaken()])
-    assert await world.presence().show(INSTANCE, CHAT, State.TYPING, 5) == CommandResult("overtaken")
+    assert await shown(world) == CommandResult("overtaken")
     assert not [event for event in world.events if event.startswith("tell")]
 
 
 async def test_a_command_that_found_the_chat_busy_waits_on_under_its_name() -> None:
     world = World(promises=[Busy("17", 900)])
-    await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+    await shown(world)
     assert world.events[:2] == ["promise typing 5000 ticket=None", "promise typing 5000 ticket=17"]
     assert len(set(world.owners)) == 1
 
@@ -254,7 +269,7 @@ async def test_of_more_steps_than_are_kept_the_oldest_is_given_up(monkeypatch: p
 async def test_without_a_promise_the_upstream_is_told_nothing() -> None:
     world = World(promises=[StoreUnavailable()])
     with pytest.raises(StoreUnavailable):
-        await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+        await shown(world)
     assert not [event for event in world.events if event.startswith("tell")]
 
 
@@ -276,21 +291,22 @@ async def test_a_pause_that_was_told_without_redis_is_recorded_when_it_is_back()
 
 
 async def test_a_wake_up_insists_while_redis_is_away() -> None:
-    world = World(claims=[claim_of(State.PAUSED)], wake_failures=3)
-    assert (await wake(world)).did == "paused"
+    world = World(wake_failures=3)
+    claim = claim_of(State.PAUSED)
+    assert (await wake(world, claim)).did == "paused"
     assert world.slept == [0.1, 0.1, 0.1]
 
 
 async def test_a_process_stopped_until_its_lease_is_nearly_spent_does_not_call() -> None:
     world = World(stalls_s=5.2)
     with pytest.raises(UpstreamUnavailable):
-        await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+        await shown(world)
     assert world.events[1:] == ["settle failed 5000 age=0"]
 
 
 async def test_a_call_never_outlives_its_lease() -> None:
     world = World(stalls_s=3.0)
-    await world.presence().show(INSTANCE, CHAT, State.TYPING, 5)
+    await shown(world)
     assert "tell typing within 2.5" in world.events
 
 
@@ -304,62 +320,58 @@ async def test_an_acted_command_stands_while_redis_is_away_and_is_settled_when_i
 
 
 async def test_a_due_pause_is_told_and_its_lateness_returned() -> None:
-    world = World(claims=[claim_of(State.PAUSED)])
-    assert await wake(world) == WakeUpResult("paused", "due", Outcome.OK, late_ms=7, ended="time")
-    assert world.events == ["claim 9", "tell paused within 4.5", "settle ok retry=300"]
-
-
-async def test_an_outdated_wake_up_does_nothing() -> None:
-    world = World(claims=[None])
-    assert await wake(world) == WakeUpResult("nothing")
-    assert world.events == ["claim 9"]
+    world = World()
+    claim = claim_of(State.PAUSED)
+    assert await wake(world, claim) == WakeUpResult("paused", "due", Outcome.OK, late_ms=7, ended="time")
+    assert world.events == ["keeper as of 9", "tell paused within 4.5", "settle ok retry=300"]
 
 
 async def test_a_refresh_tells_the_state_again() -> None:
-    world = World(claims=[claim_of(State.TYPING)])
-    assert (await wake(world)).did == "refreshed"
+    world = World()
+    claim = claim_of(State.TYPING)
+    assert (await wake(world, claim)).did == "refreshed"
     assert world.events[1:] == ["tell typing within 4.5", "settle ok retry=None"]
 
 
 @pytest.mark.parametrize(("tries", "retry_ms"), [(0, 300), (1, 600), (2, 1200), (3, 2400), (4, 5000), (50, 5000)])
 async def test_a_failed_pause_backs_off(tries: int, retry_ms: int) -> None:
-    world = World(outcome=Outcome.REJECTED, claims=[claim_of(State.PAUSED, tries=tries)])
-    assert (await wake(world)).did == "pause_failed"
+    world = World(outcome=Outcome.REJECTED)
+    claim = claim_of(State.PAUSED, tries=tries)
+    assert (await wake(world, claim)).did == "pause_failed"
     assert world.events[-1] == f"settle failed retry={retry_ms}"
 
 
 async def test_a_pause_is_over_where_only_its_number_is_doubted() -> None:
-    world = World(outcome=Outcome.DOUBTED_NUMBER, claims=[claim_of(State.PAUSED)])
-    assert await wake(world) == WakeUpResult("paused", "due", Outcome.DOUBTED_NUMBER, late_ms=7, ended="time")
+    world = World(outcome=Outcome.DOUBTED_NUMBER)
+    claim = claim_of(State.PAUSED)
+    assert await wake(world, claim) == WakeUpResult("paused", "due", Outcome.DOUBTED_NUMBER, late_ms=7, ended="time")
     assert world.events[-1] == "settle ok retry=300"
 
 
 async def test_a_pause_waits_longer_while_the_session_is_down() -> None:
-    world = World(outcome=Outcome.NOT_CONNECTED, claims=[claim_of(State.PAUSED)])
-    await wake(world)
+    world = World(outcome=Outcome.NOT_CONNECTED)
+    claim = claim_of(State.PAUSED)
+    await wake(world, claim)
     assert world.events[-1] == "settle failed retry=5000"
 
 
 async def test_a_pause_is_abandoned_loudly_after_its_time() -> None:
-    world = World(outcome=Outcome.REJECTED, claims=[claim_of(State.PAUSED, overdue_ms=600_000)])
-    assert (await wake(world)).did == "abandoned"
+    world = World(outcome=Outcome.REJECTED)
+    claim = claim_of(State.PAUSED, overdue_ms=600_000)
+    assert (await wake(world, claim)).did == "abandoned"
     assert world.events[-1] == "settle failed retry=None"
 
 
 async def test_a_wake_up_for_a_vanished_instance_closes_the_record() -> None:
-    world = World(instance_exists=False, claims=[claim_of(State.PAUSED)])
-    assert (await wake(world)).did == "abandoned"
-
-
-async def test_a_wake_up_before_its_time_waits() -> None:
-    world = World(claims=[Early(40), claim_of(State.PAUSED)])
-    assert (await wake(world)).did == "paused"
-    assert world.slept == [0.04]
+    world = World(instance_exists=False)
+    claim = claim_of(State.PAUSED)
+    assert (await wake(world, claim)).did == "abandoned"
 
 
 async def test_an_echo_says_so() -> None:
-    world = World(claims=[claim_of(State.PAUSED, is_echo=True)])
-    assert (await wake(world)).trigger == "echo"
+    world = World()
+    claim = claim_of(State.PAUSED, is_echo=True)
+    assert (await wake(world, claim)).trigger == "echo"
 
 
 @pytest.mark.parametrize(
@@ -370,16 +382,49 @@ async def test_an_upstream_that_blocks_never_gets_a_second_call_before_the_first
     op: State, sent_ms_ago: int | None, is_told: bool
 ) -> None:
     world = World(one_at_a_time=True, sent_ms_ago=sent_ms_ago)
-    await world.presence().show(INSTANCE, CHAT, op, 5)
+    await shown(world, op)
     assert [event.startswith("tell") for event in world.events[1:]] == ([True, False] if is_told else [False])
     assert world.events[-1].endswith("untold") is not is_told
 
 
-async def test_a_look_whose_reply_was_lost_is_repeated_under_its_name_and_the_next_has_another() -> None:
-    world = World(claims=[claim_of(State.PAUSED)], wake_failures=1)
-    wakeups = world.wakeups()
-    with pytest.raises(StoreUnavailable):
-        await wakeups.claim_due(10, Shares(10))
-    assert [await wakeups.claim_due(10, Shares(10)) for _ in range(2)] == [world.claims, world.claims]
-    lost, again, next_one = world.owners
-    assert lost == again != next_one
+async def test_the_answer_does_not_wait_for_the_settlement() -> None:
+    world = World(settle_failures=1)
+    presence = world.presence()
+    assert await presence.show(INSTANCE, CHAT, State.TYPING, 5) == CommandResult("shown")
+    assert world.events == ["promise typing 5000 ticket=None", "tell typing within 4.5"]
+    await presence.drain()
+    assert world.events[-1] == "settle ok 5000 age=100"
+
+
+async def test_a_promise_that_was_made_ahead_is_used_by_the_command() -> None:
+    world = World()
+    presence = world.presence()
+    ahead = await presence.promise_ahead(INSTANCE, CHAT, State.TYPING, 5)
+    assert await presence.show(INSTANCE, CHAT, State.TYPING, 5, ahead=ahead) == CommandResult("shown")
+    presence.withdraw(ahead)
+    await presence.drain()
+    assert world.events == ["promise typing 5000 ticket=None ahead", "tell typing within 4.5", "settle ok 5000 age=0"]
+
+
+async def test_a_promise_that_was_made_ahead_in_vain_is_rolled_back() -> None:
+    world = World()
+    presence = world.presence()
+    presence.withdraw(await presence.promise_ahead(INSTANCE, CHAT, State.TYPING, 5))
+    await presence.drain()
+    assert world.events == ["promise typing 5000 ticket=None ahead", "settle failed 5000 age=0"]
+
+
+async def test_what_is_unclear_is_not_promised_ahead() -> None:
+    world = World(promises=[Unclear()])
+    presence = world.presence()
+    assert await presence.promise_ahead(INSTANCE, CHAT, State.TYPING, 5) is None
+    await presence.drain()
+    assert world.events == ["promise typing 5000 ticket=None ahead"]
+
+
+async def test_a_promise_made_ahead_whose_reply_was_lost_is_rolled_back() -> None:
+    world = World(promises=[StoreUnavailable()])
+    presence = world.presence()
+    assert await presence.promise_ahead(INSTANCE, CHAT, State.TYPING, 5) is None
+    await presence.drain()
+    assert world.events[-1] == "settle failed 5000 age=0"

@@ -19,14 +19,20 @@ class World:
     told: list[str] = field(default_factory=list)
     recorded: list[tuple[str, bool]] = field(default_factory=list)
 
-    async def due(self) -> list[tuple[str, str]]:
-        return [("i1", "v1"), ("gone", "v1")]
+    async def due(self, partition: int) -> list[str]:
+        return ["i1", "gone"] if partition == 7 else []
 
     async def rested(self, instance_id: str, *, done: bool) -> None:
         self.recorded.append((instance_id, done))
 
-    async def instance(self, instance_id: str, version: str) -> Instance | None:
-        return INSTANCE if instance_id == "i1" else None
+    async def latest_change(self) -> str:
+        return "1"
+
+    async def keeper(self, chats_id: str, change: str | None) -> Instance | None:
+        return INSTANCE if chats_id == "i1" else None
+
+    async def account_of(self, chats_id: str) -> str:
+        raise AssertionError
 
     async def rest(self, target: Target, *, timeout_s: float) -> Outcome:
         self.told.append(target.session)
@@ -53,6 +59,6 @@ async def test_an_account_is_told_once_and_again_only_where_that_may_help(
     outcome: Outcome, is_over: bool, count: int
 ) -> None:
     world = World(outcome)
-    assert await Quiet(world, world, world, upstream_timeout_s=1).rest_due() == count
+    assert await Quiet(world, world, world, upstream_timeout_s=1).rest_due(7) == count
     assert world.told == ["demo"]
     assert world.recorded == [("i1", is_over), ("gone", True)]
