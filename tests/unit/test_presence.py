@@ -110,7 +110,7 @@ class World:
 
     @staticmethod
     def partition(key: ChatKey) -> int:
-        raise AssertionError
+        raise AssertionError(key)
 
     async def replay(
         self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy
