@@ -73,13 +73,13 @@ def _live(shop: Workshop, life: Life, seconds: float, number: int) -> tuple[dict
         stack = Stack("ours", f"{LOOPBACK}:{shop.installation.port}", callers, pids, shop.installation.redis_url)
         open_loop(stack, 90 + number, life.rate, 2.0, duration_s=1)
         time.sleep(1 + _LAST_S)
-        lateness.told(shop)
+        lateness.told(shop.installation.upstream_url)
         with measured(pids, stack.redis_url) as costs:
             load = open_loop(stack, number, life.rate, seconds, duration_s=life.duration_s)
             time.sleep(life.duration_s + _LAST_S)
     began: dict[str, float] = {}
     late_ms, calls = [], 0
-    for phone, state, at in lateness.told(shop):
+    for phone, state, at in lateness.told(shop.installation.upstream_url):
         calls += 1
         if state == "paused":
             late_ms.append((at - began[phone] - life.duration_s) * 1000)

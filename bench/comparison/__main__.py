@@ -18,6 +18,7 @@ parts:
 
 parts of ours alone, one at a time, each with options of its own (ARGS="--only foreign --help"):
   life         a whole indicator, command to pause, in gateway, worker and Valkey together; an idle installation
+  primaries    what one primary of a cluster carries, and what three do
   lateness     how late pauses are at a steady rate, seen from the phone
   isolation    whether an upstream that hangs is felt on another
   foreign      whether time tells a foreign instance from a missing one
@@ -35,7 +36,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from alone import foreign, isolation, life, metrics_cost, sizing
+from alone import foreign, isolation, life, metrics_cost, primaries, sizing
 from alone import lateness as steady
 from rich.console import Console
 
@@ -57,6 +58,7 @@ PARTS: dict[str, Callable[[Plan, Results], None]] = {
 
 ALONE: dict[str, Callable[[list[str]], None]] = {
     "life": life.main,
+    "primaries": primaries.main,
     "lateness": steady.main,
     "isolation": isolation.main,
     "foreign": foreign.main,

@@ -166,7 +166,7 @@ def by_ours(shop: Workshop, case: Case, number: int, workers: int, *, is_held: b
         if is_held:
             stack.enter_context(held(pids))
         roles = {"Valkey": shop.valkey_pid} | {f"worker {n}": pid for n, pid in enumerate(pids, 1)}
-        told(shop)
+        told(shop.installation.upstream_url)
         begin_s = time.time() + case.lead_s
         due = dict(shop.owing.owe(0, case.count, owed.every(case.per_second, begin_s)))
         with measured(roles, None) as costs:
@@ -211,15 +211,15 @@ def _wait(shop: Workshop, due: dict[str, float], last_s: float) -> dict[str, flo
     time.sleep(max(0.0, last_s - time.time()))
     while len(arrived) < len(due) and time.time() < last_s + _GRACE_S:
         time.sleep(0.5)
-        for phone, state, at in told(shop):
+        for phone, state, at in told(shop.installation.upstream_url):
             if state == "paused" and phone in due:
                 arrived.setdefault(phone, at)
     return arrived
 
 
-def told(shop: Workshop) -> list[tuple[str, str, float]]:
+def told(upstream_url: str) -> list[tuple[str, str, float]]:
     """Return what the upstream was told since it was last asked."""
-    with urlopen(f"{shop.installation.upstream_url}/told") as answer:
+    with urlopen(f"{upstream_url}/told") as answer:
         return [(phone, state, at) for phone, state, at in json.load(answer)]
 
 

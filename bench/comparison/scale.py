@@ -256,11 +256,11 @@ def _mixed(plan: Plan, shop: Workshop, prices: Prices) -> Iterator[Prediction]:
         stack = Stack(name, f"{LOOPBACK}:{shop.installation.port}", callers, pids, shop.installation.redis_url)
         open_loop(stack, _WARM_UP_ROUND, plan.rate, _WARM_UP_S, duration_s=1)
         time.sleep(1 + _LAST_S)
-        lateness.told(shop)
+        lateness.told(shop.installation.upstream_url)
         with measured(pids, stack.redis_url) as costs:
             load = open_loop(stack, 0, plan.rate, plan.seconds, duration_s=_HELD_S)
             time.sleep(_HELD_S + _LAST_S)
-    wakes = len(lateness.told(shop)) - load.requests
+    wakes = len(lateness.told(shop.installation.upstream_url)) - load.requests
     over = f"{name}: {load.requests:,} commands, {wakes:,} wake-ups"
     for role, predicted_s in prices.predict(load.requests, wakes, costs.seconds).items():
         yield Prediction(role=role, over=over, predicted_s=predicted_s, measured_s=costs.cpu_s[role])
