@@ -125,6 +125,15 @@ def test_compose_runs_ours_read_only_and_without_rights() -> None:
         assert service["command"][0] in {"gateway", "workers"}
 
 
+def test_compose_leaves_every_end_time_to_drain() -> None:
+    defaults = settings.Settings()
+    gateway, worker = (COMPOSE["services"][name] for name in OURS)
+    delay_s = float(gateway["environment"]["PRESENCE_HTTP__DRAIN_DELAY_S"])
+    # Callers, then what Redis has not taken, may each take as long as the timeout.
+    assert float(gateway["stop_grace_period"].removesuffix("s")) > delay_s + 2 * defaults.http.drain_timeout_s + 1
+    assert float(worker["stop_grace_period"].removesuffix("s")) > defaults.worker.drain_timeout_s + 1
+
+
 def test_the_image_runs_as_nobody_and_copies_only_what_is_there() -> None:
     last = DOCKERFILE.rpartition("\nFROM ")[2]
     assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
