@@ -1,9 +1,9 @@
 """Short words for the record's scripts, in virtual time, and a look at when each chat wakes up."""
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Literal
 
+from integration.waking import claim_due, look
 from redis.asyncio import Redis
 from world import VirtualClock
 
@@ -13,7 +13,6 @@ from gateway.presence.ports import (
     ChatKey,
     Claim,
     Grant,
-    Look,
     NothingShows,
     Overtaken,
     RefreshPolicy,
@@ -22,7 +21,6 @@ from gateway.presence.ports import (
     Settled,
     Why,
 )
-from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
 
 KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
@@ -108,10 +106,7 @@ class Chats:
         return next(iter(wakes.values()), None)
 
     async def look(self, *, ahead_ms: int = 0) -> list[tuple[ChatKey, int]]:
-        """What a worker that looks after every partition finds."""
-        looks = [self.indicators.look(number, ahead_ms=ahead_ms) for number in range(keys.PARTITIONS)]
-        found: list[Look] = await asyncio.gather(*looks)
-        return sorted((one for look in found for one in look.due), key=lambda one: one[1])
+        return await look(self.indicators, ahead_ms=ahead_ms)
 
     async def claim(self, key: ChatKey = KEY, *, owner: str = "") -> Claim | int | None:
         """Claim one chat, whether it was looked at or not."""
@@ -124,15 +119,7 @@ class Chats:
         return claim
 
     async def claim_due(self, *, owner: str = "") -> list[Claim]:
-        """Claim what a look finds due, the longest due first, as a worker does: one call for each partition."""
-        by_partition: dict[int, list[ChatKey]] = {}
-        due = [key for key, _ in await self.look()]
-        for key in due:
-            by_partition.setdefault(self.indicators.partition(key), []).append(key)
-        owner = owner or self._owner()
-        claims = [claim for some in by_partition.values() for claim in await self.indicators.claim(some, owner=owner)]
-        found = {claim.grant.key: claim for claim in claims if isinstance(claim, Claim)}
-        return [found[key] for key in due if key in found]
+        return await claim_due(self.indicators, owner=owner or self._owner())
 
     async def pause(self, claim: Claim) -> Settled:
         return await self.indicators.settle_wake(claim.grant, Report("ok", self.refresh, 0, 0), retry_ms=300)

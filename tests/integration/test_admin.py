@@ -18,6 +18,7 @@ from gateway.api.app import create_app
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State, Target
 from gateway.settings import Admin, Http, Limits, Redis, Secrets, Settings
+from gateway.store import keys
 from gateway.store.redis import command
 from gateway.wiring import Services, open_services
 
@@ -448,7 +449,7 @@ async def test_keys_are_rotated_while_everything_serves(
         for name in ("own", "shared"):
             found = await after.directory.find_instance(account.id, name)
             assert found.target.credential == "a-credential"
-        sealed = await command(redis, "HGET", f"pg:instance:{instance.id}", "credential")
+        sealed = await command(redis, "HGET", keys.instance(instance.id), "credential")
         assert b"a-credential" not in sealed
 
 

@@ -11,6 +11,7 @@ from world import VirtualClock
 
 from gateway.presence.errors import InvalidToken, TooManyFailures
 from gateway.presence.model import Target
+from gateway.store import keys
 from gateway.store.redis import command
 from gateway.tenants.admission import RedisAdmission
 from gateway.tenants.changes import RedisTenancy
@@ -82,8 +83,8 @@ async def test_no_minute_ever_holds_more_than_the_limit(
     redis: Redis, clock: VirtualClock, gaps: list[int], limit: int
 ) -> None:
     await redis.flushall()
-    await command(redis, "HSET", "pg:token:t", "kind", "account", "account", "a")
-    await command(redis, "HSET", "pg:account:a", "status", "active")
+    await command(redis, "HSET", keys.token("t"), "kind", "account", "account", "a")
+    await command(redis, "HSET", keys.account("a"), "status", "active")
     door = admission_of(redis, clock, per_minute=limit)
     admitted: list[int] = []
     for gap in gaps:

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from world import VirtualClock
 
 from gateway.presence.errors import RateLimited
+from gateway.store import keys
 from gateway.store.redis import command
 from gateway.tenants.admission import RedisAdmission
 from gateway.tenants.failed_keys import FailedKeyLimiter
@@ -25,8 +26,8 @@ async def token(redis: Redis) -> None:
 
 async def forget_everything(redis: Redis) -> None:
     await redis.flushall()
-    await command(redis, "HSET", "pg:token:t", "kind", "account", "account", "a")
-    await command(redis, "HSET", "pg:account:a", "status", "active")
+    await command(redis, "HSET", keys.token("t"), "kind", "account", "account", "a")
+    await command(redis, "HSET", keys.account("a"), "status", "active")
 
 
 def door(redis: Redis, clock: VirtualClock, *, cap: int = 0) -> RedisAdmission:

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 
 import pytest
+from integration.waking import claim_due
 from redis.asyncio import Redis
 from world import VirtualClock
 
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat, State
 from gateway.presence.ports import ChatKey, Claim, Grant, RefreshPolicy, Report, Why
-from gateway.presence.shares import Shares
 from gateway.store import keys
 from gateway.store.ends import RedisEnds
 from gateway.store.indicators import RedisIndicators
@@ -24,8 +24,8 @@ HISTORY_S = 600
 class Scene:
     """A gateway's commands and a worker's wake-ups on one chat, played by hand."""
 
-    def __init__(self, indicators: RedisIndicators, clock: VirtualClock, redis: Redis) -> None:
-        self.indicators, self.clock, self.redis = indicators, clock, redis
+    def __init__(self, indicators: RedisIndicators, clock: VirtualClock, redis: Redis, pipeline: Pipeline) -> None:
+        self.indicators, self.clock, self.redis, self.pipeline = indicators, clock, redis, pipeline
 
     async def command(self, op: State, seconds: int = 0, *, why: Why = "", result: str = "ok") -> None:
         grant = await self.indicators.promise(
@@ -36,13 +36,13 @@ class Scene:
 
     async def wake(self, after_s: float, result: str = "ok", *, retry_ms: int | None = 300) -> Claim:
         self.clock.tick(round(after_s * 1000))
-        (claim,) = await self.indicators.claim_due(10, owner="w", shares=Shares(10))
+        (claim,) = await claim_due(self.indicators)
         await self.indicators.settle_wake(claim.grant, _report(result), retry_ms=retry_ms)
         return claim
 
     async def noted(self, instance_id: str = KEY.instance_id) -> list[tuple[str, str]]:
         """The ends, the oldest first: what showed, and why it ended."""
-        found = await RedisEnds(self.redis, history_s=HISTORY_S).of([instance_id])
+        found = await RedisEnds(self.pipeline, history_s=HISTORY_S).of([instance_id])
         assert all(end.chat == KEY.chat.jid for end in found)
         return [(end.state, end.by) for end in reversed(found)]
 
@@ -67,7 +67,7 @@ def make(redis: Redis, pipeline: Pipeline, clock: VirtualClock) -> Make:
             monotonic=clock.monotonic,
             clock_us=clock.redis_us,
         )
-        return Scene(indicators, clock, redis)
+        return Scene(indicators, clock, redis, pipeline)
 
     return scene
 
@@ -153,10 +153,10 @@ async def test_without_a_history_nothing_is_noted_and_nothing_read(make: Make) -
     await scene.command(State.TYPING, 5)
     await scene.command(State.RECORDING, 5)
     await scene.wake(5)
-    assert await scene.redis.keys("pg:ends:*") == []
+    assert await scene.redis.keys("pg:{??}:ends:*") == []
     await make(HISTORY_S).command(State.TYPING, 5)
     await make(HISTORY_S).command(State.PAUSED)
-    assert await RedisEnds(scene.redis, history_s=0).of([KEY.instance_id]) == []
+    assert await RedisEnds(scene.pipeline, history_s=0).of([KEY.instance_id]) == []
 
 
 async def test_what_is_kept_is_bounded_in_number_and_in_time(scene: Scene) -> None:
@@ -181,5 +181,5 @@ async def test_of_many_instances_the_newest_ends_come_first(scene: Scene, redis:
     for number, name in enumerate(names):
         entry = ("chat", KEY.chat.jid, "state", "typing", "since", 0, "by", "time")
         await command(redis, "XADD", keys.ends(name), str(now_ms - 1000 * (number * 37 % 250)), *entry)
-    found = await RedisEnds(redis, history_s=HISTORY_S).of(names)
+    found = await RedisEnds(scene.pipeline, history_s=HISTORY_S).of(names)
     assert [end.ended_s for end in found] == [(now_ms - 1000 * ago) / 1000 for ago in range(100)]

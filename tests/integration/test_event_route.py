@@ -26,6 +26,7 @@ from gateway.api.app import create_app
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.settings import Limits, Redis, Settings
+from gateway.store import keys
 from gateway.store.redis import command
 from gateway.telemetry.metrics import ENDS
 from gateway.upstreams.registry import ADAPTERS
@@ -158,7 +159,7 @@ async def test_a_message_ends_what_began_before_it_however_late_it_is_reported(
 ) -> None:
     await show(client, tenant, CHAT)
     # As if it had begun ten minutes ago.
-    record = f"pg:c:{tenant.instance.chats_id}:{CHAT}"
+    record = keys.record(tenant.instance.chats_id, CHAT)
     ticket = int(await command(services.redis, "HGET", record, "ticket"))
     await command(services.redis, "HSET", record, "ticket", str(ticket - 600_000_000))
     event = {"event": "message", "from_me": True, "chat": CHAT, "timestamp": time.time() - 700}

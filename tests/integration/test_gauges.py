@@ -4,12 +4,12 @@ import asyncio
 from math import isnan
 
 import pytest
+from integration.waking import look, wake_next
 from redis.asyncio import Redis as AsyncRedis
 from world import Phone, Tenant
 
 from gateway.presence.model import Chat, State, Target
 from gateway.settings import Redis, Settings
-from gateway.store import keys
 from gateway.store.redis import command
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.metrics import REGISTRY
@@ -27,17 +27,6 @@ def told(name: str, **labels: str) -> float:
 
 async def scrape(services: Services) -> None:
     await Gauges(services.health.look, services.upstreams.count_open_circuits).refresh()
-
-
-async def wake_now(services: Services, redis: AsyncRedis) -> None:
-    """Run whatever is in the queue, due or not."""
-    key = (await redis.zrange(keys.OWED, 0, 0))[0].decode()
-    generation = await command(redis, "HGET", key, "gen")
-    from gateway.presence.ports import ChatKey
-
-    claim = await services.wakeups.claim_one(ChatKey(key.split(":")[2], CHAT), generation.decode())
-    assert claim is not None
-    await services.wakeups.perform(claim)
 
 
 async def test_what_is_promised_is_owed_until_it_is_paused(services: Services, tenant: Tenant) -> None:
@@ -59,32 +48,32 @@ async def test_a_wake_up_that_nobody_runs_grows_overdue(services: Services, tena
 
 
 async def test_a_pause_that_fails_again_and_again_counts_from_its_own_time_and_not_from_its_next_try(
-    services: Services, tenant: Tenant, phone: Phone, redis: AsyncRedis
+    services: Services, tenant: Tenant, phone: Phone
 ) -> None:
     await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     phone.status = 500
     await asyncio.sleep(1.0)
     for _ in range(4):
-        await wake_now(services, redis)
+        await wake_next(services)
     await scrape(services)
     assert told("presence_pauses_retrying") == 1
     assert told("presence_pause_oldest_overdue_seconds") > 1.0
-    ((_, due),) = await redis.zrange(keys.OWED, 0, 0, withscores=True)
-    assert due > (await redis.time())[0] * 1000, "its next try is still to come"
+    ((_, in_ms),) = await look(services.indicators, ahead_ms=60_000)
+    assert in_ms > 0, "its next try is still to come"
     phone.status = 200
-    await wake_now(services, redis)
+    await wake_next(services)
     await scrape(services)
     assert (told("presence_pauses_retrying"), told("presence_pauses_owed")) == (0, 0)
     assert told("presence_pause_oldest_overdue_seconds") == 0
 
 
 async def test_a_new_command_on_a_chat_whose_pause_failed_is_not_being_retried(
-    services: Services, tenant: Tenant, phone: Phone, redis: AsyncRedis
+    services: Services, tenant: Tenant, phone: Phone
 ) -> None:
     await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
     phone.status = 500
     await asyncio.sleep(1.0)
-    await wake_now(services, redis)
+    await wake_next(services)
     phone.status = 200
     await services.presence.show(tenant.instance, CHAT, State.TYPING, 30)
     await scrape(services)

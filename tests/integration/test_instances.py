@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from integration.waking import look
 from redis.asyncio import Redis as AsyncRedis
 from world import Phone, Tenant
 
@@ -141,15 +142,13 @@ async def test_a_deleted_instance_is_gone_at_once_and_its_pause_is_on_its_way(
     client: Client, tenant: Tenant, services: Services, redis: AsyncRedis
 ) -> None:
     await services.presence.show(tenant.instance, CHAT, State.TYPING, 60)
-    (before,) = [score for _, score in await redis.zrange(keys.OWED, 0, -1, withscores=True)]
+    assert await look(services.indicators) == []
     answer = await ask(client, "DELETE", "/api/instance/delete/demo", tenant.account_token)
     assert answer == (
         200,
         {"success": True, "message": "Instance deleted", "instance": {"name": "demo", "status": "deleted"}},
     )
-    (after,) = [score for _, score in await redis.zrange(keys.OWED, 0, -1, withscores=True)]
-    seconds, _ = await redis.time()
-    assert after <= (seconds + 1) * 1000 <= before + 1000
+    assert [key.chat for key, _ in await look(services.indicators)] == [CHAT]
     assert await ask(client, "GET", "/api/chat/presence/demo", tenant.instance_token) == (401, error("Invalid token"))
     gone = (404, error("Instance not found"))
     assert await ask(client, "GET", "/api/chat/presence/demo", tenant.account_token) == gone

@@ -66,7 +66,7 @@ class World:
             if await command(redis, "TYPE", key) == b"hash":
                 fields = await command(redis, "HGETALL", key)
                 kept[key] = {name: value for name, value in fields.items() if name != b"used"}
-        return kept, await command(redis, "XLEN", keys.AUDIT), await command(redis, "ZCARD", keys.OWED)
+        return kept, await command(redis, "XLEN", keys.AUDIT), (await self.services.health.backlog()).owed
 
 
 async def ask(client: Client, method: str, url: URL | str, headers: dict[str, str]) -> Told:

@@ -1,19 +1,19 @@
 """An upstream that is changed while a pause is owed: paused where it shows, and the new one hears nothing of it."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from integration.conftest import working
+from integration.waking import claim_due, wake_due
 from redis.asyncio import Redis as AsyncRedis
 from world import Phone, VirtualClock, until
 
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat, Instance, State, Target
-from gateway.presence.ports import ChatKey, Claim, Grant, RefreshPolicy, Report
-from gateway.presence.shares import Shares
+from gateway.presence.ports import ChatKey, Grant, RefreshPolicy, Report
 from gateway.settings import Presence, Redis, Secrets, Settings, Upstream
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
@@ -21,9 +21,6 @@ from gateway.store.redis import command
 from gateway.tenants.checker import RedisChecker
 from gateway.tenants.removal import RedisRemoval
 from gateway.wiring import Services, open_services
-from workers.cleanup import clean_up_for_ever
-from workers.watch import Watch
-from workers.worker import create_worker, work
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
 OTHER_CHAT = Chat("5511888888888@s.whatsapp.net")
@@ -46,20 +43,6 @@ def settings(redis_url: str, url: str, *, encryption_keys: str = KEY) -> Setting
 async def services(redis: AsyncRedis, redis_url: str, phone: Phone) -> AsyncIterator[Services]:
     async with open_services(settings(redis_url, phone.url)) as services:
         yield services
-
-
-@contextlib.asynccontextmanager
-async def working(services: Services) -> AsyncIterator[None]:
-    """Run a real worker, with what tidies up beside it."""
-    watch = Watch(asyncio.Event())
-    worker = asyncio.create_task(work(create_worker(services.settings, services, watch), drain_s=2))
-    tidier = asyncio.create_task(clean_up_for_ever(services.removal, services.tenancy, services.quiet))
-    try:
-        yield
-    finally:
-        tidier.cancel()
-        watch.stop.set()
-        await worker
 
 
 async def made(services: Services, upstream: Target | None = None) -> Instance:
@@ -98,7 +81,7 @@ async def test_what_shows_is_paused_where_it_shows_and_the_new_place_hears_nothi
         await services.presence.show(instance, CHAT, TYPING, 60)
         await change(services, instance, other_phone.url)
         await until(lambda: phone.states() == [TYPING, PAUSED], within_s=5)
-    assert not await services.redis.zcard(keys.OWED)  # the worker finished its call: nothing more can come
+    assert (await services.health.backlog()).owed == 0  # the worker finished its call: nothing more can come
     assert other_phone.told == []
     assert (await again(services, instance)).target.url == other_phone.url
     assert await RedisChecker(services.redis).problems() == []
@@ -182,8 +165,8 @@ async def test_it_may_move_again_and_again_and_be_deleted(
     async with working(services):
         await until(lambda: phone.states().count(PAUSED) == 2 == other_phone.states().count(PAUSED), within_s=5)
     assert await removal.clean_up() == 0
-    assert await redis.keys("pg:former:*") == await redis.keys("pg:session:*") == []
-    assert await redis.keys("pg:instance:*") == []
+    assert await redis.keys(keys.former("*")) == await redis.keys(keys.session("*")) == []
+    assert await redis.keys(keys.instance("*")) == []
     assert await RedisChecker(redis).problems() == []
 
 
@@ -276,8 +259,7 @@ async def test_a_move_that_dies_anywhere_leaves_nothing_on(
         if now.target.url != url:  # it never happened, and what shows is still owed in time
             await services.presence.show(now, CHAT, PAUSED, 0)
         await removal.clean_up()
-        for claim in await services.wakeups.claim_due(10, Shares(10)):
-            await services.wakeups.perform(claim)
+        await wake_due(services)
         assert await removal.clean_up() == 0
         for one in (phone, other_phone):
             assert one.states().count(TYPING) == one.states().count(PAUSED)
@@ -304,11 +286,9 @@ async def test_where_it_was_is_kept_as_long_as_a_request_under_way_may_promise(
     await indicators.settle_command(grant, report, 60_000)
     clock.tick(2_000)
     assert await removal.clean_up() == 1
-    (claim,) = await indicators.claim_due(10, owner="w", shares=Shares(10))
-    assert isinstance(claim, Claim)
+    (claim,) = await claim_due(indicators)
     assert claim.grant.op is PAUSED
-    was = await services.directory.instance(key.instance_id, claim.instance_version)
-    assert was == instance
+    assert await services.directory.keeper(key.instance_id, await services.directory.latest_change()) == instance
     await indicators.settle_wake(claim.grant, report, retry_ms=None)
     assert await removal.clean_up() == 0
-    assert not await redis.keys("pg:former:*")
+    assert not await redis.keys(keys.former("*"))

@@ -9,18 +9,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from integration.conftest import working
+from integration.conftest import BOTH_WAYS, working
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError
 from world import Phone, Tenant, until
 
 from gateway.api.app import create_app
 from gateway.presence.errors import InvalidToken, StoreUnavailable
 from gateway.presence.model import Chat, State
-from gateway.settings import Fast, Settings
-from gateway.wiring import Services, open_services
-from workers.watch import Watch
-from workers.worker import create_worker
+from gateway.wiring import Services
 
 Client = TestClient[web.Request, web.Application]
 
@@ -41,6 +37,7 @@ def told_of(phone: Phone, chat: Chat) -> list[tuple[float, State]]:
     return [(at, state) for at, state, jid in phone.told if jid == chat.jid]
 
 
+@BOTH_WAYS
 async def test_what_was_promised_before_is_refreshed_and_paused_on_time(
     services: Services, tenant: Tenant, phone: Phone, redis: Redis
 ) -> None:
@@ -55,18 +52,6 @@ async def test_what_was_promised_before_is_refreshed_and_paused_on_time(
     (shown, _), (_, refreshed), (paused, state) = told_of(phone, HELD)
     assert (refreshed, state) == (State.TYPING, State.PAUSED)
     assert 6 <= paused - shown < 6.5
-
-
-async def test_arqs_own_worker_writes_for_each_job_and_pauses_when_there_is_room(
-    services: Services, tenant: Tenant, phone: Phone, redis: Redis
-) -> None:
-    async with open_services(Settings(redis=services.settings.redis, fast=Fast(batch_claims=False))) as plain:
-        await plain.presence.show(tenant.instance, SHORT, State.TYPING, 1)
-        async with working(plain):
-            async with full(redis):
-                await asyncio.sleep(2)
-                assert phone.states() == [State.TYPING]
-            await until(lambda: phone.states() == [State.TYPING, State.PAUSED], within_s=4)
 
 
 async def test_a_pause_that_fails_is_tried_again(
@@ -113,15 +98,3 @@ async def test_processes_are_still_listed(services: Services, redis: Redis) -> N
                 break
             await asyncio.sleep(0.01)
     assert [member.role for member in listed] == ["worker"]
-
-
-async def test_a_worker_that_may_not_write_what_arqs_own_check_reads_goes_on(services: Services, redis: Redis) -> None:
-    watch = Watch(asyncio.Event())
-    worker = create_worker(services.settings, services, watch)
-    async with full(redis):
-        async with watch.looking(worker):
-            await worker.record_health()
-        assert watch.is_polling
-        with pytest.raises(OutOfMemoryError):
-            await redis.set("x", "y")
-    await worker.pool.aclose(close_connection_pool=True)

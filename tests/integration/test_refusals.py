@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from world import Tenant
 
 from gateway.api.app import create_app
+from gateway.store import keys
 from gateway.tenants import tokens
 from gateway.wiring import Services
 
@@ -111,7 +112,7 @@ async def world(services: Services, tenant: Tenant, aiohttp_client: Callable[...
 
 async def forget_requests(services: Services) -> None:
     """Begin a new minute: guesses are limited too, and hypothesis makes many."""
-    await services.redis.delete(*(await services.redis.keys("pg:w:*") or ["none"]))
+    await services.redis.delete(*(await services.redis.keys(keys.window("*", "*")) or ["none"]))
 
 
 # No more malformed tokens than one address may guess in a minute.

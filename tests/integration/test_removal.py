@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from integration.waking import claim_due
 from redis.asyncio import Redis as AsyncRedis
-from world import Phone, Tenant, VirtualClock
+from world import Tenant, VirtualClock
 
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.errors import AccountNotFound, InstanceNotFound, InvalidToken, TokenQuotaExceeded
 from gateway.presence.model import Chat, State, Target
-from gateway.presence.ports import ChatKey, Claim, Grant, RefreshPolicy, Report
-from gateway.presence.service import Presence
+from gateway.presence.ports import ChatKey, Grant, RefreshPolicy, Report
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import command
@@ -133,12 +133,12 @@ async def test_the_checker_finds_what_a_careless_hand_breaks(
 class Scene:
     """An instance that owes, a clock that we move, and the worker's part played by hand."""
 
-    def __init__(self, redis: AsyncRedis, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant) -> None:
-        self.redis, self.clock, self.tenant = redis, clock, tenant
+    def __init__(self, services: Services, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant) -> None:
+        self.services, self.redis, self.clock, self.tenant = services, services.redis, clock, tenant
         self.indicators = RedisIndicators(
             pipeline, lease_s=5.5, echo_s=10, patience_s=2, monotonic=clock.monotonic, clock_us=clock.redis_us
         )
-        self.removal = RedisRemoval(redis, echo_s=10, hold_s=30, clock_us=clock.redis_us)
+        self.removal = RedisRemoval(self.redis, echo_s=10, hold_s=30, clock_us=clock.redis_us)
         self.key = ChatKey(tenant.instance.id, CHAT)
 
     async def promise(self) -> Grant:
@@ -150,19 +150,19 @@ class Scene:
 
     async def wake(self, report: Report = OK) -> State | None:
         """Do what is due now; None where nothing is."""
-        due = await self.redis.zrangebyscore(keys.QUEUE, "-inf", self.clock.ms)
-        if not due:
+        claims = await claim_due(self.indicators)
+        if not claims:
             return None
-        claim = await self.indicators.claim_one(self.key, due[0].decode().rpartition(":")[2], owner="w")
-        assert isinstance(claim, Claim)
-        assert claim.instance_version, "its credential must be there still"
+        (claim,) = claims
+        keeper = await self.services.directory.keeper(self.key.instance_id, None)
+        assert keeper is not None, "its credential must be there still"
         await self.indicators.settle_wake(claim.grant, report, retry_ms=300)
         return claim.grant.op
 
 
 @pytest.fixture
-def scene(redis: AsyncRedis, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant) -> Scene:
-    return Scene(redis, pipeline, clock, tenant)
+def scene(services: Services, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant) -> Scene:
+    return Scene(services, pipeline, clock, tenant)
 
 
 async def test_a_pending_pause_is_brought_forward_and_the_credential_outlives_it(scene: Scene) -> None:
@@ -227,7 +227,7 @@ async def test_a_deleted_accounts_instances_pause_and_then_all_of_it_is_gone(sce
     assert await scene.wake() is State.PAUSED
     scene.clock.tick(31_000)
     assert await scene.removal.clean_up() == 0
-    assert [key async for key in scene.redis.scan_iter(match="pg:account*")] == []
+    assert [key async for key in scene.redis.scan_iter(match=keys.account("*"))] == []
 
 
 async def test_a_grace_time_ends_to_the_millisecond_and_leaves_nothing(
@@ -263,16 +263,20 @@ async def test_the_last_use_is_written_once_a_minute(
     assert [at - seen[0] for at in seen] == [0, 0, 60_000, 60_000]
 
 
-async def test_the_index_of_an_instances_chats_forgets_what_lingers(
-    services: Services, tenant: Tenant, redis: AsyncRedis, phone: Phone
-) -> None:
-    left_to_the_phone = Presence(services.indicators, services.presence._calls, natural_end_s=0)
-    await left_to_the_phone.show(tenant.instance, CHAT, State.TYPING, 0)
-    index = keys.chats(tenant.instance.id)
-    assert 0 < await redis.pttl(index) <= 30_000
-    await services.presence.show(tenant.instance, Chat("5511888888888@s.whatsapp.net"), State.TYPING, 30)
-    assert await redis.pttl(index) == -1
-    assert phone.states() == [State.TYPING, State.TYPING]
+async def test_the_index_of_an_instances_chats_forgets_what_was_left_to_the_phone(scene: Scene) -> None:
+    await scene.indicators.settle_command(await scene.promise(), OK, 0)
+    index = keys.chats(scene.tenant.instance.id)
+    assert await scene.redis.zcard(index) == 1
+    scene.clock.tick(30_000)
+    assert await scene.wake() is None
+    assert await scene.redis.exists(index) == 0
+
+
+async def test_what_was_left_to_the_phone_holds_no_deletion_up(scene: Scene) -> None:
+    await scene.indicators.settle_command(await scene.promise(), OK, 0)
+    scene.clock.tick(1000)
+    await scene.removal.delete_instance(scene.tenant.instance)
+    assert await scene.redis.exists(keys.chats(scene.tenant.instance.id)) == 0
 
 
 async def test_a_moved_or_renamed_target_of_a_leaving_instance_is_no_more(services: Services, tenant: Tenant) -> None:
@@ -286,18 +290,17 @@ async def test_a_moved_or_renamed_target_of_a_leaving_instance_is_no_more(servic
 async def test_an_instance_that_owes_thousands_is_expedited_in_short_steps(
     services: Services,
     tenant: Tenant,
-    redis: AsyncRedis,
     pipeline: Pipeline,
     clock: VirtualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gateway.tenants.removal._CHATS_AT_ONCE", 7)
-    scene = Scene(redis, pipeline, clock, tenant)
+    scene = Scene(services, pipeline, clock, tenant)
     for number in range(50):
         scene.key = ChatKey(tenant.instance.id, Chat(f"55119{number:08}@s.whatsapp.net"))
         await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
     await scene.removal.delete_instance(tenant.instance)
-    assert await redis.zcount(keys.QUEUE, "-inf", clock.ms) == 50
+    assert len(await claim_due(scene.indicators)) == 50
 
 
 async def test_an_instance_has_ten_live_tokens_and_those_replaced_first_die_first(

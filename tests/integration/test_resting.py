@@ -9,12 +9,15 @@ from world import VirtualClock
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat, State
 from gateway.presence.ports import Busy, ChatKey, Grant, RefreshPolicy, Report
+from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import command
 from gateway.store.resting import RedisRestingAccounts
 
 QUIET = RefreshPolicy(4.0, 5.5, quiet_s=25.0)
 ONE, TWO = (ChatKey("i1", Chat(f"551199999999{n}@s.whatsapp.net")) for n in (1, 2))
+
+HOME = keys.partition("i1")
 
 Send = Callable[..., Awaitable[None]]
 
@@ -28,7 +31,7 @@ def indicators(pipeline: Pipeline, clock: VirtualClock) -> RedisIndicators:
 
 @pytest.fixture
 async def resting(redis: Redis, clock: VirtualClock) -> RedisRestingAccounts:
-    await command(redis, "HSET", "pg:instance:i1", "version", "v1")
+    await command(redis, "HSET", keys.instance("i1"), "version", "v1")
     return RedisRestingAccounts(redis, lease_s=5.5, clock_us=clock.redis_us)
 
 
@@ -49,13 +52,13 @@ async def test_an_account_rests_so_long_after_its_last_indicator_and_once(
     clock.tick(3000)
     await send(State.PAUSED)
     clock.tick(24_999)
-    assert await resting.due() == []
+    assert await resting.due(HOME) == []
     clock.tick(1)
-    assert await resting.due() == [("i1", "v1")]
-    assert await resting.due() == []  # it is being told now
+    assert await resting.due(HOME) == ["i1"]
+    assert await resting.due(HOME) == []  # it is being told now
     await resting.rested("i1", done=True)
     clock.tick(60_000)
-    assert await resting.due() == []
+    assert await resting.due(HOME) == []
 
 
 async def test_an_account_rests_though_redis_is_full(
@@ -66,7 +69,7 @@ async def test_an_account_rests_though_redis_is_full(
     clock.tick(25_000)
     await redis.config_set("maxmemory", 1)
     try:
-        assert await resting.due() == [("i1", "v1")]
+        assert await resting.due(HOME) == ["i1"]
         await resting.rested("i1", done=True)
     finally:
         await redis.config_set("maxmemory", 0)
@@ -79,10 +82,10 @@ async def test_not_while_another_chat_shows_and_then_after_that_one(
     await send(State.TYPING, 60, key=TWO)
     await send(State.PAUSED)
     clock.tick(25_000)
-    assert await resting.due() == []
+    assert await resting.due(HOME) == []
     await send(State.PAUSED, key=TWO)
     clock.tick(25_000)
-    assert await resting.due() == [("i1", "v1")]
+    assert await resting.due(HOME) == ["i1"]
 
 
 async def test_what_could_not_be_told_is_due_again_when_its_lease_has_ended(
@@ -91,10 +94,10 @@ async def test_what_could_not_be_told_is_due_again_when_its_lease_has_ended(
     await send(State.TYPING, 5)
     await send(State.PAUSED)
     clock.tick(25_000)
-    assert await resting.due()
+    assert await resting.due(HOME)
     await resting.rested("i1", done=False)
     clock.tick(5500)
-    assert await resting.due() == [("i1", "v1")]
+    assert await resting.due(HOME) == ["i1"]
 
 
 async def test_an_indicator_waits_while_its_account_is_being_told(
@@ -103,7 +106,7 @@ async def test_an_indicator_waits_while_its_account_is_being_told(
     await send(State.TYPING, 5)
     await send(State.PAUSED)
     clock.tick(25_000)
-    assert await resting.due()
+    assert await resting.due(HOME)
     asked = {"owner": "n", "ticket": None, "trace": "", "refresh": QUIET}
     assert isinstance(await indicators.promise(TWO, State.TYPING, 5000, **asked), Busy)  # type: ignore[arg-type]
     await resting.rested("i1", done=True)
@@ -117,5 +120,5 @@ async def test_where_it_is_off_nobody_is_told_and_a_bare_pause_tells_nobody_eith
     await send(State.PAUSED, refresh=RefreshPolicy(4.0, 5.5))
     await send(State.PAUSED, key=TWO)
     clock.tick(60_000)
-    assert await resting.due() == []
-    assert await redis.keys("pg:quiet*") == []
+    assert await resting.due(HOME) == []
+    assert await redis.keys("pg:{??}:quiet*") == []

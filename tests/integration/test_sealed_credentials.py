@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from cryptography.fernet import Fernet
+from integration.waking import claim_due
 from redis.asyncio import Redis as AsyncRedis
 from structlog.testing import capture_logs
 from world import Phone
@@ -16,9 +17,7 @@ from world import Phone
 from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.presence.model import Chat, Instance, State, Target
-from gateway.presence.shares import Shares
 from gateway.settings import Presence, Redis, Secrets, Settings
-from gateway.store import keys
 from gateway.wiring import Services, open_services
 from workers.jobs import perform
 
@@ -109,9 +108,9 @@ async def test_a_pause_it_owes_is_given_up_in_the_end_and_loudly(scene: Scene, p
     await services.removal.delete_instance(scene.sealed)
     with capture_logs() as lines:
         async with asyncio.timeout(10):
-            while await services.redis.zcard(keys.OWED):
-                for claim in await services.wakeups.claim_due(10, Shares(10)):
-                    await perform(services.wakeups, claim)
+            while (await services.health.backlog()).owed:
+                for claim in await claim_due(services.indicators):
+                    await perform(services.wakeups, claim, await services.directory.latest_change())
                 await asyncio.sleep(0.01)
     last = lines[-1]
     assert (last["did"], last["outcome"], last["log_level"], last["instance"]) == (

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from cryptography.fernet import Fernet
+from integration.waking import wake_due
 from redis.asyncio import Redis as AsyncRedis
 from world import Phone
 
@@ -16,7 +17,6 @@ from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.presence.errors import Conflict, InvalidAccountName
 from gateway.presence.model import Chat, State, Target
-from gateway.presence.shares import Shares
 from gateway.settings import Redis, Secrets, Settings, Upstream
 from gateway.store import keys
 from gateway.store.redis import command
@@ -188,8 +188,7 @@ async def test_a_session_is_free_when_its_last_pause_was_delivered(services: Ser
     await removal.clean_up()
     with pytest.raises(Conflict):
         await services.directory.create_instance(other.id, "x", upstream=phone)
-    for claim in await services.wakeups.claim_due(10, Shares(10)):
-        await services.wakeups.perform(claim)
+    assert [woken.did for woken in await wake_due(services)] == ["paused"]
     assert await removal.clean_up() == 0
     await services.directory.create_instance(other.id, "x", upstream=phone)
     assert await RedisChecker(services.redis).problems() == []
