@@ -146,7 +146,7 @@ class Script:
         `maxmemory` refuses new promises, and must not hold back a pause. `in_passing` where its calls are in no hurry.
         """
         self._redis = redis
-        self._execute = (in_passing and getattr(redis, "execute_in_passing", None)) or redis.execute_command
+        self._in_passing = getattr(redis, "execute_in_passing", None) if in_passing else None
         self._name = f"redis {name.rpartition('/')[2]}"
         self._source = _source(name)
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
@@ -158,7 +158,8 @@ class Script:
             StoreUnavailable: Redis could not be reached or refused to run it; it may or may not have run.
         """
         try:
-            running = self._execute("EVALSHA", self._sha, len(keys), *keys, *args)
+            execute = self._in_passing or self._redis.execute_command
+            running = execute("EVALSHA", self._sha, len(keys), *keys, *args)
             return await (trace.during(running, self._name, **_DB) if trace.is_kept() else running)
         except NoScriptError:
             return await command(self._redis, "EVAL", self._source, len(keys), *keys, *args)

@@ -158,6 +158,7 @@ async def test_a_message_ends_what_began_before_it_however_late_it_is_reported(
     services: Services, client: Client, tenant: Tenant, upstream: Upstream
 ) -> None:
     await show(client, tenant, CHAT)
+    await services.presence.drain()
     # As if it had begun ten minutes ago.
     record = keys.record(tenant.instance.chats_id, CHAT)
     ticket = int(await command(services.redis, "HGET", record, "ticket"))

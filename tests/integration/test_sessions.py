@@ -183,6 +183,7 @@ async def test_a_session_is_free_when_its_last_pause_was_delivered(services: Ser
     await services.directory.create_instance(account.id, "x", upstream=phone)
     instance = await services.directory.find_instance(account.id, "x")
     await services.presence.show(instance, CHAT, State.TYPING, 60)
+    await services.presence.drain()
     removal = RedisRemoval(services.redis, echo_s=10, hold_s=0)
     await removal.delete_instance(instance)
     await removal.clean_up()
