@@ -9,6 +9,7 @@ from redis import Redis as SyncRedis
 
 from gateway.commands.cli import main
 from gateway.process import keyfile
+from gateway.store import keys
 
 
 class Terminal:
@@ -119,7 +120,7 @@ def test_a_backup_goes_into_an_empty_redis_or_is_forced(terminal: Terminal, tmp_
 def test_check_names_each_orphan_and_exits_with_1(terminal: Terminal, redis_url: str) -> None:
     assert terminal.json("check") == {"ok": True, "problems": []}
     with SyncRedis.from_url(redis_url) as client:
-        client.hset("pg:accounts", "ghost", "a0")
+        client.hset(keys.ACCOUNTS, "ghost", "a0")
     assert "the name ghost is taken by account a0, which does not exist" in terminal.fails("check")
 
 
