@@ -60,13 +60,14 @@ class RedisShowing:
         if instance_ids is None:
             backlog = await self._health.backlog()
             return backlog.owed, backlog.oldest_overdue_s
-        owed, oldest_ms = 0, time.time() * 1000
+        now_ms = time.time() * 1000
+        owed, oldest_ms = 0, now_ms
         for start in range(0, len(instance_ids), _AT_ONCE):
             some = [keys.chats(one) for one in instance_ids[start : start + _AT_ONCE]]
             owed += sum(await asyncio.gather(*(command(self._redis, "ZCARD", key) for key in some)))
             firsts = await asyncio.gather(*(command(self._redis, "ZRANGE", key, 0, 0, "WITHSCORES") for key in some))
             oldest_ms = min([oldest_ms, *(float(first[1]) for first in firsts if first)])
-        return owed, max(0.0, time.time() - oldest_ms / 1000)
+        return owed, (now_ms - oldest_ms) / 1000
 
 
 def _read(instance_id: str, raw: list[bytes]) -> Indicator:

@@ -19,6 +19,7 @@ from gateway.presence.ports import (
     Repeated,
     Report,
     Settled,
+    Unclear,
     Why,
 )
 from gateway.store.indicators import RedisIndicators
@@ -55,7 +56,7 @@ class Chats:
         owner: str = "",
         ticket: str | None = None,
         why: Why = "",
-    ) -> Grant | Busy | Overtaken | Repeated | NothingShows:
+    ) -> Grant | Busy | Overtaken | Repeated | NothingShows | Unclear:
         return await self.indicators.promise(
             key,
             op,

@@ -9,6 +9,7 @@ from redis import Redis as SyncRedis
 
 from gateway.commands.cli import main
 from gateway.process import keyfile
+from gateway.store import keys
 
 
 class Terminal:

@@ -10,7 +10,6 @@ from dataclasses import replace
 import msgspec
 import pytest
 from integration.conftest import BOTH_WAYS, working
-from redis.asyncio import Redis
 from world import Phone, Tenant, until
 
 from gateway.presence.errors import StoreUnavailable
@@ -77,23 +76,6 @@ async def test_a_pause_that_fails_is_tried_again_at_its_time(services: Services,
         await until(lambda: State.PAUSED in phone.states(), within_s=3)
     assert tried[1] - tried[0] < 0.3 * 1.2 + 0.2
     assert tried[2] - tried[1] < 0.6 * 1.2 + 0.2
-
-
-@BOTH_WAYS
-async def test_what_is_promised_while_every_connection_is_thrown_out_is_hardly_late(
-    services: Services, tenant: Tenant, phone: Phone, redis: Redis
-) -> None:
-    async with working(services) as watch:
-        await until(lambda: watch.is_polling, within_s=3)
-        for number in range(20):
-            await services.presence.show(tenant.instance, chat(number), State.TYPING, 2)
-            for kind in ("normal", "pubsub") if number % 4 == 0 else ():
-                await command(redis, "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-            await asyncio.sleep(0.1)
-        await until(lambda: phone.states().count(State.PAUSED) == 20, within_s=6)
-    shown = {number: at for at, state, number in phone.told if state is State.TYPING}
-    late = [at - shown[number] - 2 for at, state, number in phone.told if state is State.PAUSED]
-    assert max(late) < 0.8
 
 
 async def test_a_look_that_failed_is_soon_made_again(

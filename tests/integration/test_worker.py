@@ -67,7 +67,8 @@ async def test_the_worker_goes_on_after_redis_threw_every_connection_out(
     async with working(services):
         for round_ in range(1, 4):
             await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
-            await command(redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            for kind in ("normal", "pubsub"):
+                await command(redis, "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
             await until(lambda pauses=round_: phone.states().count(State.PAUSED) == pauses, within_s=6)  # type: ignore[misc]
 
 
