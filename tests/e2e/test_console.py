@@ -104,7 +104,7 @@ def forgive(complaints: list[str], reason: str) -> None:
 
 
 async def test_a_page_is_served_under_a_strict_policy_and_kept_by_nobody(server: TestServer, page: Page) -> None:
-    for path in ("/console", "/console/", "/console/console.js", "/console/console.css"):
+    for path in ("/console", "/console/", "/console/console.js", "/console/console.css", "/console/shared.css"):
         answer = await page.request.get(str(server.make_url(path)), max_redirects=0)
         assert answer.status == 200
         assert answer.headers["cache-control"] == "no-store"

@@ -51,6 +51,7 @@ function enter() {
   $("sign-in").hidden = true;
   $("stale").hidden = true;
   $("top").hidden = false;
+  $("main").classList.remove("loading");
   $("who").textContent = session.kind === "operator" ? "Operator" : session.account.name;
   $("nav").replaceChildren(...pagesOf(session).map(([name, href]) => link(name, href)));
   go();
@@ -70,6 +71,7 @@ function signOut(why = "") {
 function askToSignIn(why = "") {
   document.title = "Sign in · Presence gateway";
   $("sign-in").hidden = false;
+  $("main").classList.remove("loading");
   $("refused").textContent = why;
   $("credential").focus();
 }
