@@ -22,6 +22,7 @@ from gateway.store.process_registry import ProcessRegistry
 from gateway.store.redis import Executor, open_pipeline, open_plain, open_redis, store_errors
 from gateway.store.resting import RedisRestingAccounts
 from gateway.store.showing import RedisShowing
+from gateway.store.troubles import RedisTroubles
 from gateway.tenants.admission import RedisAdmission
 from gateway.tenants.audit import RedisAudit
 from gateway.tenants.changes import RedisTenancy
@@ -63,6 +64,7 @@ class Services:
     moves: RedisMoves
     showing: RedisShowing
     ends: RedisEnds
+    troubles: RedisTroubles
     usage: RedisUsage
     audit: RedisAudit
     policy: UpstreamPolicy
@@ -189,7 +191,7 @@ def _build(
         directory,
         indicators,
         RedisHealth(redis),
-        ProcessRegistry(redis),
+        ProcessRegistry(redis, upstreams.troubles.now),
         upstreams,
         presence,
         wakeups,
@@ -201,6 +203,7 @@ def _build(
         moves=RedisMoves(redis, directory.rows, directory.sessions, removal),
         showing=RedisShowing(redis),
         ends=RedisEnds(redis, history_s=settings.presence.history_s),
+        troubles=RedisTroubles(redis),
         usage=RedisUsage(redis),
         audit=RedisAudit(redis),
         policy=policy,

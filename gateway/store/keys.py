@@ -20,6 +20,9 @@ RESTING: Final = "pg:quiet"
 PROCESSES: Final = "pg:processes"
 """Every process that said lately that it runs, by when that is to be forgotten, in Unix seconds."""
 
+TROUBLES: Final = "pg:troubles"
+"""Hash: process -> what fails at upstreams for whom, as it said last, and until when that holds."""
+
 ACCOUNTS: Final = "pg:accounts"
 """Hash: account name -> account id."""
 
