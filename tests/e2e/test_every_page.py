@@ -31,12 +31,16 @@ AT_ONCE = 3
 
 @dataclass(frozen=True)
 class Served:
-    """One page: whose it is, where, and what stands there once it has loaded; `who` is signed in to the console."""
+    """One page: whose it is, where, and what stands there once it has loaded.
+
+    `who` is signed in to the console, and what is in `opens` is pressed first.
+    """
 
     server: Literal["url", "admin_url", "sandbox_url"]
     path: str
     loaded: str
     who: Literal["", "admin_key", "account_token"] = ""
+    opens: tuple[str, ...] = ()
 
 
 _LIVE = "#status[data-live=live]"
@@ -48,6 +52,13 @@ PAGES = {
     "operator's reference": Served("admin_url", "/admin/docs", "main h1"),
     "sign-in": Served("admin_url", "/console", "#sign-in:not([hidden])"),
     "overview": Served("admin_url", "/console#/overview", _LIVE, "admin_key"),
+    "overview, opened": Served(
+        "admin_url",
+        "/console#/overview",
+        _LIVE,
+        "admin_key",
+        opens=(".chat:not(.failed) .head", ".chat.failed .head", ".chat.failed .actions button >> nth=2"),
+    ),
     "accounts": Served("admin_url", "/console#/accounts", _LIVE, "admin_key"),
     "account": Served("admin_url", "/console#/accounts/{account}", _LIVE, "admin_key"),
     "audit": Served("admin_url", "/console#/audit", _LIVE, "admin_key"),
@@ -144,6 +155,8 @@ async def examine(page: Page, served: Served, site: Installation, account: str) 
     await page.add_init_script(_WATCH.replace("SIGNED_IN", repr(signed_in)))
     await page.goto(str(site.ready[served.server]).rstrip("/") + served.path.format(account=account))
     await expect(page.locator(served.loaded).first).to_be_visible()
+    for control in served.opens:
+        await page.locator(control).first.click()
     await page.wait_for_timeout(SETTLE_MS)
     seen: dict[str, Any] = await page.evaluate(_LOOK)
     await page.evaluate(AXE)

@@ -63,7 +63,8 @@ class ChatRoutes:
             for chats_id, jid in some
         ]
         history_s = self._services.ends.history_s
-        return envelope.success({"history_s": history_s, "chats": listed, "more": len(places) - len(some)})
+        more = len(places) - len(some)
+        return envelope.success({"history_s": history_s, "showing": len(shown), "chats": listed, "more": more})
 
     async def find(self, request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG002
         """Answer a number's id: it goes in a body, since addresses are logged on many a way."""

@@ -1,5 +1,6 @@
 """`GET /admin/troubles`: what needs a person now: which upstreams fail and for whom, and what is late."""
 
+import time
 from typing import Any
 
 from aiohttp import web
@@ -36,8 +37,12 @@ class TroubleRoutes:
     async def _owed(self, request: web.Request, caller: AdminCaller, accounts: set[str]) -> dict[str, Any]:
         """Say what is owed, late and wrong: of everything to the operator, else of some accounts."""
         if not caller.is_operator or request.query.get("account"):
-            owed, oldest_s = await self._services.showing.owed(await self._services.directory.chats_ids(accounts))
-            return {"problems": [], "owed": owed, "oldest_overdue_s": round(oldest_s, 3)}
+            chats_ids = await self._services.directory.chats_ids(accounts)
+            owed, oldest_s = await self._services.showing.owed(chats_ids)
+            now_s = time.time()
+            # A pause that failed is owed again in the future: its own time stands with what shows.
+            overdue_s = [one.overdue_s(now_s) for one in await self._services.showing.of(chats_ids)]
+            return {"problems": [], "owed": owed, "oldest_overdue_s": round(max([oldest_s, *overdue_s]), 3)}
         health, present = await self._services.health.look(), await self._services.processes.present()
         return {
             "problems": list(problems(health, {process.role for process in present})),

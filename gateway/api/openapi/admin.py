@@ -288,7 +288,7 @@ _CHATS = {
             "get": _look(
                 "showHistory",
                 "List what chats show and were told in the last minutes, numbers masked",
-                {"history_s": NUMBER, "chats": items(_CHAT), "more": INTEGER},
+                {"history_s": NUMBER, "showing": INTEGER, "chats": items(_CHAT), "more": INTEGER},
                 query={**_OF_ACCOUNT, "chat": "Only this chat's, by its id."},
             )
         }
