@@ -474,6 +474,13 @@ async def test_a_tenant_sees_and_does_only_what_is_theirs(
         await expect(page.locator(".chat")).to_have_count(0)
 
 
+async def test_the_focus_goes_to_where_one_has_come(page: Page, server: TestServer) -> None:
+    await sign_in(page, server)
+    await expect(page.get_by_role("heading", name="Overview")).to_be_focused()
+    await page.get_by_role("link", name="Accounts").click()
+    await expect(page.get_by_role("heading", name="Accounts")).to_be_focused()
+
+
 async def test_the_audit_lists_the_latest_first(page: Page, server: TestServer, office: Office, acme: Opened) -> None:
     await office.add_token(acme.id, "crm")
     await sign_in(page, server)
