@@ -68,7 +68,7 @@ export function overview(session) {
     failing.show(String(bad.length), bad.length ? `for ${owners}` : "all calls go well", bad.length > 0);
     late.show(isLate ? span(overdue_s) : "On time", isLate ? "the oldest pause owed" : "no pause is late", isLate);
     owed.show(String(count), "one for each that ends");
-    showing.show(String(shown), plural(shown, "indicator"));
+    showing.show(String(shown), "typing or recording");
   }
 
   function tick() {
