@@ -83,12 +83,13 @@ class RedisTroubles:
 
 
 def _both(one: Trouble, other: Trouble) -> Trouble:
-    """Add up what two processes say of an instance; the later failure names the outcome."""
+    """Add up what two processes say of an instance; the later failure names the outcome, and undoes what went well."""
     later = max(one, other, key=lambda trouble: trouble.last_s)
+    well_s = max(one.ok_s or 0.0, other.ok_s or 0.0)
     return msgspec.structs.replace(
         later,
         failed=one.failed + other.failed,
         since_s=min(one.since_s, other.since_s),
-        ok_s=max((trouble.ok_s for trouble in (one, other) if trouble.ok_s is not None), default=None),
+        ok_s=well_s if well_s > later.last_s else None,
         is_open=one.is_open or other.is_open,
     )

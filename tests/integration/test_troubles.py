@@ -21,6 +21,13 @@ async def test_what_processes_say_of_one_instance_is_added_up(redis: Redis) -> N
     assert found["i2"].outcome == "sealed"
 
 
+async def test_what_went_well_in_one_process_before_it_failed_in_another_is_failing(redis: Redis) -> None:
+    board = RedisTroubles(redis)
+    await board.say("gateway", [trouble("i1", "unknown", 1, 10, 10, ok_s=20)], lasts_s=60)
+    await board.say("worker", [trouble("i1", "unknown", 1, 30, 30)], lasts_s=60)
+    assert [one.ok_s for one in await board.all()] == [None]
+
+
 async def test_what_is_said_again_replaces_it_and_nothing_takes_it_back(redis: Redis) -> None:
     board = RedisTroubles(redis)
     await board.say("gateway", [trouble("i1", "unknown", 2, 10, 20)], lasts_s=60)
