@@ -79,11 +79,11 @@ def chat(phone: Page, number: str, state: str) -> Locator:
 
 
 def showing(console: Page) -> Locator:
-    return console.locator("[data-chat]")
+    return console.locator(".chat:not([data-state=''])")
 
 
 def ended(console: Page) -> Locator:
-    return console.get_by_role("region", name="Ended").get_by_role("listitem")
+    return console.locator(".chat[data-state='']").filter(has_text="ended by")
 
 
 def picture(page: Page, file: Path) -> None:

@@ -23,6 +23,7 @@ from gateway.store.process_registry import ProcessRegistry
 from gateway.store.redis import Executor, open_redis, store_errors
 from gateway.store.resting import RedisRestingAccounts
 from gateway.store.showing import RedisShowing
+from gateway.store.troubles import RedisTroubles
 from gateway.telemetry.metrics import LOST_LEASES
 from gateway.tenants.admission import RedisAdmission
 from gateway.tenants.audit import RedisAudit
@@ -66,6 +67,7 @@ class Services:
     moves: RedisMoves
     showing: RedisShowing
     ends: RedisEnds
+    troubles: RedisTroubles
     usage: RedisUsage
     audit: RedisAudit
     policy: UpstreamPolicy
@@ -198,7 +200,7 @@ def _build(
         directory,
         indicators,
         health,
-        ProcessRegistry(redis),
+        ProcessRegistry(redis, upstreams.troubles.now),
         upstreams,
         presence,
         wakeups,
@@ -210,6 +212,7 @@ def _build(
         moves=RedisMoves(redis, directory.rows, directory.sessions, removal),
         showing=RedisShowing(executor, health),
         ends=RedisEnds(executor, history_s=settings.presence.history_s),
+        troubles=RedisTroubles(redis),
         usage=RedisUsage(redis),
         audit=RedisAudit(redis),
         policy=policy,

@@ -12,13 +12,12 @@ import typer
 from gateway.commands.installation import with_services
 from gateway.commands.printing import Json, print_json, print_table
 from gateway.commands.scrape import Samples, read
+from gateway.store.problems import problems
 from gateway.store.process_registry import Process
 from gateway.telemetry.gauges import Health
 from gateway.wiring import Services
 
 _PATIENCE_S = 3.0
-_OVERDUE_S = 5.0
-"""Above the 2 s after which the sweeper mends what is late, and what the alert waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,12 @@ class Seen:
 def status(context: typer.Context, *, as_json: Json = False) -> None:
     """Show how the installation is. Exits with 1 where something needs a person."""
     health, seen = with_services(context, _look)
-    problems = _problems(health, seen)
+    found = _problems(health, seen)
     if as_json:
         print_json(
             {
-                "ok": not problems,
-                "problems": problems,
+                "ok": not found,
+                "problems": found,
                 "backlog": asdict(health.backlog),
                 "redis": {name: value for name, value in asdict(health).items() if name != "backlog"},
                 "totals": _totals(seen),
@@ -50,8 +49,8 @@ def status(context: typer.Context, *, as_json: Json = False) -> None:
             }
         )
     else:
-        _print(health, seen, problems)
-    if problems:
+        _print(health, seen, found)
+    if found:
         raise typer.Exit(1)
 
 
@@ -76,21 +75,10 @@ async def _visit(session: aiohttp.ClientSession, member: Process) -> Seen:
 
 
 def _problems(health: Health, seen: list[Seen]) -> list[str]:
-    """Say what needs a person, worst first; each has its page in docs/operations.md."""
-    backlog, problems = health.backlog, []
-    if not any(process.member.role == "worker" for process in seen):
-        problems.append("no worker runs: nothing sends the pauses that are owed")
-    if backlog.oldest_overdue_s > _OVERDUE_S:
-        problems.append(f"the oldest pause is overdue by {backlog.oldest_overdue_s:.0f} s")
-    if not health.aof_ok:
-        problems.append("Redis does not write its append-only file: promises would not survive it")
-    if not health.rdb_ok:
-        problems.append("Redis' last snapshot failed")
-    if not any(process.member.role == "gateway" for process in seen):
-        problems.append("no gateway runs")
-    problems += [f"{_name(process)} does not answer at {process.member.url}" for process in seen if not process.samples]
-    problems += [f"{_name(process)} is not ready" for process in seen if process.samples and not process.is_ready]
-    return problems
+    """Say what needs a person, worst first; what a process does not answer of itself comes last."""
+    found = list(problems(health, {process.member.role for process in seen}))
+    found += [f"{_name(process)} does not answer at {process.member.url}" for process in seen if not process.samples]
+    return found + [f"{_name(process)} is not ready" for process in seen if process.samples and not process.is_ready]
 
 
 def _totals(seen: list[Seen]) -> dict[str, int]:
@@ -127,9 +115,9 @@ def _as_json(process: Seen) -> dict[str, Any]:
     }
 
 
-def _print(health: Health, seen: list[Seen], problems: list[str]) -> None:
+def _print(health: Health, seen: list[Seen], found: list[str]) -> None:
     backlog = health.backlog
-    typer.echo("Everything is well.\n" if not problems else "\n".join(f"! {problem}" for problem in problems) + "\n")
+    typer.echo("Everything is well.\n" if not found else "\n".join(f"! {problem}" for problem in found) + "\n")
     aof = "written" if health.aof_ok else "NOT WRITTEN"
     limit = f" of {_size(health.memory_limit_bytes)}" if health.memory_limit_bytes else ""
     typer.echo(

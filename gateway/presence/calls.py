@@ -69,7 +69,8 @@ class Sent(NamedTuple):
     def report(self, now_s: float) -> Report:
         """Say it as of now; the record counts from Redis' clock."""
         sent_ms_ago = None if self.began_s is None else in_ms(now_s - self.began_s)
-        return Report(self.outcome.settled, self.refresh, in_ms(now_s - self.answered_s), sent_ms_ago)
+        answered_ms_ago = in_ms(now_s - self.answered_s)
+        return Report(self.outcome.settled, self.refresh, answered_ms_ago, sent_ms_ago, self.outcome.value)
 
 
 NOBODY = Report("failed", RefreshPolicy(1.0, 1.0), 0, 0)

@@ -40,6 +40,7 @@ GatewayError
 ├── NotFound (404)
 │   ├── InstanceNotFound
 │   ├── AccountNotFound
+│   ├── ChatNotFound
 │   └── TokenNotFound
 ├── Conflict (409)
 │   └── ChangedMeanwhile
@@ -307,6 +308,12 @@ class AccountNotFound(NotFound):
     """There is no such account; to an account every other one is none."""
 
     message = "Account not found"
+
+
+class ChatNotFound(NotFound):
+    """No chat of this id shows anything, or was told anything lately, on the instance."""
+
+    message = "Chat not found"
 
 
 class TokenNotFound(NotFound):

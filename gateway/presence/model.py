@@ -131,7 +131,8 @@ class Target:
     `trusted` where the operator chose it; a tenant's own is held to the operator's rules at every call.
     `quiet_after_s` is how long after its last indicator the account is made unavailable: 0 never, None as its kind.
     `sealed` where no key that is configured opens its credential, which is '' then: nobody can call it.
-    `account_id` is whose instance it serves, for what is shared among accounts; '' where it is nobody's.
+    `account_id` is whose instance it serves, for what is shared among accounts, and `instance_id` which, for people;
+    '' where it is nobody's.
     """
 
     kind: str
@@ -142,6 +143,7 @@ class Target:
     quiet_after_s: float | None = None
     sealed: bool = False
     account_id: str = field(default="", compare=False)
+    instance_id: str = field(default="", compare=False)
 
     @property
     def where(self) -> str:

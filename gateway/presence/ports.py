@@ -124,12 +124,14 @@ class Report(NamedTuple):
         refresh: how the indicator is held from here.
         answered_ms_ago: how long ago the upstream answered; a duration counts from then.
         sent_ms_ago: how long ago it was told; None where the telling before this one is still under way.
+        outcome: what became of it in a word, for people; '' where nobody was called.
     """
 
     result: Literal["ok", "failed", "unknown"]
     refresh: RefreshPolicy
     answered_ms_ago: int
     sent_ms_ago: int | None
+    outcome: str = ""
 
 
 class Settled(NamedTuple):

@@ -143,7 +143,7 @@ class Presence:
     def withdraw(self, ahead: Ahead | None) -> None:
         """Roll back a promise that was made ahead, unless it was used."""
         if ahead is not None and not ahead.is_used:
-            self._retries.begin(partial(self._roll_back, ahead.use(), ahead.lasts_ms))
+            self._retries.begin(partial(self._roll_back, ahead.use(), ahead.lasts_ms, "withdrawn"))
 
     async def message_sent(self, instance: Instance, chat: Chat, *, sent_ago_s: float = 0.0) -> CommandResult:
         """End what a chat shows, since a message to it was sent: that is what the indicator announced.
@@ -238,8 +238,8 @@ class Presence:
         if settled.lost_lease:
             self._lost_lease()
 
-    async def _roll_back(self, grant: Grant, duration_ms: int) -> None:
-        await self._indicators.settle_command(grant, NOBODY, duration_ms)
+    async def _roll_back(self, grant: Grant, duration_ms: int, outcome: str = "") -> None:
+        await self._indicators.settle_command(grant, NOBODY._replace(outcome=outcome), duration_ms)
 
     async def _record_pause(self, late: Late) -> None:
         """Make the record of a pause that was told while Redis was away, unless a newer command came."""

@@ -18,6 +18,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+SHARED_SHEET = Path(__file__).parent / "page" / "shared.css"
+"""What the sheets of all our pages begin with; each page serves it beside its own."""
+
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.presence.model import State
-from gateway.process.pages import page
+from gateway.process.pages import SHARED_SHEET, page
 from gateway.sandbox.faults import Fault, Faults, Kind
 from gateway.sandbox.keys import FAULTS, PHONE, WEBHOOKS
 from gateway.sandbox.phone import Message, Phone, Told
@@ -59,6 +59,7 @@ def create_sandbox(clock: Callable[[], float] = time.time, heartbeat_s: float = 
             web.post("/faults", order_fault),
             web.delete("/faults", clear_faults),
             web.get("/", page(_PAGE / "index.html")),
+            web.get("/shared.css", page(SHARED_SHEET)),
             web.get("/phone.css", page(_PAGE / "phone.css")),
             web.get("/phone.js", page(_PAGE / "phone.js")),
         ],

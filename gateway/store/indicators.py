@@ -217,6 +217,7 @@ class RedisIndicators:
                 why,
                 quiet_ms,
                 self._history_ms,
+                report.outcome,
             ),
         )
         if verdict != b"lost" and late_ms < 0:

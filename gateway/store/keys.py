@@ -24,6 +24,9 @@ PROCESSES: Final = _T + "processes"
 WORKERS: Final = _T + "workers"
 """Every worker that said lately that it works, by when that is to be forgotten, in Unix milliseconds."""
 
+TROUBLES: Final = _T + "troubles"
+"""Hash: process -> what fails at upstreams for whom, as it said last, and until when that holds."""
+
 ACCOUNTS: Final = _T + "accounts"
 """Hash: account name -> account id."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from gateway.store import keys
-from gateway.store.redis import command, store_errors
+from gateway.store.redis import Script, command, store_errors
 
 CLI = "cli"
 OPERATOR = "operator"
@@ -53,10 +53,19 @@ def entry(actor: str, action: str, subject: str, account: str, detail: str = "",
 
 
 class RedisAudit:
-    """Reads the log; only scripts write it."""
+    """Reads the log, and writes what changes no record; every other line is written by the change's own script."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._note = Script(redis, "tenants/note")
+
+    async def note(self, actor: str, action: str, subject: str, account: str, detail: str) -> None:
+        """Write down an act; it is on record when this returns.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        await self._note((), (entry(actor, action, subject, account, detail),))
 
     async def entries(self, count: int, *, account_id: str | None = None) -> list[Entry]:
         """Return the latest changes, the newest first; those that one account may see where it is named.

@@ -84,7 +84,7 @@ class Rows:
             target = replace(self._default, session=kept.session)
         else:
             target = replace(kept, session=kept.session or row["name"])
-        target = replace(target, account_id=row["account"])
+        target = replace(target, account_id=row["account"], instance_id=instance_id)
         return Instance(instance_id, row["account"], row["name"], target, int(row.get("moves", 0)))
 
     def new_instance(self, name: str, session: str) -> dict[str, str]:

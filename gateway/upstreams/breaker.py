@@ -142,6 +142,12 @@ class Breakers:
             return None
         return Passage(origin, session, self._monotonic)
 
+    def is_open(self, target: Target) -> bool:
+        """Whether calls to an upstream, pauses apart, are held off now."""
+        now_s, key = self._monotonic(), (target.account_id, target.url)
+        circuits = (self._of.get(key), self._of.get((*key, target.credential, target.session)))
+        return any(breaker is not None and breaker.opens_at > now_s for breaker in circuits)
+
     def open_count(self) -> int:
         """Count the circuits that are open now."""
         now_s = self._monotonic()

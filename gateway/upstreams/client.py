@@ -17,6 +17,7 @@ from gateway.upstreams.breaker import Breakers
 from gateway.upstreams.http import OpenTransport, open_session
 from gateway.upstreams.policy import UpstreamPolicy
 from gateway.upstreams.pools import Pools, open_pools
+from gateway.upstreams.troubles import Troubles
 
 _EARLY_S = 0.8
 """An upstream that blocks says what is wrong well within this; what is silent for longer is showing."""
@@ -64,6 +65,7 @@ class UpstreamClient:
         self._adapters = adapters
         self._pools = pools
         self._breakers = breakers or Breakers()
+        self.troubles = Troubles(self._breakers.is_open)
         self._paces = {kind: _pace(adapter.capabilities) for kind, adapter in adapters.items()}
         self._available_until: OrderedDict[Hashable, float] = OrderedDict()
         for kind in adapters:
@@ -83,6 +85,7 @@ class UpstreamClient:
             outcome = await self._send_through_breakers(adapter, target, chat, state, timeout_s)
         UPSTREAM_DURATION.labels(target.kind).observe(time.perf_counter() - began)
         UPSTREAM_REQUESTS.labels(target.kind, state, outcome).inc()
+        self.troubles.note(target, outcome)
         if outcome in {Outcome.UNAUTHORIZED, Outcome.SEALED}:
             CREDENTIAL_REFUSED.labels(target.kind).inc()
         return outcome

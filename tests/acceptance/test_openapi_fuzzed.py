@@ -16,9 +16,10 @@ from redis.asyncio import Redis as AsyncRedis
 from world import Phone
 
 from gateway.api.admin.app import create_admin
+from gateway.api.admin.chat_names import ChatIds
 from gateway.api.app import create_app
 from gateway.api.openapi import admin, public
-from gateway.presence.model import Target
+from gateway.presence.model import Chat, State, Target
 from gateway.settings import Limits, Redis, Secrets, Settings
 from gateway.wiring import Services, open_services
 
@@ -101,11 +102,19 @@ async def test_schemathesis_finds_nothing_on_the_public_api(services: Services, 
 async def test_schemathesis_finds_nothing_on_the_operators_api(
     services: Services, phone: Phone, tmp_path: Path
 ) -> None:
-    known: dict[str, list[str]] = {"account": [], "token": [], "instance": []}
+    chat = Chat("5511999999999@s.whatsapp.net")
+    known: dict[str, list[str]] = {
+        "account": [],
+        "token": [],
+        "instance": [],
+        "chat": [ChatIds(services.hasher).of(chat.jid)],
+    }
     for number in range(4):
         account = await services.directory.create_account(f"acme{number}", upstream=Target("sandbox", phone.url, ""))
         known["account"].append(account.id)
         known["instance"].append((await services.directory.create_instance(account.id, f"demo{number}")).id)
+        shown_on = await services.directory.instance_by_id(known["instance"][-1])
+        await services.presence.show(shown_on, chat, State.TYPING, 60)
         known["token"].append((await services.directory.issue_token(account.id)).id)
     server = await served(with_admin(services))
     began = time.monotonic()

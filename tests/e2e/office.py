@@ -8,6 +8,7 @@ from gateway.presence.model import Chat, Instance, State, Target
 from gateway.presence.ports import ChatKey, Grant, RefreshPolicy, Report
 from gateway.store import keys
 from gateway.store.redis import command
+from gateway.store.troubles import Trouble
 from gateway.tenants.audit import OPERATOR
 from gateway.tenants.views import AccountView
 from gateway.wiring import Services
@@ -27,11 +28,15 @@ class Opened:
 
 @dataclass(frozen=True)
 class Office:
-    """The operator's hand, and an upstream at `upstream_url` that says of a session what `states` has for it."""
+    """The operator's hand, and an upstream at `upstream_url`.
+
+    It says of a session what `states` has for it, and puts down in `told` what it was told.
+    """
 
     services: Services
     upstream_url: str
     states: dict[str, str] = field(default_factory=dict)
+    told: list[dict[str, str]] = field(default_factory=list)
 
     async def open_account(self, name: str, token_name: str = "first") -> Opened:
         directory = self.services.directory
@@ -78,6 +83,21 @@ class Office:
             )
         return key
 
+    async def fail(self, account: str, instance: str, chat: str, outcome: str) -> None:
+        """Promise to type, and let the upstream refuse it."""
+        named = {one.name: one for one in await self.services.directory.instances(account)}
+        report = Report("failed", _REFRESH_POLICY, 0, 0, outcome)
+        await self._settle(ChatKey(named[instance].id, Chat(chat)), State.TYPING, 5000, report)
+
+    async def say_trouble(
+        self, instance: Instance, outcome: str, *, failed: int, is_open: bool = False, ok_s: float | None = None
+    ) -> None:
+        """Say what a process says of its calls for an instance."""
+        now_s, target = time.time(), instance.target
+        where = (instance.account_id, instance.id, target.kind, target.url, target.session)
+        trouble = Trouble(*where, outcome, failed, now_s - 60, now_s - 1, ok_s, is_open)
+        await self.services.troubles.say("a process", [trouble], lasts_s=60)
+
     async def pause_all(self) -> None:
         ids = await self.services.directory.chats_ids(account.id for account in await self.accounts())
         for shown in await self.services.showing.of(ids):
@@ -106,9 +126,11 @@ class Office:
         await command(self.services.redis, "XADD", keys.AUDIT, "*", *fields)
 
     async def _command(self, key: ChatKey, op: State, duration_ms: int, answered_ms_ago: int) -> None:
+        await self._settle(key, op, duration_ms, Report("ok", _REFRESH_POLICY, answered_ms_ago, answered_ms_ago))
+
+    async def _settle(self, key: ChatKey, op: State, duration_ms: int, report: Report) -> None:
         grant = await self.services.indicators.promise(
             key, op, duration_ms, owner=secrets.token_hex(8), ticket=None, trace="", refresh=_REFRESH_POLICY
         )
         assert isinstance(grant, Grant)
-        report = Report("ok", _REFRESH_POLICY, answered_ms_ago, answered_ms_ago)
         await self.services.indicators.settle_command(grant, report, duration_ms)

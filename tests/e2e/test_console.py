@@ -41,12 +41,19 @@ async def services(redis: AsyncRedis, redis_url: str) -> AsyncIterator[Services]
 async def office(aiohttp_server: AiohttpServer, services: Services) -> Office:
     states: dict[str, str] = {}
 
+    told: list[dict[str, str]] = []
+
     async def say(request: web.Request) -> web.Response:
         return web.json_response({"state": states[request.match_info["instance"]]})
 
+    async def tell(request: web.Request) -> web.Response:
+        told.append(await request.json())
+        return web.json_response({"ok": True})
+
     upstream = web.Application()
     upstream.router.add_get("/instances/{instance}", say)
-    return Office(services, str((await aiohttp_server(upstream)).make_url("")).rstrip("/"), states)
+    upstream.router.add_post("/instances/{instance}/presence", tell)
+    return Office(services, str((await aiohttp_server(upstream)).make_url("")).rstrip("/"), states, told)
 
 
 @pytest.fixture
@@ -104,7 +111,7 @@ def forgive(complaints: list[str], reason: str) -> None:
 
 
 async def test_a_page_is_served_under_a_strict_policy_and_kept_by_nobody(server: TestServer, page: Page) -> None:
-    for path in ("/console", "/console/", "/console/console.js", "/console/console.css"):
+    for path in ("/console", "/console/", "/console/console.js", "/console/console.css", "/console/shared.css"):
         answer = await page.request.get(str(server.make_url(path)), max_redirects=0)
         assert answer.status == 200
         assert answer.headers["cache-control"] == "no-store"
@@ -153,21 +160,147 @@ async def test_an_indicator_appears_counts_down_and_goes(
     page: Page, server: TestServer, office: Office, acme: Opened
 ) -> None:
     await sign_in(page, server)
-    await expect(page.get_by_text("Nobody is typing right now.")).to_be_visible()
+    await expect(page.get_by_text("Nobody is typing right now, and nothing was told lately.")).to_be_visible()
     await office.show(acme.id, "sales", CHAT, state=State.RECORDING, ends_in_s=30)
-    row = page.locator(f'[data-chat="{CHAT}"]')
-    await expect(row).to_contain_text("+5511999999999")
+    row = page.locator(".chat")
+    await expect(row).to_contain_text("+55 ••• 9999")
     await expect(row).to_contain_text("recording audio")
     await expect(row).to_contain_text("acme / sales")
     first = await row.locator(".left").inner_text()
     assert re.fullmatch(r"\d+\.\d s left", first)
     await expect(row.locator(".left")).not_to_have_text(first)
     await office.pause_all()
-    await expect(row).to_have_count(0)
-    ended = page.get_by_role("region", name="Ended").get_by_role("listitem")
-    await expect(ended).to_have_count(1)
-    await expect(ended).to_contain_text("+5511999999999 recording audio, ended by a pause")
-    await expect(ended).to_contain_text("acme / sales")
+    await expect(row).to_contain_text(re.compile(r"recording audio for \d+\.\d s, ended by a pause"))
+    await expect(row.locator(".left")).to_have_text("just now")
+    await expect(row.locator(".dots")).to_be_hidden()
+    await expect(row.locator(".lane i[data-state=recording]")).to_have_count(1)
+
+
+async def test_a_chat_opens_to_what_it_was_told_in_words(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await office.show(acme.id, "sales", CHAT, ends_in_s=30)
+    await office.pause_all()
+    await office.fail(acme.id, "sales", CHAT, "not_connected")
+    await sign_in(page, server)
+    row = page.locator(".chat")
+    reason = "typing came to nothing: the session is not connected to WhatsApp"
+    await expect(row.locator(".doing")).to_have_text(reason)
+    await expect(row.locator(".told")).to_be_hidden()
+    await row.get_by_role("button", name="+55 ••• 9999").focus()
+    await page.keyboard.press("Enter")
+    await expect(row.locator(".head")).to_have_attribute("aria-expanded", "true")
+    told = row.locator(".told li")
+    await expect(told).to_have_count(2)
+    await expect(told.first).to_contain_text(reason)
+    await expect(told.last).to_contain_text(re.compile(r"typing for 0\.\d s, ended by a pause.*asked for 30 s"))
+    await page.keyboard.press("Enter")
+    await expect(row.locator(".told")).to_be_hidden()
+
+
+async def test_a_number_is_shown_to_whoever_asks_and_that_is_in_the_audit(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await office.show(acme.id, "sales", CHAT, ends_in_s=60)
+    await sign_in(page, server)
+    await expect(page.locator(".chat")).to_have_count(1)
+    assert "5511999999999" not in await page.content()
+    await page.locator(".chat .head").click()
+    await page.get_by_role("button", name="Show the number of chat +55 ••• 9999").click()
+    await expect(page.locator(".head b")).to_have_text("+5511999999999")
+    await page.get_by_role("button", name="Hide the number").click()
+    await expect(page.locator(".head b")).to_have_text("+55 ••• 9999")
+    await page.get_by_role("link", name="Audit").click()
+    await expect(page.locator(".entry").first).to_contain_text("chat.number")
+    assert "5511999999999" not in await page.content()
+
+
+async def test_a_chat_is_paused_by_hand(page: Page, server: TestServer, office: Office, acme: Opened) -> None:
+    await office.show(acme.id, "sales", CHAT, ends_in_s=60)
+    await sign_in(page, server)
+    await page.locator(".chat .head").click()
+    pause = page.get_by_role("button", name="Pause now chat")
+    await pause.click()
+    await expect(page.locator(".chat .doing")).to_contain_text("ended by a pause")
+    await expect(pause).to_have_attribute("aria-disabled", "true")
+    await expect(page.locator("#announcer")).to_have_text("Paused chat +55 ••• 9999")
+    assert [told["state"] for told in office.told] == ["paused"]
+
+
+async def test_why_a_presence_did_not_show_is_answered_beside_it(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await office.add_instance(acme.id, "sales", "disconnected")
+    await office.fail(acme.id, "sales", CHAT, "not_connected")
+    await sign_in(page, server)
+    await page.locator(".chat .head").click()
+    await page.get_by_role("button", name="Why did it not show?").click()
+    await expect(page.locator(".answer")).to_have_text("It ends at “session connected”: disconnected.")
+    await expect(page.locator(".findings li", has_text="credential accepted")).to_contain_text("well")
+
+
+async def test_who_fails_and_why_is_told_first_and_that_it_is_over(
+    page: Page, server: TestServer, office: Office, acme: Opened
+) -> None:
+    await sign_in(page, server)
+    needs = page.get_by_role("region", name="Needs attention")
+    await expect(needs).to_contain_text("no worker runs")
+    instance = await office.add_instance(acme.id, "sales")
+    await office.say_trouble(instance, "unauthorized", failed=12, is_open=True)
+    trouble = needs.locator(".trouble")
+    await expect(trouble).to_contain_text("acme / sales")
+    await expect(trouble).to_contain_text("the upstream refuses the credential")
+    await expect(trouble).to_contain_text("12 calls failed since")
+    await expect(trouble.locator(".title .chip")).to_have_text("failing, left alone")
+    await expect(page.locator(".tile.alarm dt").first).to_have_text("Failing upstreams")
+    await trouble.get_by_role("button", name="Examine instance sales").click()
+    await expect(trouble.locator(".answer")).to_contain_text("Nothing is wrong as far as the upstream")
+    await office.say_trouble(instance, "unauthorized", failed=12, ok_s=time.time())
+    await expect(trouble.locator(".title .chip")).to_contain_text("well since")
+    await expect(page.locator(".tile .value").first).to_have_text("0")
+
+
+async def test_a_chat_is_found_by_its_number_its_end_or_its_instance(
+    page: Page, server: TestServer, office: Office, acme: Opened, complaints: list[str]
+) -> None:
+    await office.show(acme.id, "sales", CHAT, ends_in_s=60)
+    await office.show(acme.id, "desk", "4915112345678@s.whatsapp.net", ends_in_s=60)
+    await sign_in(page, server)
+    await expect(page.locator(".chat")).to_have_count(2)
+    for wanted, found in (("+55 11 99999-9999", "acme / sales"), ("5678", "acme / desk"), ("SALES", "acme / sales")):
+        await page.get_by_label("Find a chat").fill(wanted)
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".chat")).to_have_count(1)
+        await expect(page.locator(".chat")).to_contain_text(found)
+    await page.get_by_label("Find a chat").fill("nobody@nowhere")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".search .refused")).to_have_text("Invalid number")
+    forgive(complaints, "400")
+    await page.get_by_label("Find a chat").fill("")
+    await expect(page.locator(".chat")).to_have_count(2)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_nothing_jumps_while_indicators_come_and_go(
+    page: Page, server: TestServer, office: Office, acme: Opened, width: int
+) -> None:
+    """What makes room for what came glides there, which is no shift to Chromium."""
+    await page.set_viewport_size({"width": width, "height": 800})
+    await office.show(acme.id, "sales", CHAT, ends_in_s=60)
+    await sign_in(page, server)
+    await page.evaluate(
+        "window.shifts = []; new PerformanceObserver((list) => window.shifts.push(...list.getEntries()))"
+        ".observe({ type: 'layout-shift' })"
+    )
+    instance = await office.add_instance(acme.id, "desk")
+    for number in range(4):
+        await office.show(acme.id, "sales", f"491511234567{number}@s.whatsapp.net", ends_in_s=60)
+        await expect(page.locator(".chat")).to_have_count(2 + number)
+    await office.say_trouble(instance, "unauthorized", failed=1)
+    await expect(page.locator(".trouble")).to_have_count(1)
+    await office.pause_all()
+    await expect(page.locator(".chat .dots:visible")).to_have_count(0)
+    assert await page.evaluate("window.shifts.reduce((sum, { value }) => sum + value, 0)") < 0.01
 
 
 async def test_a_countdown_follows_the_gateways_clock_not_the_browsers(
@@ -185,8 +318,10 @@ async def test_pauses_owed_and_how_late_they_are_stand_out(
     await office.show(acme.id, "sales", CHAT)
     await office.show(acme.id, "sales", "4915112345678@s.whatsapp.net", overdue_s=12.0)
     await sign_in(page, server)
-    await expect(page.locator(".tile .value")).to_have_text(["2", "2", re.compile(r"^1\d s$")])
-    await expect(page.locator(".indicator").first).to_contain_text(re.compile(r"1\d s late"))
+    await expect(page.locator(".tile .value")).to_have_text(["0", re.compile(r"^1\d s$"), "2", "2"])
+    late = page.locator(".chat").first
+    await expect(late).to_contain_text(re.compile(r"1\d s late"))
+    await expect(late).to_contain_text("its pause is late: no worker runs")
 
 
 async def test_a_bar_tells_how_much_of_the_limit_is_used(
@@ -204,9 +339,9 @@ async def test_the_overview_can_be_one_accounts(page: Page, server: TestServer, 
     await office.show(acme.id, "sales", CHAT)
     await office.show(other.id, "desk", "4915112345678@s.whatsapp.net")
     await sign_in(page, server)
-    await expect(page.locator(".indicator")).to_have_count(2)
+    await expect(page.locator(".chat")).to_have_count(2)
     await page.get_by_label("Account", exact=True).select_option("other")
-    await expect(page.locator(".indicator .name.soft")).to_have_text(["other / desk"])
+    await expect(page.locator(".chat .name.soft")).to_have_text(["other / desk"])
 
 
 async def test_an_account_is_created_limited_suspended_resumed_and_deleted(
@@ -336,7 +471,14 @@ async def test_a_tenant_sees_and_does_only_what_is_theirs(
     for address in ("#/accounts", "#/audit"):
         await page.evaluate("where => { location.hash = where }", address)
         await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-        await expect(page.locator(".indicator")).to_have_count(0)
+        await expect(page.locator(".chat")).to_have_count(0)
+
+
+async def test_the_focus_goes_to_where_one_has_come(page: Page, server: TestServer) -> None:
+    await sign_in(page, server)
+    await expect(page.get_by_role("heading", name="Overview")).to_be_focused()
+    await page.get_by_role("link", name="Accounts").click()
+    await expect(page.get_by_role("heading", name="Accounts")).to_be_focused()
 
 
 async def test_the_audit_lists_the_latest_first(page: Page, server: TestServer, office: Office, acme: Opened) -> None:

@@ -238,9 +238,9 @@ async def test_no_route_opens_without_the_key_or_a_valid_account_token(office: O
         for route in office.admin.app.router.routes()
         if route.resource and not route.resource.canonical.startswith(("/admin/docs", "/admin/openapi"))
     ]
-    assert len(routes) == 21
+    assert len(routes) == 27
     for method, path in routes:
-        filled = path.format(account=made["account"]["id"], token="t", instance=instance["instance"]["id"])
+        filled = path.format(account=made["account"]["id"], token="t", instance=instance["instance"]["id"], chat="c")
         for key in ("", "wrong", instance["secret"], revoked["secret"], made["token"][:-1] + "0"):
             answer = await office.admin.request(method, filled, headers={"token": key} if key else {})
             assert answer.status in {401, 429}, (method, path, key)
@@ -359,7 +359,8 @@ async def test_what_ended_is_told_with_its_reason_to_its_own_account(office: Off
         assert len((await office.done("GET", "indicators" + query, key=key))["ended"]) == count
     last, first = (await office.done("GET", "indicators"))["ended"]
     assert (last["state"], last["by"], first["state"], first["by"]) == ("recording", "pause", "typing", "replaced")
-    assert (last["instance"], last["account"], last["chat"]) == ("sales", made["account"]["id"], chat.jid)
+    assert (last["instance"], last["account"], last["number"]) == ("sales", made["account"]["id"], "+55 ••• 9999")
+    assert chat.user not in str(await office.done("GET", "indicators"))
     assert first["since"] <= last["since"] <= last["ended"]
     assert first["ended"] <= last["ended"]
 

@@ -12,7 +12,7 @@ from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat, State
 from gateway.presence.ports import ChatKey, Claim, Grant, RefreshPolicy, Report, Why
 from gateway.store import keys
-from gateway.store.ends import RedisEnds
+from gateway.store.ends import End, RedisEnds
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import command
 
@@ -27,17 +27,19 @@ class Scene:
     def __init__(self, indicators: RedisIndicators, clock: VirtualClock, redis: Redis, pipeline: Pipeline) -> None:
         self.indicators, self.clock, self.redis, self.pipeline = indicators, clock, redis, pipeline
 
-    async def command(self, op: State, seconds: int = 0, *, why: Why = "", result: str = "ok") -> None:
+    async def command(
+        self, op: State, seconds: int = 0, *, why: Why = "", result: str = "ok", outcome: str = ""
+    ) -> None:
         grant = await self.indicators.promise(
             KEY, op, seconds * 1000, owner="c", ticket=None, trace="", refresh=ONCE, why=why
         )
         assert isinstance(grant, Grant)
-        await self.indicators.settle_command(grant, _report(result), seconds * 1000, why)
+        await self.indicators.settle_command(grant, _report(result, outcome), seconds * 1000, why)
 
     async def wake(self, after_s: float, result: str = "ok", *, retry_ms: int | None = 300) -> Claim:
         self.clock.tick(round(after_s * 1000))
         (claim,) = await claim_due(self.indicators)
-        await self.indicators.settle_wake(claim.grant, _report(result), retry_ms=retry_ms)
+        await self.indicators.settle_wake(claim.grant, _report(result, "unavailable"), retry_ms=retry_ms)
         return claim
 
     async def noted(self, instance_id: str = KEY.instance_id) -> list[tuple[str, str]]:
@@ -46,10 +48,15 @@ class Scene:
         assert all(end.chat == KEY.chat.jid for end in found)
         return [(end.state, end.by) for end in reversed(found)]
 
+    async def told(self) -> list[End]:
+        """All that the chat was told, the oldest first."""
+        found = await RedisEnds(self.pipeline, history_s=HISTORY_S).told([KEY.instance_id])
+        return list(reversed(found))
 
-def _report(result: str) -> Report:
+
+def _report(result: str, outcome: str) -> Report:
     assert result in {"ok", "failed", "unknown"}
-    return Report(result, ONCE, 0, 0)  # type: ignore[arg-type]
+    return Report(result, ONCE, 0, 0, outcome)  # type: ignore[arg-type]
 
 
 Make = Callable[[float], Scene]
@@ -132,6 +139,72 @@ async def test_a_pause_that_was_given_up_is_no_end_that_anybody_saw(scene: Scene
     await scene.command(State.TYPING, 5)
     await scene.wake(5, "failed", retry_ms=None)
     assert await scene.noted() == []
+
+
+async def test_an_end_says_until_when_it_was_asked_and_when_it_was_last_sent(scene: Scene) -> None:
+    began_s = scene.clock.redis_us() / 1_000_000
+    await scene.command(State.TYPING, 30)
+    scene.clock.tick(4000)
+    await scene.command(State.PAUSED)
+    (end,) = await scene.told()
+    assert (end.since_s, end.asked_s, end.sent_s) == pytest.approx((began_s, began_s + 30, began_s), abs=0.01)
+    assert (end.by, end.tries, end.is_sure) == ("pause", 0, True)
+
+
+async def test_an_end_for_which_none_was_asked_says_so(scene: Scene) -> None:
+    await scene.command(State.TYPING, 10, why="natural")
+    await scene.command(State.PAUSED)
+    (end,) = await scene.told()
+    assert (end.by, end.asked_s) == ("pause", None)
+
+
+async def test_a_late_pause_says_how_often_it_failed(scene: Scene) -> None:
+    await scene.command(State.TYPING, 5)
+    await scene.wake(5, "failed")
+    await scene.wake(1, "failed")
+    await scene.wake(1)
+    (end,) = await scene.told()
+    assert (end.by, end.tries) == ("time", 2)
+
+
+async def test_what_nobody_knows_to_have_shown_is_marked(scene: Scene) -> None:
+    await scene.command(State.TYPING, 5, result="unknown")
+    await scene.wake(0)
+    (end,) = await scene.told()
+    assert not end.is_sure
+
+
+async def test_a_command_that_came_to_nothing_is_told_with_the_reason_and_is_no_end(scene: Scene) -> None:
+    asked_s = scene.clock.redis_us() / 1_000_000
+    await scene.command(State.TYPING, 5, result="failed", outcome="not_connected")
+    assert await scene.noted() == []
+    (failed,) = await scene.told()
+    assert (failed.state, failed.by, failed.outcome) == ("typing", "failed", "not_connected")
+    assert failed.since_s == pytest.approx(asked_s, abs=0.01)
+
+
+async def test_what_failed_leaves_what_shows_and_hides_no_end(scene: Scene) -> None:
+    await scene.command(State.TYPING, 30)
+    await scene.command(State.RECORDING, 5, result="failed", outcome="unsupported")
+    await scene.command(State.PAUSED)
+    assert [(one.state, one.by) for one in await scene.told()] == [("recording", "failed"), ("typing", "pause")]
+    for _ in range(120):
+        await scene.command(State.TYPING, 5, result="failed")
+    assert await scene.noted() == [("typing", "pause")]
+
+
+async def test_a_pause_that_was_given_up_is_told(scene: Scene) -> None:
+    await scene.command(State.TYPING, 5)
+    await scene.wake(5, "failed", retry_ms=None)
+    (given_up,) = await scene.told()
+    assert (given_up.state, given_up.by, given_up.outcome) == ("typing", "abandoned", "unavailable")
+
+
+async def test_what_an_older_version_noted_is_read(scene: Scene) -> None:
+    entry = {"chat": KEY.chat.jid, "state": "typing", "since": 0, "by": "time"}
+    await scene.redis.xadd(keys.ends(KEY.instance_id), entry)  # type: ignore[arg-type]
+    (end,) = await scene.told()
+    assert (end.by, end.asked_s, end.sent_s, end.is_sure) == ("time", None, None, True)
 
 
 async def test_an_echo_notes_nothing(scene: Scene) -> None:

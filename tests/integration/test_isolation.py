@@ -220,10 +220,10 @@ def operators_routes(client: Client) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("kind", ["header", "bearer"])
 async def test_on_the_operators_port_what_is_anothers_is_as_if_it_did_not_exist(world: World, kind: str) -> None:
     headers = {"token": world.account} if kind == "header" else {"Authorization": f"Bearer {world.account}"}
-    theirs = {"account": world.their_account, "token": world.their_token_id, "instance": world.their_id}
-    nobodys = {"account": "a000000000000", "token": "t000000000000", "instance": "i000000000000"}
-    named = {"account": "their", "token": world.their_token_id, "instance": "theirs"}
-    malformed = {"account": "%2e%2e", "token": "%2e%2e", "instance": "%2e%2e"}
+    theirs = {"account": world.their_account, "token": world.their_token_id, "instance": world.their_id, "chat": "c"}
+    nobodys = {"account": "a000000000000", "token": "t000000000000", "instance": "i000000000000", "chat": "c"}
+    named = {"account": "their", "token": world.their_token_id, "instance": "theirs", "chat": "c"}
+    malformed = dict.fromkeys(("account", "token", "instance", "chat"), "%2e%2e")
     before, seen = await world.everything(), 0
     for method, path in operators_routes(world.admin):
         for asked in [path] if "{" in path else [f"{path}?account={{account}}"] if method == "GET" else []:
@@ -247,7 +247,7 @@ async def test_on_the_operators_port_what_is_anothers_is_as_if_it_did_not_exist(
 
 
 async def test_on_the_operators_port_no_other_token_opens_anything(world: World) -> None:
-    ids = {"account": world.own_account, "token": world.their_token_id, "instance": world.own_id}
+    ids = {"account": world.own_account, "token": world.their_token_id, "instance": world.own_id, "chat": "c"}
     before = await world.everything()
     dead = {kind: token for kind, token in world.dead.items() if token != KEY} | {"an instance's": world.instance}
     for method, path in operators_routes(world.admin):

@@ -196,6 +196,7 @@ async def test_a_stream_ends_in_good_order_when_the_server_does(client: Client) 
         ("/", "text/html"),
         ("/?instance=shop", "text/html"),
         ("/phone.css", "text/css"),
+        ("/shared.css", "text/css"),
         ("/phone.js", "text/javascript"),
     ],
 )

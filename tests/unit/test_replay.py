@@ -2,28 +2,31 @@
 
 from dataclasses import dataclass, field
 
-from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State
 from gateway.presence.ports import ChatKey, Grant, RefreshPolicy
 from gateway.presence.replay import Promises
 
 REFRESH_POLICY = RefreshPolicy(4.0, 5.5)
 KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
+ELSEWHERE = ChatKey("i2", Chat("5511999999999@s.whatsapp.net"))
 OTHER = ChatKey("i1", Chat("5511888888888@s.whatsapp.net"))
 
 
 @dataclass
 class Store:
-    """A Redis with a name."""
+    """A Redis with a name, which holds every partition but one."""
 
     name: str | None = "s1"
+    others: str = "o1"
     now_s: float = 100.0
     told: list[tuple[ChatKey, State, int | None, str]] = field(default_factory=list)
 
-    async def server(self) -> str:
-        if self.name is None:
-            raise StoreUnavailable
-        return self.name
+    async def servers(self) -> list[str]:
+        return [self.name or "", self.others]
+
+    @staticmethod
+    def partition(key: ChatKey) -> int:
+        return int(key.instance_id == ELSEWHERE.instance_id)
 
     async def replay(
         self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy
@@ -81,3 +84,17 @@ async def test_only_the_newest_command_of_a_chat_is_remembered_and_not_for_ever(
     store.now_s += 20
     await promises.look()
     assert len(promises) == 0
+
+
+async def test_only_what_a_stranger_holds_is_said_again() -> None:
+    store = Store()
+    promises = promises_of(store)
+    await promises.look()
+    keep(promises, KEY, 30, "7")
+    keep(promises, ELSEWHERE, 30, "8")
+    store.others = "o2"
+    assert await promises.look() == 1
+    assert store.told == [(ELSEWHERE, State.TYPING, 30_000, "8")]
+    store.name = "s2"
+    assert await promises.look() == 1
+    assert store.told[1:] == [(KEY, State.TYPING, 30_000, "7")]

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from gateway.api import bodies
 from gateway.api.admin import bodies as admin_bodies
-from gateway.api.admin.gate import AdminCaller
+from gateway.api.admin.gate import AdminCaller, named_account
 from gateway.api.instances import secret
 from gateway.process import envelope
 from gateway.tenants.views import AccountView
@@ -76,6 +76,18 @@ async def visible_accounts(services: Services, caller: AdminCaller) -> list[Acco
     if caller.account_id is None:
         return await services.directory.accounts()
     return [await services.directory.account(caller.account_id)]
+
+
+async def chosen_accounts(services: Services, request: web.Request, caller: AdminCaller) -> list[AccountView]:
+    """Return the account of `?account=`, or all that the caller may see.
+
+    Raises:
+        AccountNotFound: there is none of that id, as far as the caller may know.
+    """
+    wanted = request.query.get("account")
+    if not wanted:
+        return await visible_accounts(services, caller)
+    return [await named_account(services.directory, caller, wanted)]
 
 
 def told_account(account: AccountView) -> dict[str, object]:

@@ -16,8 +16,9 @@ from gateway.presence.errors import (
     InvalidFigure,
     InvalidLabel,
     InvalidUpstream,
+    NumberRequired,
 )
-from gateway.presence.model import Target
+from gateway.presence.model import Chat, Target
 
 MOST_ENTRIES = 1000
 _LONGEST_LABEL = 100
@@ -69,10 +70,20 @@ class _ConfirmFields(msgspec.Struct, frozen=True):
     confirm: str | None = None
 
 
+class _NumberFields(msgspec.Struct, frozen=True):
+    number: str | None = None
+
+
+class _ChatFields(msgspec.Struct, frozen=True):
+    chat: str | None = None
+
+
 _account_fields = msgspec.json.Decoder(_AccountFields)
 _name_fields = msgspec.json.Decoder(_NameFields)
 _move_fields = msgspec.json.Decoder(_MoveFields)
 _confirm_fields = msgspec.json.Decoder(_ConfirmFields)
+_number_fields = msgspec.json.Decoder(_NumberFields)
+_chat_fields = msgspec.json.Decoder(_ChatFields)
 
 
 def new_account(body: bytes) -> NewAccount:
@@ -130,6 +141,27 @@ def confirm(body: bytes, name: str) -> None:
     """
     if not body.strip() or decode(_confirm_fields, body).confirm != name:
         raise ConfirmationNeeded
+
+
+def number(body: bytes) -> Chat:
+    """Read whose id is asked for.
+
+    Raises:
+        BadRequest: no number is given, or none that WhatsApp could have.
+    """
+    fields = decode(_number_fields, body)
+    if not fields.number:
+        raise NumberRequired
+    return Chat.parse(fields.number)
+
+
+def chat(body: bytes) -> str | None:
+    """Read which chat is meant, by its id; no body at all means none.
+
+    Raises:
+        InvalidBody: it cannot be read.
+    """
+    return decode(_chat_fields, body).chat if body.strip() else None
 
 
 def count(request: web.Request) -> int:

@@ -5,13 +5,14 @@ import time
 from aiohttp import web
 
 from gateway.api.admin import bodies
-from gateway.api.admin.accounts import visible_accounts
-from gateway.api.admin.gate import AdminCaller, named_account
+from gateway.api.admin.accounts import chosen_accounts
+from gateway.api.admin.chat_names import ChatIds, masked
+from gateway.api.admin.gate import AdminCaller
 from gateway.presence.model import Instance
 from gateway.process import envelope
 from gateway.store.ends import End
 from gateway.store.showing import MOST, Indicator
-from gateway.tenants.views import AccountView, TokenView
+from gateway.tenants.views import TokenView
 from gateway.wiring import Services
 
 
@@ -21,10 +22,11 @@ class OverviewRoutes:
     def __init__(self, services: Services) -> None:
         """Read from the services's store."""
         self._services = services
+        self._ids = ChatIds(services.hasher)
 
     async def indicators(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer the newest indicators that show now, the last that ended, how many pauses are owed, and how late."""
-        accounts = await self._chosen(request, caller)
+        accounts = await chosen_accounts(self._services, request, caller)
         ids = await self._services.directory.chats_ids(account.id for account in accounts)
         shown = await self._services.showing.of(ids)
         ended = await self._services.ends.of(ids)
@@ -34,13 +36,13 @@ class OverviewRoutes:
         now_s = time.time()
         listed = [
             {
-                **_named(one, instances[one.instance_id]),
+                **self._named(one, instances[one.instance_id]),
                 "ends": one.ends_s,
                 "overdue_s": round(one.overdue_s(now_s), 3),
             }
             for one in shown
         ]
-        over = [{**_named(one, instances[one.instance_id]), "ended": one.ended_s, "by": one.by} for one in ended]
+        over = [{**self._named(one, instances[one.instance_id]), "ended": one.ended_s, "by": one.by} for one in ended]
         return envelope.success(
             {"indicators": listed, "ended": over, "owed": owed, "oldest_overdue_s": round(oldest_s, 3)}
         )
@@ -50,7 +52,7 @@ class OverviewRoutes:
         default = self._services.settings.limits.per_minute
         limits: list[int] = []
         tokens: list[TokenView] = []
-        for account in await self._chosen(request, caller):
+        for account in await chosen_accounts(self._services, request, caller):
             if len(tokens) >= MOST:
                 break
             found = await self._services.directory.tokens(account.id)
@@ -90,25 +92,18 @@ class OverviewRoutes:
         done = await self._services.tenancy.reseal(by=caller.actor)
         return envelope.success({"resealed": done.count, "unreadable": list(done.unreadable)})
 
-    async def _chosen(self, request: web.Request, caller: AdminCaller) -> list[AccountView]:
-        """Return the account of `?account=`, or all that the caller may see."""
-        wanted = request.query.get("account")
-        if not wanted:
-            return await visible_accounts(self._services, caller)
-        return [await named_account(self._services.directory, caller, wanted)]
-
     async def _instance(self, instance_id: str) -> Instance | None:
         return await self._services.directory.find_by_id(instance_id)
 
-
-def _named(one: Indicator | End, instance: Instance | None) -> dict[str, str | float | None]:
-    return {
-        "instance": instance.name if instance else one.instance_id,
-        "account": instance.account_id if instance else None,
-        "chat": one.chat,
-        "state": one.state,
-        "since": one.since_s,
-    }
+    def _named(self, one: Indicator | End, instance: Instance | None) -> dict[str, str | float | None]:
+        return {
+            "instance": instance.name if instance else one.instance_id,
+            "account": instance.account_id if instance else None,
+            "chat": self._ids.of(one.chat),
+            "number": masked(one.chat),
+            "state": one.state,
+            "since": one.since_s,
+        }
 
 
 def _is_everything(request: web.Request, caller: AdminCaller) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from gateway.process.pages import page, pages
+from gateway.process.pages import SHARED_SHEET, page, pages
 
 _PAGE = Path(__file__).parent / "page"
 
@@ -18,5 +18,6 @@ def add_console(app: web.Application) -> None:
     index = page(_PAGE / "index.html")
     for path in ("/console", "/console/"):
         app.router.add_get(path, index)
+    app.router.add_get("/console/shared.css", page(SHARED_SHEET))
     for name, handler in pages(_PAGE):
         app.router.add_get(f"/console/{name}", handler)

@@ -65,7 +65,8 @@ _INDICATOR = fields(
     {
         "instance": STRING,
         "account": nullable(STRING),
-        "chat": STRING,
+        "chat": text("The chat's id: the same for the same chat, and no number."),
+        "number": text("Its number, masked."),
         "state": STRING,
         "since": NUMBER,
         "ends": nullable(NUMBER),
@@ -74,11 +75,61 @@ _INDICATOR = fields(
 )
 _END = fields(
     {
-        **{name: _INDICATOR["properties"][name] for name in ("instance", "account", "chat", "state", "since")},
+        **{
+            name: _INDICATOR["properties"][name] for name in ("instance", "account", "chat", "number", "state", "since")
+        },
         "ended": NUMBER,
         "by": text("What ended it.", enum=["time", "pause", "message", "natural", "replaced"]),
     }
 )
+_SHOWING = {
+    **fields(
+        {
+            **{name: _INDICATOR["properties"][name] for name in ("state", "since", "ends", "overdue_s")},
+            "why": text("Why its pause is late; empty where it is not."),
+        }
+    ),
+    "type": ["object", "null"],
+}
+_TOLD = fields(
+    {
+        "state": STRING,
+        "since": NUMBER,
+        "ended": NUMBER,
+        "by": text(
+            "What ended it; `failed`: it never showed; `abandoned`: its pause was given up.",
+            enum=["time", "pause", "message", "natural", "replaced", "failed", "abandoned"],
+        ),
+        "asked": nullable({**NUMBER, "description": "Until when it was asked for."}),
+        "sent": nullable({**NUMBER, "description": "When the upstream was last told to show it."}),
+        "tries": {**INTEGER, "description": "How often its pause failed before."},
+        "sure": flag("The upstream said that it acted."),
+        "reason": text("Why it came to nothing; empty where it did not."),
+    }
+)
+_CHAT = fields(
+    {
+        **{name: _INDICATOR["properties"][name] for name in ("instance", "account", "chat", "number")},
+        "instance_id": nullable(STRING),
+        "showing": _SHOWING,
+        "told": items(_TOLD),
+    }
+)
+_TROUBLE = fields(
+    {
+        "account": STRING,
+        "instance": STRING,
+        "instance_id": STRING,
+        "upstream": TOLD_UPSTREAM,
+        "reason": text("What became of the last call that failed, in words."),
+        "failed": {**INTEGER, "description": "Calls that failed since the first of them."},
+        "since": NUMBER,
+        "last": NUMBER,
+        "ok": nullable({**NUMBER, "description": "When a call went well after the last failure."}),
+        "open": flag("A circuit breaker leaves it alone now."),
+    }
+)
+_FINDING = fields({"check": STRING, "verdict": text(enum=["ok", "bad", "unknown"]), "detail": STRING})
 _CAPABILITIES = fields(
     {
         "chats": items(text("A kind of chat that it reaches.", enum=list(ChatKind))),
@@ -231,7 +282,77 @@ _INSTANCES = {
         instance="The instance's id.",
     ),
 }
+_CHATS = {
+    "/admin/history": path(
+        {
+            "get": _look(
+                "showHistory",
+                "List what chats show and were told in the last minutes, numbers masked",
+                {"history_s": NUMBER, "showing": INTEGER, "chats": items(_CHAT), "more": INTEGER},
+                query={**_OF_ACCOUNT, "chat": "Only this chat's, by its id."},
+            )
+        }
+    ),
+    "/admin/chats/find": path(
+        {
+            "post": _do(
+                "findChat",
+                "Answer a number's id",
+                success({"chat": STRING}),
+                body=fields({"number": text("Phone digits or a JID.")}),
+            )
+        }
+    ),
+    "/admin/instances/{instance}/chats/{chat}/number": path(
+        {
+            "post": _do(
+                "showNumber", "Answer a chat's number; the audit log says who asked", success({"number": STRING})
+            )
+        },
+        instance="The instance's id.",
+        chat="The chat's id.",
+    ),
+    "/admin/instances/{instance}/chats/{chat}/pause": path(
+        {
+            "post": _do(
+                "pauseChat",
+                "Pause a chat's indicator now; the audit log says who did",
+                success({"state": STRING}),
+                refusals=(400, 501, 502, 504),
+            )
+        },
+        instance="The instance's id.",
+        chat="The chat's id.",
+    ),
+    "/admin/instances/{instance}/doctor": path(
+        {
+            "post": _do(
+                "examineInstance",
+                "Follow the way of a presence to its upstream, and say why one did not show",
+                success({"answer": STRING, "findings": items(_FINDING)}),
+                body=fields({}, {"chat": nullable(text("A chat's id: what became of its last command counts too."))}),
+                body_required=False,
+            )
+        },
+        instance="The instance's id.",
+    ),
+}
 _OVERVIEW = {
+    "/admin/troubles": path(
+        {
+            "get": _look(
+                "showTroubles",
+                "List which upstreams fail and for whom, what else needs a person, and what is owed",
+                {
+                    "upstreams": items(_TROUBLE),
+                    "problems": items(STRING),
+                    "owed": INTEGER,
+                    "oldest_overdue_s": NUMBER,
+                },
+                query=_OF_ACCOUNT,
+            )
+        }
+    ),
     "/admin/upstreams": path(
         {"get": _look("listUpstreams", "List the kinds of upstreams", {"upstreams": items(_UPSTREAM)})}
     ),
@@ -270,4 +391,6 @@ _OVERVIEW = {
 def describe() -> dict[str, Any]:
     """Describe the operator's API."""
     schemes = {"token": header("token"), "bearer": BEARER}
-    return document("Presence gateway: operator", _ABOUT, schemes, _ACCOUNTS | _TOKENS | _INSTANCES | _OVERVIEW)
+    return document(
+        "Presence gateway: operator", _ABOUT, schemes, _ACCOUNTS | _TOKENS | _INSTANCES | _CHATS | _OVERVIEW
+    )

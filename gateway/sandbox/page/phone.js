@@ -52,6 +52,7 @@ function begin(snapshot) {
   snapshot.messages.forEach(receive);
   showStream("live");
   draw();
+  $("main").classList.remove("loading"); // what was drawn before it was known would only move
 }
 
 function hear(said, take) {

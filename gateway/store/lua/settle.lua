@@ -6,7 +6,7 @@
 --      answered (how long ago), told (how long ago; -1: the telling before this one is still under way),
 --      refresh, life, echo, retry (until the next pause; -1 gives up), a command's ticket (0 for a wake-up),
 --      when a command was answered at the latest (0: a wake-up), why it ends (see promise), quiet (likewise),
---      history (ms for which ends are kept; 0 keeps none)
+--      history (ms for which it is kept what became of indicators; 0 keeps none), the call's outcome in a word
 -- Returns {'settled'|'lost', ms that a delivered pause was late or -1}
 local now_us = clock(ARGV[1])
 local now, owner, op, result = math.floor(now_us / 1000), ARGV[2], ARGV[3], ARGV[4]
@@ -19,15 +19,21 @@ local history = tonumber(ARGV[16])
 local ENDS_AT_MOST = 200 -- of one instance; Redis drops whole nodes of the stream, so there may be a hundred more
 local rec = load(KEYS[1])
 
--- What showed has ended, and `by` what: for people to read.
-local function note_end(by)
-  if history == 0 or rec.state == '' then return end
+-- For people to read: what showed has ended, and `by` what; or what was asked for came to nothing.
+local function note(state, since, by, more)
+  if history == 0 or state == '' then return end
   local ends = TAG .. 'ends:' .. INSTANCE
   redis.call('XADD', ends, 'MAXLEN', '~', ENDS_AT_MOST, '*',
-    'chat', JID, 'state', rec.state, 'since', rec.since, 'by', by)
+    'chat', JID, 'state', state, 'since', since, 'by', by, 'told', more)
   -- By the clock that gave its id, which no test's clock moves.
   redis.call('XTRIM', ends, 'MINID', whole(math.floor(clock('') / 1000) - history))
   redis.call('PEXPIRE', ends, history)
+end
+
+-- With the end that was asked for (0: none was), the last telling, pauses that failed, and whether it surely showed.
+local function note_end(by)
+  local asked = rec.why == 'natural' and 0 or rec['until']
+  note(rec.state, rec.since, by, whole(asked) .. ' ' .. whole(rec.sent) .. ' ' .. rec.tries .. ' ' .. rec.unsure)
 end
 
 -- We were stopped for longer than our lease, and our call reached the upstream among newer ones.
@@ -75,6 +81,8 @@ local function command(was_lost)
     return schedule(rec, now_us, refresh, life)
   end
   if result == 'ok' then return shown() end
+  -- What was promised ahead of an admission that was refused is nobody's concern.
+  if result == 'failed' and ARGV[17] ~= 'withdrawn' then note(op, whole(tonumber(ARGV[12]) / 1000), 'failed', ARGV[17]) end
   rec.unsure = 1
   if result == 'unknown' then
     -- Nobody knows whether it shows: pause at once, and once more when nothing late can come any more.
@@ -101,6 +109,7 @@ local function wake_up()
   end
   local late = answered - rec['until']
   if result == 'ok' then note_end(rec.why ~= '' and rec.why or 'time') end
+  if result ~= 'ok' and retry < 0 then note(rec.state, rec.since, 'abandoned', ARGV[17]) end
   if result == 'ok' or retry < 0 then
     close(rec, now_us)
     return late

@@ -42,8 +42,7 @@ async function signIn(event) {
     $("refused").textContent = error.status === 401 ? NOT_ACCEPTED : error.message;
     return $("credential").select();
   }
-  enter();
-  focusHeading($("view"));
+  arrive(enter());
 }
 
 function enter() {
@@ -51,9 +50,10 @@ function enter() {
   $("sign-in").hidden = true;
   $("stale").hidden = true;
   $("top").hidden = false;
+  $("main").classList.remove("loading");
   $("who").textContent = session.kind === "operator" ? "Operator" : session.account.name;
   $("nav").replaceChildren(...pagesOf(session).map(([name, href]) => link(name, href)));
-  go();
+  return go();
 }
 
 function signOut(why = "") {
@@ -70,6 +70,7 @@ function signOut(why = "") {
 function askToSignIn(why = "") {
   document.title = "Sign in · Presence gateway";
   $("sign-in").hidden = false;
+  $("main").classList.remove("loading");
   $("refused").textContent = why;
   $("credential").focus();
 }
@@ -102,7 +103,14 @@ function go() {
   document.title = `${view.title} · Presence gateway`;
   for (const page of $("nav").children) markCurrent(page, view.title);
   $("view").replaceChildren(view.element);
-  watch(view);
+  return watch(view);
+}
+
+// The focus goes to where one has come, once that is there, unless it has been moved on meanwhile.
+async function arrive(shown) {
+  const before = document.activeElement;
+  await shown;
+  if ([before, document.body].includes(document.activeElement)) focusHeading($("view"));
 }
 
 // An account's page belongs to the list of accounts.
@@ -114,9 +122,8 @@ function markCurrent(page, title) {
 
 function navigate() {
   if (session === null) return;
-  go();
+  arrive(go());
   scrollTo(0, 0);
-  focusHeading($("view"));
 }
 
 function skip(event) {

@@ -3,6 +3,7 @@
 
 import { get, Refusal } from "./api.js";
 import { $, say } from "./dom.js";
+import { gliding } from "./glide.js";
 import { clockTime, now } from "./time.js";
 
 const EVERY_MS = 2000;
@@ -49,8 +50,9 @@ export async function refresh() {
   if (answer.error) return complain(answer.error);
   answered = now();
   show("live");
+  if ($("view").classList.contains("loading")) view.draw(answer.data);
+  else gliding($("view"), () => view.draw(answer.data));
   $("view").classList.remove("loading");
-  view.draw(answer.data);
 }
 
 // Does something that changes what is shown, and shows it. Nothing else is asked meanwhile: the answer could be from
