@@ -10,24 +10,31 @@ from gateway.presence.replay import Promises
 REFRESH_POLICY = RefreshPolicy(4.0, 5.5)
 KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))
 OTHER = ChatKey("i1", Chat("5511888888888@s.whatsapp.net"))
+ELSEWHERE = ChatKey("i2", KEY.chat)
 
 
 @dataclass
 class Store:
-    """A Redis with a name."""
+    """Servers with names, of which one holds both chats; None does not answer."""
 
     name: str | None = "s1"
+    other: str | None = "other"
     now_s: float = 100.0
+    fails: bool = False
     told: list[tuple[ChatKey, State, int | None, str]] = field(default_factory=list)
 
-    async def server(self) -> str:
-        if self.name is None:
-            raise StoreUnavailable
-        return self.name
+    async def servers(self) -> list[str]:
+        return [self.name or "", self.other or ""]
+
+    @staticmethod
+    def partition(key: ChatKey) -> int:
+        return int(key.instance_id == ELSEWHERE.instance_id)
 
     async def replay(
         self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy
     ) -> bool:
+        if self.fails:
+            raise StoreUnavailable
         self.told.append((key, op, left_ms, ticket))
         return True
 
@@ -81,3 +88,60 @@ async def test_only_the_newest_command_of_a_chat_is_remembered_and_not_for_ever(
     store.now_s += 20
     await promises.look()
     assert len(promises) == 0
+
+
+async def test_a_stranger_is_told_of_its_own_partitions_only() -> None:
+    store = Store()
+    promises = promises_of(store)
+    await promises.look()
+    keep(promises, KEY, 30, "7")
+    keep(promises, ELSEWHERE, 30, "8")
+    store.other = "its replica"
+    assert await promises.look() == 1
+    assert store.told == [(ELSEWHERE, State.TYPING, 30_000, "8")]
+
+
+async def test_while_one_server_is_away_nothing_is_forgotten_and_it_is_told_when_it_is_back() -> None:
+    store = Store()
+    promises = promises_of(store)
+    await promises.look()
+    keep(promises, KEY, 5, "7")
+    store.name = None
+    store.now_s += 60
+    store.other = "its replica"
+    assert await promises.look() == 0
+    assert len(promises) == 1
+    store.name = "s2"
+    assert await promises.look() == 1
+
+
+async def test_a_server_that_is_back_under_its_old_name_lost_nothing() -> None:
+    store = Store()
+    promises = promises_of(store)
+    await promises.look()
+    keep(promises, KEY, 30, "7")
+    store.name = None
+    await promises.look()
+    store.name = "s1"
+    assert await promises.look() == 0
+    assert store.told == []
+
+
+async def test_a_stranger_that_fails_while_it_is_told_is_told_all_again() -> None:
+    store = Store()
+    promises = promises_of(store)
+    await promises.look()
+    keep(promises, KEY, 30, "7")
+    store.name, store.fails = "s2", True
+    assert await promises.look() == 0
+    store.fails = False
+    assert await promises.look() == 1
+
+
+async def test_what_a_server_that_never_answered_holds_is_unknown_and_not_strange() -> None:
+    store = Store(name=None)
+    promises = promises_of(store)
+    keep(promises, KEY, 30, "7")
+    await promises.look()
+    store.name = "s1"
+    assert await promises.look() == 0
