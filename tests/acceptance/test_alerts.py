@@ -19,6 +19,7 @@ from prometheus import RULES, WINDOW, Prometheus, hastened, running_prometheus
 from rig import Caller, Rig, running_rig, until_true
 
 from gateway.presence.model import Target
+from gateway.store import keys
 
 FIRES_WITHIN_S = 60.0
 SESSIONS = ("fine", "refused", "reset", "corrupt", "deaf", "passed")
@@ -161,7 +162,7 @@ class _Story:
             redis.config_set("appendonly", "no")
             used = redis.info("memory")["used_memory"]
             redis.config_set("maxmemory", str(round(used * 1.1)))
-            for key in redis.scan_iter("pg:instance:*"):
+            for key in redis.scan_iter(keys.instance("*")):
                 if redis.hget(key, "name") == b"corrupt":
                     redis.hset(key, mapping={"moves": "no number", "version": "spoiled"})
 

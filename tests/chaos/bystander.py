@@ -237,7 +237,7 @@ async def _nothing_owed(ground: Ground) -> None:
     """Wait until what the attack left owing is paid: its upstream answers now."""
     with ground.rig.redis() as redis:
         deadline = asyncio.get_running_loop().time() + _SETTLED_WITHIN_S
-        while redis.zcard("pg:owed"):
+        while any(redis.scan_iter("pg:{??}:queue")):
             assert asyncio.get_running_loop().time() < deadline, "the attacker's pauses never came"
             await asyncio.sleep(0.1)
 

@@ -20,6 +20,7 @@ _GROWTH = 1.15
 _GROWTH_KB = 4096
 _MORE_DESCRIPTORS = 40
 _GONE_S = 75.0
+_OF_TENANTS, _WINDOWS = b"pg:{t}:", b"pg:{t}:w:"
 
 
 def memory_kb(process: Process) -> int:
@@ -32,11 +33,10 @@ def descriptors(process: Process) -> int:
 
 
 async def ephemeral_keys(site: Site) -> int:
-    """Count what belongs to chats and jobs, not to accounts."""
+    """Count what belongs to chats and requests, not to accounts."""
     async with Redis.from_url(site.redis_urls[0]) as client:
-        keys: list[bytes] = await client.keys("*")
-    ours = [key for key in keys if not key.endswith(b":health-check")]
-    return sum(key.startswith((b"pg:c:", b"arq:", b"pg:owed", b"pg:queue", b"pg:w:")) for key in ours)
+        found: list[bytes] = await client.keys("*")
+    return sum(not key.startswith(_OF_TENANTS) or key.startswith(_WINDOWS) for key in found)
 
 
 async def soak(seconds: float, folder: Path) -> list[str]:
