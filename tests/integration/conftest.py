@@ -1,8 +1,10 @@
 """A services on the real Valkey, and a phone that writes down what it was told."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -16,6 +18,7 @@ from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Target
 from gateway.settings import Fast, Redis, Settings
 from gateway.store.indicators import RedisIndicators
+from gateway.store.redis import Argument, Script
 from gateway.wiring import Services, open_services
 from workers.watch import Watch
 from workers.worker import work
@@ -46,6 +49,18 @@ async def phone() -> AsyncIterator[Phone]:
 async def other_phone() -> AsyncIterator[Phone]:
     async with ringing() as phone:
         yield phone
+
+
+@pytest.fixture(autouse=True)
+def _one_tag_for_each_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one server too, no script is given keys that a cluster keeps on two, or none, by which it would find one."""
+    run = Script.__call__
+
+    def run_on_one_server(script: Script, names: Sequence[str], args: Sequence[Argument]) -> Awaitable[Any]:
+        assert len({re.match(r"pg:{([0-9]{2}|t)}:", name)[1] for name in names}) == 1  # type: ignore[index]
+        return run(script, names, args)
+
+    monkeypatch.setattr(Script, "__call__", run_on_one_server)
 
 
 BOTH_WAYS = pytest.mark.parametrize(
