@@ -24,7 +24,7 @@ _AHEAD_MS = 1200
 """A look that is late finds nothing overdue."""
 
 _TOGETHER_S = 0.003
-"""Between two claims: what wakes up in between is claimed in one go."""
+"""Between two claims, or a notice and its look: what comes in between is done in one go."""
 
 _TICK_S = 0.001
 """What the event loop's clock can tell apart."""
@@ -74,9 +74,7 @@ class Rounds:
         self._schedule = Schedule()
         self._news = asyncio.Event()
         self._look_s = self._claim_s = self._loop.time()
-        self._looking: set[int] = set()
-        self._missed: set[int] = set()
-        self._resting: set[int] = set()
+        self._looking, self._soon, self._resting = set[int](), set[int](), set[int]()
         self._asking: set[asyncio.Task[None]] = set()
         self._owners: dict[int, str] = {}
         self._failure: BaseException | None = None
@@ -98,14 +96,16 @@ class Rounds:
             self._look_at_all()
         if now_s >= self._claim_s:
             self._claim(now_s)
+        elif len(self._schedule):
+            self._loop.call_later(_TOGETHER_S, self._news.set)  # a place came free just after a claim
 
     def told(self, partition: int | None) -> None:
         """Something of a partition, or of any, wakes up sooner than the next look."""
         if partition is None:
             self._look_s = 0.0
             self._news.set()
-        elif partition in self._mine() and not self._is_closed:
-            self._ask(self._look(partition))
+        elif partition in self._mine():
+            self._look_soon(partition, _TOGETHER_S)
 
     async def close(self) -> None:
         """Begin nothing more, and wait for what was asked."""
@@ -141,7 +141,7 @@ class Rounds:
             await self._tidy()
 
     def _look_at(self, partitions: set[int]) -> None:
-        for partition in partitions - self._looking - self._missed:
+        for partition in partitions - self._looking - self._soon:
             self._ask(self._look(partition))
 
     async def _look(self, partition: int) -> None:
@@ -154,7 +154,7 @@ class Rounds:
                 self._schedule.learn(chat, now_s + in_ms / 1000, account_id)
         except StoreUnavailable as error:
             self._watch.missed(error)
-            self._miss(partition)
+            self._look_soon(partition, _AGAIN_S)
             return
         finally:
             self._looking.discard(partition)
@@ -165,16 +165,16 @@ class Rounds:
             self._resting.add(partition)
             self._ask(self._make_rest(partition))
 
-    def _miss(self, partition: int) -> None:
-        """Look again soon at a partition whose server did not answer."""
-        if partition not in self._missed:
-            self._missed.add(partition)
-            self._loop.call_later(_AGAIN_S, self._look_again, partition)
+    def _look_soon(self, partition: int, in_s: float) -> None:
+        """Look at a partition in a moment, once for all that is told of it meanwhile."""
+        if partition not in self._soon:
+            self._soon.add(partition)
+            self._loop.call_later(in_s, self._look_now, partition)
 
-    def _look_again(self, partition: int) -> None:
-        self._missed.discard(partition)
-        if partition not in self._looking:
-            self.told(partition)
+    def _look_now(self, partition: int) -> None:
+        self._soon.discard(partition)
+        if not self._is_closed:
+            self._ask(self._look(partition))
 
     async def _make_rest(self, partition: int) -> None:
         try:
