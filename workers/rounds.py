@@ -76,7 +76,7 @@ class Rounds:
         self._look_s = self._claim_s = self._loop.time()
         self._looking, self._soon, self._resting = set[int](), set[int](), set[int]()
         self._asking: set[asyncio.Task[None]] = set()
-        self._owners: dict[int, str] = {}
+        self._owners: dict[ChatKey, str] = {}
         self._failure: BaseException | None = None
         self._is_closed = False
         places.freed = self._freed
@@ -131,6 +131,9 @@ class Rounds:
         known = self._schedule.chats
         if any(self._indicators.partition(chat) not in mine for chat in known):
             self._schedule.keep(chat for chat in known if self._indicators.partition(chat) in mine)
+            self._owners = {
+                chat: owner for chat, owner in self._owners.items() if self._indicators.partition(chat) in mine
+            }
         self._look_at(mine)
 
     async def _say(self, mine: set[int]) -> None:
@@ -183,17 +186,19 @@ class Rounds:
             self._resting.discard(partition)
 
     def _claim(self, now_s: float) -> None:
-        """Claim what wakes up now, as far as there are places: one call for each partition."""
+        """Claim what wakes up now, as far as there are places: one call for each partition, and name to ask under."""
         begun = self._schedule.begin(now_s, self._places)
         if not begun:
             return
         self._claim_s = now_s + _TOGETHER_S
-        by_partition: dict[int, list[tuple[ChatKey, str]]] = {}
+        together: dict[tuple[int, str], list[tuple[ChatKey, str]]] = {}
         for chat, account_id in begun:
-            by_partition.setdefault(self._indicators.partition(chat), []).append((chat, account_id))
+            # Asked again under the same name: what a lost reply held comes with the next.
+            owner = self._owners.pop(chat, "")
+            together.setdefault((self._indicators.partition(chat), owner), []).append((chat, account_id))
         change = asyncio.ensure_future(self._latest_change())
-        for partition, some in by_partition.items():
-            self._ask(self._claim_some(partition, some, change))
+        for (_, owner), some in together.items():
+            self._ask(self._claim_some(some, owner or ids.fresh(), change))
 
     async def _latest_change(self) -> str | None:
         """Return the latest change; None where Redis does not say: what is remembered will do."""
@@ -203,16 +208,14 @@ class Rounds:
             return None
 
     async def _claim_some(
-        self, partition: int, some: list[tuple[ChatKey, str]], change: "asyncio.Future[str | None]"
+        self, some: list[tuple[ChatKey, str]], owner: str, change: "asyncio.Future[str | None]"
     ) -> None:
-        # Asked again under the same name: what a lost reply held comes with the next.
-        owner = self._owners.pop(partition, None) or ids.fresh()
         try:
             claims = await self._indicators.claim([chat for chat, _ in some], owner=owner)
         except StoreUnavailable as error:
-            self._owners[partition] = owner
             self._watch.missed(error)
             for chat, account_id in some:
+                self._owners[chat] = owner
                 self._let_go(chat, account_id, _AGAIN_S)
             return
         as_of = await change
