@@ -7,7 +7,7 @@ pause is late by a timer, not by a poll.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.presence import ids
 from gateway.presence.errors import StoreUnavailable
@@ -31,6 +31,12 @@ _TICK_S = 0.001
 
 _AGAIN_S = 0.1
 """Between two tries at a server that does not answer."""
+
+_CHANGE_S = 0.03
+"""For so long what was claimed waits for word of the latest change: chats are on other servers than tenants, and what
+is remembered of those will do where theirs is slow or away."""
+
+T = TypeVar("T")
 
 Perform = Callable[[Claim, str | None], Coroutine[Any, Any, WakeUpResult | None]]
 
@@ -75,7 +81,7 @@ class Rounds:
         self._news = asyncio.Event()
         self._look_s = self._claim_s = self._loop.time()
         self._looking, self._soon, self._resting = set[int](), set[int](), set[int]()
-        self._asking: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[Any]] = set()
         self._owners: dict[ChatKey, str] = {}
         self._failure: BaseException | None = None
         self._is_closed = False
@@ -196,7 +202,7 @@ class Rounds:
             # Asked again under the same name: what a lost reply held comes with the next.
             owner = self._owners.pop(chat, "")
             together.setdefault((self._indicators.partition(chat), owner), []).append((chat, account_id))
-        change = asyncio.ensure_future(self._latest_change())
+        change = self._ask(self._latest_change())
         for (_, owner), some in together.items():
             self._ask(self._claim_some(some, owner or ids.fresh(), change))
 
@@ -208,7 +214,7 @@ class Rounds:
             return None
 
     async def _claim_some(
-        self, some: list[tuple[ChatKey, str]], owner: str, change: "asyncio.Future[str | None]"
+        self, some: list[tuple[ChatKey, str]], owner: str, change: asyncio.Task[str | None]
     ) -> None:
         try:
             claims = await self._indicators.claim([chat for chat, _ in some], owner=owner)
@@ -218,7 +224,8 @@ class Rounds:
                 self._owners[chat] = owner
                 self._let_go(chat, account_id, _AGAIN_S)
             return
-        as_of = await change
+        await asyncio.wait({change}, timeout=_CHANGE_S)
+        as_of = change.result() if change.done() else None
         for (chat, account_id), claim in zip(some, claims, strict=True):
             if isinstance(claim, Claim):
                 self._begin(self._do(claim, as_of, account_id))
@@ -241,12 +248,13 @@ class Rounds:
             self._schedule.end(claim.grant.key)
             self._places.end(account_id, began_s, done)
 
-    def _ask(self, asking: Coroutine[Any, Any, None]) -> None:
+    def _ask(self, asking: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(asking)
         self._asking.add(task)
         task.add_done_callback(self._asked)
+        return task
 
-    def _asked(self, task: asyncio.Task[None]) -> None:
+    def _asked(self, task: asyncio.Task[Any]) -> None:
         self._asking.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._failure = failure
