@@ -136,7 +136,9 @@ class RedisIndicators:
 
     async def look(self, partition: int, *, ahead_ms: int) -> Look:
         """Say what of a partition wakes up within the next while (see `ports.Indicators.look`)."""
-        now_ms, may_rest, *found = await self._look((_QUEUES[partition],), (self._now(), ahead_ms, _LOOKED_AT))
+        now_ms, may_rest, *found = await self._look(
+            (_QUEUES[partition],), (self._now(), ahead_ms, _LOOKED_AT, self._lease_ms)
+        )
         due = []
         for chats_id, chats in zip(found[::2], found[1::2], strict=True):
             instance_id = chats_id.decode()
