@@ -19,7 +19,7 @@ local now, rec = math.floor(now_us / 1000), load(KEYS[1])
 local why, refresh, life = ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12])
 
 local ahead = ARGV[14] == '1'
-if ahead and rec.owner ~= '' then return {'unclear'} end
+if ahead and rec.owner ~= '' and rec.owner ~= owner then return {'unclear'} end
 
 if why == 'message' and rec.state == '' and (rec.owner == '' or rec.op == 'paused') then return {'nothing'} end
 
