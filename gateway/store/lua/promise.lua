@@ -60,7 +60,7 @@ end
 if op == rec.state and rec.owner == '' and rec.unsure == 0 and rec.sent > 0 and now - rec.sent < refresh
   and rec['until'] > now and now + duration >= rec['until'] then
   if ahead then return {'unclear'} end
-  rec['until'], rec.trace, rec.why = now + duration, trace, why
+  rec['until'], rec.trace, rec.why, rec.obeyed = now + duration, trace, why, ticket
   schedule(rec, now_us, refresh, life)
   return {'repeated', whole(ticket)}
 end

@@ -3,6 +3,7 @@
 --
 -- Fields:
 --   ticket  the newest command that arrived; a smaller one that still waits was overtaken
+--   obeyed  the newest command that was; one that arrived later may have failed, or wait
 --   state   what the upstream was last told ('' nothing)        since   when that began to show
 --   until   when its pause is owed (0: none)                    sent    when it was last told to show
 --   doubt   until when something sent earlier may still take effect, so that a pause needs an echo
@@ -17,7 +18,7 @@ local TOMBSTONE = 30000 -- longer than any command waits for the lease, so that 
 local LINGER = 30000    -- an indicator without an end: the phone drops it long before
 
 local FIELDS = {'ticket', 'since', 'until', 'sent', 'doubt', 'tries', 'lease', 'ends', 'unsure',
-  'state', 'owner', 'op', 'trace', 'why'}
+  'state', 'owner', 'op', 'trace', 'why', 'obeyed'}
 local quiet = 0 -- an account rests so long after its last indicator; a script that ends one says so
 
 -- FIELDS by name, as they are stored; 0 and '' are not. Written out, since a table that knows its size is made at once.
@@ -26,7 +27,7 @@ local function fields(stored)
     ['until'] = tonumber(stored[3] or 0), sent = tonumber(stored[4] or 0), doubt = tonumber(stored[5] or 0),
     tries = tonumber(stored[6] or 0), lease = tonumber(stored[7] or 0), ends = tonumber(stored[8] or 0),
     unsure = tonumber(stored[9] or 0), state = stored[10] or '', owner = stored[11] or '', op = stored[12] or '',
-    trace = stored[13] or '', why = stored[14] or '', was = false}
+    trace = stored[13] or '', why = stored[14] or '', obeyed = tonumber(stored[15] or 0), was = false}
 end
 
 -- Turn to a chat by its record's key, and read it.
@@ -111,7 +112,7 @@ local function take_over(rec, echo)
   if rec.op ~= 'paused' then rec.doubt = math.max(rec.doubt, rec.lease + echo) end
   if rec.ends > 0 then
     if rec.op ~= 'paused' then rec.state = rec.op end
-    rec['until'] = rec.ends
+    rec['until'], rec.obeyed = rec.ends, rec.ticket
   end
   rec.owner, rec.op, rec.lease, rec.ends = '', '', 0, 0
 end

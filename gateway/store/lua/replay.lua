@@ -9,12 +9,13 @@ local now, ticket, op = math.floor(now_us / 1000), tonumber(ARGV[2]), ARGV[3]
 local refresh, life, echo = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 quiet = tonumber(ARGV[8])
 local rec = load(KEYS[1])
-if rec.ticket >= ticket then return 0 end
+if rec.obeyed >= ticket then return 0 end
 
 -- Whoever works on this chat works on what is older than us; what they tell it may still take effect.
 if rec.owner ~= '' then rec.doubt = math.max(rec.doubt, now + echo) end
 local showed = rec.state
-rec.owner, rec.op, rec.lease, rec.ends, rec.tries, rec.ticket = '', '', 0, 0, 0, ticket
+rec.owner, rec.op, rec.lease, rec.ends, rec.tries = '', '', 0, 0, 0
+rec.ticket, rec.obeyed = math.max(rec.ticket, ticket), ticket
 if op == 'paused' then
   -- An older record may have shown its indicator again meanwhile.
   if showed ~= '' then rec['until'] = now else return close(rec, now_us) or 1 end

@@ -15,7 +15,7 @@ local told, refresh, life = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[
 local echo, retry = tonumber(ARGV[10]), tonumber(ARGV[11])
 local why = ARGV[14]
 quiet = tonumber(ARGV[15])
-local history = tonumber(ARGV[16])
+local history, ticket = tonumber(ARGV[16]), tonumber(ARGV[12])
 local ENDS_AT_MOST = 200 -- of one instance; Redis drops whole nodes of the stream, so there may be a hundred more
 local rec = load(KEYS[1])
 
@@ -59,9 +59,10 @@ local function shown()
   rec.state, rec.tries, rec.why, rec.unsure = op, 0, why, 0
   -- The answer's age is too young where this request was held up on its way here (a process or a Redis that was
   -- stopped). Counted from the promise it is too late where that was. The answer came before either, within the lease.
-  rec['until'] = duration > 0 and math.min(answered, tonumber(ARGV[13])) + duration or 0
+  local answered_by = tonumber(ARGV[13])
+  rec['until'] = duration > 0 and math.min(answered, answered_by) + duration or 0
   if told >= 0 then
-    rec.sent = now - told
+    rec.sent = math.min(now - told, answered_by)
   elseif duration == 0 then
     -- Said when the telling under way has ended; a duration is told by its refreshes.
     arm(rec, math.max(rec.sent + refresh, now), now_us)
@@ -121,19 +122,23 @@ local function wake_up()
 end
 
 -- The record does not know of a promise that was made: it was lost (a failover, a log that was not synced), or what
--- is left of it is older. No newer command has come, so this one is settled as if it held its lease. Unless it is so
--- old that its record has simply expired: `told` does not show that, since we may have been stopped after counting it.
-local age = now - tonumber(ARGV[12]) / 1000
-local was_lost = duration >= 0 and rec.ticket < tonumber(ARGV[12]) and told >= 0 and age < TOMBSTONE
+-- is left of it is older, or its place in the line alone. No newer command was obeyed or is being told, so this one is
+-- settled as if it held its lease; one that failed promised nothing. Unless it is so old that its record has simply
+-- expired: `told` does not show that, since we may have been stopped after counting it.
+local age = now - ticket / 1000
+local changed = result ~= 'failed' or why == 'message'
+local was_lost = rec.owner ~= owner and duration >= 0 and changed and rec.obeyed < ticket
+  and not (rec.ends > 0 and rec.ticket > ticket) and told >= 0 and age < TOMBSTONE
 
 if rec.owner ~= owner and not was_lost then
   repair()
   return {'lost', -1}
 end
 if was_lost then
-  if rec.owner ~= '' and rec.owner ~= owner then rec.doubt = math.max(rec.doubt, now + echo) end
-  rec.ticket = tonumber(ARGV[12])
+  if rec.owner ~= '' then rec.doubt = math.max(rec.doubt, now + echo) end
+  rec.ticket = math.max(rec.ticket, ticket)
 end
+if duration >= 0 and changed then rec.obeyed = ticket end
 rec.owner, rec.op, rec.lease, rec.ends = '', '', 0, 0
 if duration >= 0 then
   command(was_lost)
