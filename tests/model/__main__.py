@@ -1,22 +1,18 @@
 """`python -m model SEED` replays a seed and prints its timeline; `python -m model FIRST COUNT` plays many."""
 
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
 from rich.progress import track
 
-from gateway.process.embedded import start_valkey
-from model.keyspace import Keyspace
+from model.keyspace import open_keyspace
 from model.scenario import Report, play, scenario_of
 
 
 def main(first: int, count: int) -> int:
     """Play the seeds; the exit code says whether the oracle objected."""
-    with tempfile.TemporaryDirectory() as folder, start_valkey(Path(folder), "--appendonly", "no") as valkey:
-        keyspace = Keyspace(valkey.url.removeprefix("unix://"))
+    with open_keyspace() as keyspace:
         began, kinds = time.monotonic(), Counter[str]()
         bad: list[Report] = []
         worst: dict[str, float] = {}
@@ -29,7 +25,6 @@ def main(first: int, count: int) -> int:
             if report.objections:
                 bad.append(report)
         took_s = time.monotonic() - began
-        keyspace.close()
     for report in bad[:5] if count > 1 else bad:
         print(report.timeline(), end="\n\n")
     if count == 1 and not bad:

@@ -1,18 +1,25 @@
 """The rules, each of which can be taken away: a patch of the scripts' text or of the domain code."""
 
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from gateway.presence import service
+from gateway.presence import ids
 from gateway.presence.calls import Calls
 from gateway.presence.model import State, Target
 from gateway.presence.ports import Grant
 from gateway.presence.retries import Retries
 from gateway.presence.service import CommandResult, Presence
+from gateway.presence.wanted import Wanted
+from gateway.store import keys
 from gateway.upstreams.breaker import Passage
-from model.simulation import Node
+from model.node import Node
+from model.orders import BETWEEN, CUT_BETWEEN
+from workers.rounds import Rounds
+
+LEAVES = "single worker leaves"
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ def lua(script: str, old: str, new: str) -> Callable[[Node], None]:
     """Patch one of the scripts."""
 
     def remove(node: Node) -> None:
-        part = getattr(node.indicators, f"_{script}")
+        part = node.scripts[script]
         assert part._source.count(old) == 1, f"the rule is not in {script}.lua as it was: {old}"
         part._source = part._source.replace(old, new)
         part._sha = _sha(part._source)
@@ -40,13 +47,12 @@ def lua(script: str, old: str, new: str) -> Callable[[Node], None]:
 
 def every_lua(old: str, new: str) -> Callable[[Node], None]:
     """Patch what the scripts share."""
+    return _each(("promise", "settle", "claim", "replay"), old, new)
 
-    return _each(("promise", "settle", "claim_one", "claim_due", "sweep", "replay"), old, new)
 
-
-def claiming(old: str, new: str) -> Callable[[Node], None]:
-    """Patch what the scripts share that claim for a wake-up."""
-    return _each(("claim_one", "claim_due"), old, new)
+def waking(old: str, new: str) -> Callable[[Node], None]:
+    """Patch what they share of when chats wake up."""
+    return _each(("promise", "settle", "claim", "replay", "refreshed"), old, new)
 
 
 def _each(scripts: tuple[str, ...], old: str, new: str) -> Callable[[Node], None]:
@@ -89,6 +95,16 @@ def retries(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None
     return remove
 
 
+def rounds(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
+    """Replace a method of a worker's rounds."""
+
+    def remove(node: Node) -> None:
+        assert hasattr(Rounds, name)
+        setattr(node.rounds, name, partial(replacement, node.rounds))
+
+    return remove
+
+
 def _sha(source: str) -> str:
     import hashlib
 
@@ -103,10 +119,6 @@ async def _tell_without_a_look_at_the_clock(self: Calls, instance: Any, grant: G
     return await Calls.send(self, instance, Grant(grant.key, grant.owner, grant.op, grant.deadline_s + 1e6))
 
 
-async def _settle_command_once(self: Presence, grant: Grant, told: Any, wanted: Any) -> Any:
-    return await self._indicators.settle_command(grant, told.report(self._monotonic()), wanted.lasts_ms, wanted.why)
-
-
 async def _show_before_promising(
     self: Presence, instance: Any, chat: Any, state: State, seconds: int, **kw: Any
 ) -> Any:
@@ -114,12 +126,25 @@ async def _show_before_promising(
     return await Presence.show(self, instance, chat, state, seconds, **kw)
 
 
+async def _not_ahead(self: Presence, *_: Any, **__: Any) -> None:
+    return None
+
+
+def _promise_late(node: Node) -> None:
+    code("show", _show_before_promising)(node)
+    code("promise_ahead", _not_ahead)(node)
+
+
 async def _forget(self: Presence, grant: Grant, duration_ms: int) -> None:
     return None
 
 
+def _kept_ahead(self: Presence, ahead: Any) -> None:
+    return None
+
+
 def _without_end(self: Presence, state: State, duration_s: int) -> Any:
-    return service._Wanted(state, duration_s * 1000)
+    return Wanted(state, duration_s * 1000)
 
 
 async def _message_forgotten(self: Presence, *_: Any, **__: Any) -> CommandResult:
@@ -135,18 +160,70 @@ def _never_again(self: Retries, step: Any) -> None:
 
 
 def _no_memory(node: Node) -> None:
-    node.presence._promises = None
+    node.promises = node.presence._promises = None
 
 
-def _no_sweeper(node: Node) -> None:
-    async def nothing() -> int:
-        return 0
+def _memory_of_one_partition(node: Node) -> None:
+    assert node.promises is not None
+    promises, tell_all = node.promises, node.promises._tell_all
 
-    node.indicators.sweep = nothing  # type: ignore[method-assign]
+    async def tell_first(partitions: Collection[int]) -> int:
+        kept = [keys.partition(key.instance_id) for key in promises._kept]
+        return await tell_all([number for number in kept if number in partitions][:1])
+
+    promises._tell_all = tell_first  # type: ignore[method-assign]
+
+
+def _not_again(self: Rounds, partition: int) -> None:
+    return None
+
+
+async def _beat_alone(self: Rounds, mine: set[int]) -> None:
+    await self._beat()
+
+
+async def _claim_when_the_change_is_known(self: Rounds, some: Any, owner: str, change: Any) -> None:
+    await change
+    await Rounds._claim_some(self, some, owner, change)
+
+
+async def _claim_under_a_new_name(self: Rounds, some: Any, owner: str, change: Any) -> None:
+    await Rounds._claim_some(self, some, ids.fresh(), change)
+
+
+def _look_seldom(node: Node) -> None:
+    """Look at every fifth time only."""
+    count, look = itertools.count(), node.rounds._look_at_all
+
+    def seldom() -> None:
+        if next(count) % 5 == 0:
+            look()
+
+    node.rounds._look_at_all = seldom  # type: ignore[method-assign]
+
+
+def _deaf_and_look_seldom(node: Node) -> None:
+    _look_seldom(node)
+    if node.notices is not None:
+        node.notices.said = lambda *_: None  # type: ignore[method-assign]
+
+
+def _leave_without_a_word(node: Node) -> None:
+    async def leave() -> None:
+        return None
+
+    node.registry.leave = leave  # type: ignore[method-assign]
 
 
 def _no_retry(node: Node) -> None:
     node.wakeups._retry_ms = lambda *_: None  # type: ignore[method-assign]
+
+
+def _no_shares(node: Node) -> None:
+    def has_room(owner: str) -> bool:
+        return node.places.free > 0
+
+    node.places.has_room = has_room  # type: ignore[method-assign]
 
 
 def _no_breakers_of_its_own(node: Node) -> None:
@@ -159,25 +236,65 @@ def _no_breakers_of_its_own(node: Node) -> None:
 
 
 MUTANTS = (
-    Mutant("promise before telling", code("show", _show_before_promising), kind="kills"),
+    Mutant("promise before telling", _promise_late, kind="kills"),
     Mutant(
         "a provisional pause",
         lua("promise", "arm(rec, now + lease + duration, now_us)", ""),
         kind="kills",
-        first_seed=140,
     ),
     Mutant(
         "lease for commands",
         lua("promise", "if rec.lease > now then\n", "if false then\n"),
         kind="stalls",
+        first_seed=6,
     ),
-    Mutant("lease for wake-ups", claiming("if rec.lease > now then return 'busy', rec.lease end", ""), kind="queue"),
-    Mutant("ticket", lua("promise", "elseif rec.ticket > ticket or", "elseif")),
+    Mutant("a chat under way is nobody else's", lua("claim", "if held > now then return held end", ""), kind="workers"),
+    Mutant(
+        "a claim takes the lease",
+        lua("claim", "redis.call('HSET', key, 'owner', owner, 'op', op, 'lease', now + lease)", ""),
+        kind="workers",
+    ),
+    Mutant(
+        "what was left by the dead is put right durably",
+        lua("claim", "  redis.set_repl(redis.REPL_ALL)\n  local rec = load(key)", "  local rec = load(key)"),
+        kind="left by the dead",
+    ),
+    Mutant(
+        "a refresh that was sent leaves the doubt of what was sent before",
+        lua("refreshed", "'unsure', 0, 'sent', sent", "'unsure', 0, 'doubt', 0, 'sent', sent"),
+        kind="acts late",
+        first_seed=3,
+    ),
+    Mutant("the queue follows the first of an instance's chats", waking("  follow()\n  if at", "  if at"), kind="calm"),
+    Mutant(
+        "refreshes come rather early than late",
+        waking("math.floor(at / GRID) * GRID", "math.ceil(at / GRID) * GRID"),
+        kind="calm",
+    ),
+    Mutant("looks come before what nobody told of", _look_seldom, kind="calm"),
+    Mutant("a notice that is lost is made up for by a look", _deaf_and_look_seldom, kind="single notices lost"),
+    Mutant(
+        "a look that was not answered is repeated soon",
+        rounds("_miss", _not_again),
+        kind="single redis restarted",
+        first_seed=126,
+    ),
+    Mutant("a look goes a lease beyond the queue", lua("look", "ahead + tonumber(ARGV[4])", "ahead"), kind=BETWEEN),
+    Mutant(
+        "what falls to a worker is looked at at once", rounds("_beat_and_gain", _beat_alone), kind=LEAVES, first_seed=3
+    ),
+    Mutant("a worker says that it leaves", _leave_without_a_word, kind=LEAVES),
+    Mutant(
+        "chats do not wait for the primary that has the tenants",
+        rounds("_claim_some", _claim_when_the_change_is_known),
+        kind="single redis stopped",
+    ),
+    Mutant("ticket", lua("promise", "elseif rec.ticket > ticket or", "elseif"), first_seed=5),
     Mutant(
         "a ticket outlives no record",
         lua("promise", " or (why ~= 'message' and now_us - ticket > TOMBSTONE * 1000)", ""),
         kind="commands stopped",
-        first_seed=689,
+        first_seed=825,
     ),
     Mutant(
         "echo after an unknown outcome",
@@ -187,11 +304,12 @@ MUTANTS = (
             "rec.state, rec.since = op, now",
         ),
         kind="upstream",
+        first_seed=27,
     ),
     Mutant(
         "pause at once after an unknown outcome",
         lua("settle", "rec['until'], rec.sent = now, now\n", ""),
-        first_seed=40,
+        first_seed=36,
     ),
     Mutant(
         "kept older pause",
@@ -201,41 +319,43 @@ MUTANTS = (
             "if result == 'failed' then rec.state, rec['until'] = '', 0 end",
         ),
         kind="rejects",
-        first_seed=25,
     ),
     Mutant(
         "lost-lease repair",
         lua("settle", "  repair()\n  return {'lost', -1}", "  return {'lost', -1}"),
         kind="stalls",
-        first_seed=68,
     ),
     Mutant(
         "lost lease is noticed",
         lua("settle", "if rec.owner ~= owner and not was_lost then", "if false then"),
         kind="stalls",
+        first_seed=10,
     ),
-    Mutant("sweeper", _no_sweeper),
     Mutant(
         "what a dead worker claimed comes back when its lease ends",
-        claiming("QUEUE, rec.lease, job_id(gen)", "QUEUE, rec.lease + 1000, job_id(gen)"),
+        lua("claim", "wake_at(now + lease, now)", "wake_at(now + lease + 1000, now)"),
         kind="single worker killed",
+        first_seed=14,
     ),
     Mutant(
-        "a look at the queue whose reply was lost is repeated",
-        lua("claim_due", "local before = redis.call('GET', asked)", "local before = nil"),
-        kind="single redis restarted at a claim",
+        "a claim whose reply was lost is repeated under its own name",
+        rounds("_claim_some", _claim_under_a_new_name),
+        kind="single redis cut off",
     ),
-    Mutant("pre-send check", calls("send", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=288),
+    Mutant(
+        "what was told counts from its promise where the settlement is late",
+        lua("settle", "math.min(now - told, answered_by)", "now - told"),
+        kind="single redis cut off",
+        first_seed=76,
+    ),
+    Mutant("pre-send check", calls("send", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=27),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
-    Mutant("settle retry", retries("until_done", _never_again), kind="single redis restarted", first_seed=150),
+    Mutant("settle retry", retries("until_done", _never_again), kind="single redis restarted", first_seed=30),
     Mutant(
-        "a promise whose reply was lost is rolled back",
-        code("_roll_back", _forget),
-        kind="lost replies",
-        first_seed=30,
+        "a promise whose reply was lost is rolled back", code("_roll_back", _forget), kind="lost replies", first_seed=23
     ),
-    Mutant("what has no end ends by itself", code("_wanted", _without_end), kind="calm"),
-    Mutant("a message ends what shows", code("message_sent", _message_forgotten), kind="messages"),
+    Mutant("what has no end ends by itself", code("_wanted", _without_end), kind="calm", first_seed=5),
+    Mutant("a message ends what shows", code("message_sent", _message_forgotten), kind="messages", first_seed=13),
     Mutant(
         "a message that came while redis was away ends it afterwards",
         code("_end_later", _message_forgotten),
@@ -245,74 +365,100 @@ MUTANTS = (
         "a message is as old as it is reported to be",
         code("message_sent", _message_of_now),
         kind="a message reported late",
+        first_seed=4,
     ),
     Mutant(
         "a message may be reported later than a ticket lasts",
         lua("promise", "why ~= 'message' and ", ""),
         kind="a message reported late",
+        first_seed=22,
     ),
     Mutant(
         "a message's pause that failed is gone on with",
         lua("settle", "  if why == 'message' then", "  if false then"),
         kind="messages",
+        first_seed=6,
     ),
     Mutant(
-        "a repeat calls nobody only for a refresh", lua("promise", "now - rec.sent < refresh", "true"), kind="repeats"
+        "a repeat calls nobody only for a refresh",
+        lua("promise", "now - rec.sent < refresh", "true"),
+        kind="repeats",
+        first_seed=7,
     ),
-    Mutant("a repeat after a failed refresh is told", lua("promise", "rec.unsure == 0", "true"), kind="repeats"),
-    Mutant("a wake-up insists", retries("insist", _insist_once), kind="single redis restarted at a claim"),
+    Mutant(
+        "a repeat after a failed refresh is told",
+        lua("promise", "rec.unsure == 0", "true"),
+        kind="repeats",
+        first_seed=5,
+    ),
+    Mutant("a wake-up insists", retries("insist", _insist_once), kind=CUT_BETWEEN),
+    Mutant(
+        "a promise ahead whose reply was lost is made again",
+        lua("promise", " and rec.owner ~= owner then return {'unclear'}", " then return {'unclear'}"),
+        kind="lost replies",
+    ),
+    Mutant("a promise ahead of a caller who is refused is withdrawn", code("withdraw", _kept_ahead)),
     Mutant(
         "adoption of a dead owner's promise",
-        every_lua("    rec['until'] = rec.ends\n", ""),
+        every_lua("    rec['until'], rec.obeyed = rec.ends, rec.ticket\n", ""),
         kind="kills",
-        first_seed=14,
     ),
     Mutant(
         "adoption remembers the doubt",
         every_lua("if rec.op ~= 'paused' then rec.doubt = math.max(rec.doubt, rec.lease + echo) end", ""),
         kind="kills",
-        first_seed=275,
+        first_seed=81,
     ),
     Mutant(
         "a promise that nobody waits for any more",
         lua("promise", "if now_us > tonumber(ARGV[9]) then return {'expired'} end", ""),
         kind="single redis stopped",
+        first_seed=11,
     ),
     Mutant(
         "a duration counts from its promise where the answer's age is stale",
-        lua("settle", "math.min(answered, tonumber(ARGV[13]))", "answered"),
+        lua("settle", "math.min(answered, answered_by)", "answered"),
         kind="stalls",
-        first_seed=200,
+        first_seed=50,
     ),
     Mutant("re-assertion after data loss", _no_memory, kind="single redis failover"),
+    Mutant("re-assertion of every partition", _memory_of_one_partition, kind="single redis failover", first_seed=149),
+    Mutant(
+        "a command that waited, and was lost but for its place in the line, is said again",
+        lua("replay", "if rec.obeyed >= ticket", "if rec.ticket >= ticket"),
+        kind="single redis failover",
+        first_seed=311,
+    ),
+    Mutant(
+        "a command that failed hides no promise that was lost",
+        lua("settle", "local changed = result ~= 'failed' or why == 'message'", "local changed = true"),
+        kind="rejected while redis fails over",
+        first_seed=3,
+    ),
     Mutant(
         "settle of a lost record",
-        lua("settle", "rec.ticket < tonumber(ARGV[12])", "false"),
+        lua("settle", "rec.obeyed < ticket", "false"),
         kind="single redis failover",
-        first_seed=81,
+        first_seed=155,
     ),
     Mutant(
         "a pause that was lost is said again where its chat was shown again meanwhile",
         lua("settle", "if not was_lost or rec.state == '' then", "if true then"),
-        kind="single redis failover",
-        first_seed=644,
+        kind="paused while redis fails over",
     ),
     Mutant(
         "an account's share of a worker's places",
-        lua("claim_due", "if not again and (held[whose] or 0) >= free then", "if false then"),
+        _no_shares,
         kind="crowd",
     ),
-    Mutant("breakers of its own for each account", _no_breakers_of_its_own, kind="crowd", first_seed=8),
+    Mutant("breakers of its own for each account", _no_breakers_of_its_own, kind="crowd", first_seed=27),
     Mutant(
         "refreshes",
-        every_lua("if rec.state ~= '' and at - rec.sent > life then at = math.min(at, rec.sent + refresh) end", ""),
+        waking("if ends - sent <= life or at >= ends then return ends end", "if true then return ends end"),
         kind="calm",
     ),
     Mutant(
         "the pause is due at its time, not before",
-        claiming(
-            "if rec['until'] > 0 and rec['until'] <= now then op = 'paused' end",
-            "if rec['until'] > 0 then op = 'paused' end",
-        ),
+        lua("claim", "if ends > 0 and ends <= now then op = 'paused' end", "if ends > 0 then op = 'paused' end"),
     ),
 )

@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING
 
 from gateway.presence.model import Outcome, State
 from gateway.presence.ports import ChatKey
+from gateway.store import keys
+from model.events import Command, Disturbance, StoreFault, Telling
+from model.keyspace import STORES
+from model.phone import SLUGGISH_S
 from model.simulation import CROWD
+from model.stores import LOST_S, TENANTS
 
 if TYPE_CHECKING:
-    from model.simulation import Command, Telling, World
+    from model.simulation import World
 
 EARLY_S = 0.003
 CALM_LATE_S = 0.05
@@ -27,6 +32,9 @@ LIFE_S = 5.5
 """How long a phone surely shows an indicator that it was told."""
 
 LEASE_S = 5.5
+
+HELD_S = 4.0 + CALM_LATE_S
+"""From one telling to the next, where nothing is wrong."""
 
 REFRESH_S = 4.1
 """From one telling to the next, and what it took on its way."""
@@ -40,9 +48,6 @@ STEP_S = 6.0 + 4.5
 REASSERTED_S = 1.0
 """After a failover, until every gateway that is alive has said again what was lost."""
 
-LOST_S = 1.0
-"""How much of the latest writes a failover loses at the most."""
-
 BOUNDS: dict[str, tuple[float, float]] = {
     # fault: (from the pause's time, from the fault's end), whichever is later
     "gateway killed": (6.0, 0.0),
@@ -52,7 +57,10 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "redis restarted at a claim": (CALM_LATE_S, 0.3),
     "redis stopped": (CALM_LATE_S, 1.0),
     "redis failover": (CALM_LATE_S, 1.0),
-    "queue loses jobs": (3.1, 0.0),
+    "redis cut off": (CALM_LATE_S, 1.0),
+    "slots move": (CALM_LATE_S, 0.3),
+    "worker leaves": (0.2, 0.0),
+    "notices lost": (1.0, 0.0),
     "clock set forward": (CALM_LATE_S, 0.0),
     "clock set back": (LEASE_S + CALM_LATE_S, 0.0),
     "upstream rejects": (CALM_LATE_S, STEP_S),
@@ -75,41 +83,36 @@ CROWD_S = 5.0
 """How much longer it takes where more is owed to an upstream that failed than its account may hold places for."""
 
 
-_BRIEF = (b"pg:instance:", b"arq:in-progress:", b"pg:t:")
-"""The instances themselves, and what expires by itself in minutes."""
+_TRIPS = 6
+"""Ways to and from Redis that a wake-up goes one after the other."""
+
+_ELSEWHERE = {f"single {fault}" for fault in BOUNDS if fault.startswith(("redis", "slots"))}
+"""What befalls one primary, or one partition, and not the others."""
 
 
 def judge(world: "World", kind: str, ends_at: float) -> tuple[list[str], list[float]]:
     """Return every objection, and how late each promised pause was."""
-    objections = list(_left_over(world))
+    objections = [*_left_over(world), *world.failures]
     lateness: list[float] = []
     for chat in {command.chat for command in world.commands}:
         story = _Story(world, chat, kind, ends_at)
         objections += story.objections()
+        if story.is_calm:
+            objections += _not_calm(story.commands)
         lateness += story.lateness
-    if kind == "calm":
-        objections += _not_calm(world.commands)
-    if kind == "crowd":
-        # Whatever another account's sessions do: for a bystander all is calm.
-        objections += _not_calm([c for c in world.commands if c.chat.instance_id not in CROWD])
     return sorted(objections), lateness
 
 
 def _left_over(world: "World") -> Iterable[str]:
     """Nothing about a chat outlives its indicator."""
-    space = world.keyspace
-    if owed := space.step("ZRANGE", "pg:owed", 0, -1):
-        yield f"still owing at the end: {owed}"
-    if space.queue:
-        yield f"still queued at the end: {space.queue}"
-    space.step("PING")
-    if left := [key for key in space.step("KEYS", "*") if not key.startswith(_BRIEF)]:
-        yield f"still in Redis at the end: {left}"
+    for store in STORES:
+        if left := world.stores.left(store):
+            yield f"still in store {store} at the end: {left}"
 
 
 def _not_calm(commands: "Iterable[Command]") -> Iterable[str]:
     for command in commands:
-        if command.result not in {"shown", "overtaken", "nothing"}:
+        if command.result not in {"shown", "overtaken", "nothing", "refused"}:
             yield f"{command} answered {command.result!r} although nothing was wrong"
         elif command.done_at is None or command.done_at - command.sent_at > 1.5:
             yield f"{command} was not answered within 1.5 s"
@@ -124,10 +127,25 @@ class _Story:
         self.tellings = [t for t in world.tellings if t.chat == chat]
         self.applied = sorted((at, t.n, t) for t in self.tellings for at in t.applied_at)
         self.lateness: list[float] = []
+        name = chat.instance_id
+        home, faults = world.stores.home[keys.partition(name)], world.faults
+        self.disturbances = [d for d in world.disturbances if d.instances is None or name in d.instances]
+        # A worker that meets an instance for the first time asks the primary that has the tenants.
+        tenants_away = [fault for fault in faults.store if fault.store == TENANTS]
+        if any(world.met.get(name, fault.to) >= fault.since for fault in tenants_away):
+            # What it had claimed for that it claims again when its lease ends.
+            self.disturbances += [Disturbance(fault.since, fault.to + LEASE_S) for fault in tenants_away]
+        self.may_move = any(move.instance == name for move in faults.moves)
+        stores = STORES if self.may_move else (home,)
+        self.store_faults: list[StoreFault] = [fault for fault in faults.store if fault.store in stores]
+        self.clock = [(at, step_s) for at, step_s, store in faults.clock if store in stores]
+        self.skew_s = abs(faults.skew_s) if self.may_move else 0.0
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing goes wrong that this chat's account has a part in."""
+        """Whether nothing goes wrong that this chat's account, or the primary that has it, has a part in."""
+        if self.kind in _ELSEWHERE:
+            return not self.disturbances
         return self.kind == "calm" or (self.kind == "crowd" and self.chat.instance_id not in CROWD)
 
     def objections(self) -> Iterable[str]:
@@ -174,11 +192,25 @@ class _Story:
         told = [t for t in self.tellings if t.sent_at - t.asked_at <= STOPPED_S and not self._is_forgotten(t)]
         told = [t for t in told if t.by is None or not t.by.is_bare]
         for first, second in pairwise(sorted(told, key=lambda t: (t.sent_at, t.n))):
-            free = first.asked_at + LEASE_S - 1.0
+            free = first.claimed_at + LEASE_S - 1.0
+            if self._forgot_lease(first, second):
+                continue
             if self._jumped_s(first.asked_at - STOPPED_S) < self._jumped_s(second.sent_at):
                 continue  # the lease ended when the clock was set forward
             if second.sent_at < min(free, free if first.answered_at is None else first.answered_at):
                 yield f"told {second.state} at {second.sent_at:.3f} while it was being told {first.state}"
+
+    def _forgot_lease(self, first: "Telling", second: "Telling") -> bool:
+        """Whether a store came back, or got the slot, without the lease of a call under way.
+
+        A wake-up's is neither logged nor replicated, and a command's may be among the latest writes.
+        """
+        if first.by is not None:
+            losses = [f.since for f in self.store_faults if f.how == "failover"]
+            return any(at - LOST_S <= first.claimed_at <= at <= second.sent_at for at in losses)
+        losses = [f.since for f in self.store_faults if f.how in {"down", "failover"}]
+        losses += [move.to for move in self.world.faults.moves if move.instance == self.chat.instance_id]
+        return any(first.claimed_at <= at <= second.sent_at for at in losses)
 
     def _commanded(self, telling: "Telling") -> Iterable[str]:
         """No command acts on a newer one that was obeyed already."""
@@ -206,7 +238,7 @@ class _Story:
         """A pause that the gateway sends by itself is one that some command asked for, and not before its time."""
         if telling.sent_at - telling.asked_at > STOPPED_S or self._is_forgotten(telling):
             return
-        failed_over = any(how == "failover" and to <= telling.sent_at for _, to, how in self.world.faults.store)
+        failed_over = any(fault.how == "failover" and fault.to <= telling.sent_at for fault in self.store_faults)
         if failed_over and not self._shows_at(telling.sent_at):
             return  # the echo of a promise whose settlement was lost: nothing shows, so it ends nothing
         alive = self.alive(telling.claimed_at)
@@ -228,7 +260,7 @@ class _Story:
             # It was stopped for so long that it told nothing; its provisional pause, and that one's echo, harm nobody.
             return at >= command.granted_at + command.seconds + LEASE_S
         ends = self._ends_at(command)
-        return ends is not None and at >= ends - EARLY_S
+        return ends is not None and at >= ends - EARLY_S - self.skew_s
 
     def _ends_at(self, command: "Command") -> float | None:
         """When a command's indicator is to end; None where it never showed, or has no end."""
@@ -287,10 +319,12 @@ class _Story:
     def _shows_already(self, repeat: "Command") -> Iterable[str]:
         """Who calls nobody relies on what was told before: the same, with success, less than a refresh ago."""
         assert repeat.granted_at is not None
-        if self.world.faults.clock:
+        if self.clock:
             return  # how long ago that was is what the clocks say
         told = [t for t in self.tellings if t.sent_at <= repeat.granted_at]
         last = max(told, key=lambda t: (t.sent_at, t.n), default=None)
+        if last is not None and last.by is not None and last.by.is_bare:
+            return  # the record does not know of it yet
         if last is not None and (self._is_forgotten(last) or last.sent_at - last.asked_at > STOPPED_S):
             return
         age_s = repeat.granted_at - last.sent_at if last else 0.0
@@ -327,13 +361,15 @@ class _Story:
         )
 
     def _deadline(self, ends: float) -> float:
-        disturbances = [(a, b) for a, b in self.world.disturbances if a <= ends + 60]
+        disturbances = [(d.since, d.to) for d in self.disturbances if d.since <= ends + 60]
         if self.is_calm or not disturbances:
-            return ends + CALM_LATE_S
+            return ends + CALM_LATE_S + self._sluggish_s
         if self.kind.startswith("single "):
-            after_due, after_fault = BOUNDS[self.kind.removeprefix("single ")]
+            after_due, after_fault = BOUNDS[self.kind.removeprefix("single ").removesuffix(" between")]
             fault_ends = max(b for _, b in disturbances)
-            return max(ends + after_due, fault_ends + after_fault if after_fault else 0.0) + self._held_back_s
+            late_s = self._held_back_s + self.skew_s + self._sluggish_s
+            fixed = max(ends + after_due, fault_ends + after_fault if after_fault else 0.0)
+            return max(fixed, self._copied_leases_end) + late_s
         quiet = NOT_CONNECTED_S if any(w[2] == "not_connected" for w in self.world.faults.upstream) else STORM_S
         if self.world.faults.upstream:
             quiet = max(quiet, STEP_S)
@@ -346,40 +382,63 @@ class _Story:
             for a, b in disturbances:
                 if a <= at and b > at - quiet + 1e-6:
                     at, moved = b + quiet, True
-        return at + CALM_LATE_S
+        return at + CALM_LATE_S + self.skew_s
 
     def _jumped_s(self, at: float) -> float:
         """How far the clocks were set forward until an instant: pauses come as much too early."""
-        return sum(step_s for since, step_s in self.world.faults.clock if step_s > 0 and since <= at)
+        return sum(step_s for since, step_s in self.clock if step_s > 0 and since <= at)
 
     @property
     def _held_back_s(self) -> float:
         """How far the clocks were set back: what is promised comes as much too late."""
-        return -sum(step_s for _, step_s in self.world.faults.clock if step_s < 0)
+        return -sum(step_s for _, step_s in self.clock if step_s < 0)
+
+    @property
+    def _copied_leases_end(self) -> float:
+        """When the last lease has ended that a copy of a store, or of a partition, took along from its midst."""
+        copied = [f.since - f.copied_s for f in self.store_faults if f.copied_s is not None and f.how != "stopped"]
+        copied += [move.since for move in self.world.faults.moves if move.instance == self.chat.instance_id]
+        return max(copied, default=-LEASE_S) + LEASE_S + CALM_LATE_S
+
+    @property
+    def _slow_s(self) -> float:
+        """How long a wake-up's ways to Redis take."""
+        return _TRIPS * self.world.faults.latency_s[1]
+
+    @property
+    def _sluggish_s(self) -> float:
+        """For how long a pause may have to wait for a call under way, and for Redis."""
+        is_sluggish = any(w[2] == "sluggish" and w[3] == self.chat.instance_id for w in self.world.faults.upstream)
+        return (SLUGGISH_S[1] if is_sluggish else 0.0) + self._slow_s
 
     def _is_forgotten(self, telling: "Telling") -> bool:
         """Whether Redis lost its latest writes just now, and the gateways have not told it again yet."""
         return any(
-            since <= telling.claimed_at <= self._told_again_at(since, to)
-            for since, to, how in self.world.faults.store
-            if how == "failover"
+            fault.since <= telling.claimed_at <= self._told_again_at(fault)
+            for fault in self.store_faults
+            if fault.how == "failover"
         )
 
     def _is_gone(self, command: "Command") -> bool:
         """Whether a failover may have lost a promise whose gateway died before it could say it again: two faults."""
         over_at = command.over_at or 0.0
         return any(
-            how == "failover"
-            and since - LOST_S <= over_at <= to
-            and any(node == command.node and over_at <= at <= to + REASSERTED_S for node, at in self.world.deaths)
-            for since, to, how in self.world.faults.store
+            fault.how == "failover"
+            and fault.since - LOST_S <= over_at <= fault.to
+            and any(node == command.node and over_at <= at <= fault.to + REASSERTED_S for node, at in self.world.deaths)
+            for fault in self.store_faults
         )
 
-    def _told_again_at(self, since: float, to: float) -> float:
+    def _told_again_at(self, fault: StoreFault) -> float:
         """When the gateways have said again what a failover lost; one that is stopped says it when it goes on."""
-        promised = {command.node for command in self.commands if command.sent_at <= to}
+        back_at = fault.to
+        for other in sorted(self.store_faults, key=lambda one: one.since):
+            if other.since <= back_at + REASSERTED_S:
+                back_at = max(back_at, other.to)
+        promised = {command.node for command in self.commands if command.sent_at <= back_at}
         stops = (stop for stop in self.world.stops if stop[0] in promised)
-        return max([to, *(b for _, a, b in stops if a <= to + REASSERTED_S and b >= since)]) + REASSERTED_S
+        goes_on = (to for _, since, to in stops if since <= back_at + REASSERTED_S and to >= fault.since)
+        return max([back_at, *goes_on]) + REASSERTED_S
 
     def _never_dark(self, command: "Command") -> Iterable[str]:
         if self._may_be_newer(command) or any(_supersedes(newer, command, 1e9) for newer in self.commands):
@@ -392,8 +451,12 @@ class _Story:
         since = since or command.sent_at
         shows = [at for at, _, t in self.applied if since <= at <= ends and t.state is command.state]
         for since, to in zip(shows, [*shows[1:], ends], strict=True):
-            if to - since > LIFE_S:
+            if to - since > LIFE_S + self._sluggish_s:
                 yield f"dark: {command} from {since + LIFE_S:.3f} to {to:.3f}"
+        told = sorted(t.sent_at for t in self.tellings if command.sent_at <= t.sent_at < ends)
+        for since, to in pairwise(told):
+            if to - since > HELD_S + self._slow_s:
+                yield f"late refresh: {command} was told again at {to:.3f}, {to - since:.3f} s after the last"
 
 
 def _supersedes(newer: "Command", older: "Command", at: float) -> bool:

@@ -3,9 +3,10 @@
 import pytest
 
 from gateway.presence.model import State
+from model.events import Faults
 from model.keyspace import Keyspace
-from model.scenario import CHATS, Order, Scenario, play
-from model.simulation import Faults
+from model.orders import CHATS, Order
+from model.scenario import Scenario, play
 
 _COMMANDS = {
     "a short indicator": [Order(1.0, CHATS[0], State.TYPING, 2)],
