@@ -213,9 +213,7 @@ class Rounds:
         except StoreUnavailable:
             return None
 
-    async def _claim_some(
-        self, some: list[tuple[ChatKey, str]], owner: str, change: asyncio.Task[str | None]
-    ) -> None:
+    async def _claim_some(self, some: list[tuple[ChatKey, str]], owner: str, change: asyncio.Task[str | None]) -> None:
         try:
             claims = await self._indicators.claim([chat for chat, _ in some], owner=owner)
         except StoreUnavailable as error:
