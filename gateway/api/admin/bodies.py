@@ -1,11 +1,11 @@
 """The bodies and queries of the operator's API, as checked values."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from gateway.api.bodies import decode
 from gateway.api.guards import NAME
@@ -47,8 +47,10 @@ class NewAccount:
     upstream: Target | None
 
 
-class _AccountFields(msgspec.Struct, frozen=True):
-    name: str | None = None
+class AccountFields(msgspec.Struct, frozen=True):
+    """An account to be made or changed, as an operator writes it; a figure of null is the settings'."""
+
+    name: Annotated[str | None, Meta(extra_json_schema={"pattern": f"^{NAME.pattern}$"})] = None
     per_minute: int | UnsetType | None = UNSET
     creation_per_minute: int | UnsetType | None = UNSET
     instances_quota: int | UnsetType | None = UNSET
@@ -57,22 +59,28 @@ class _AccountFields(msgspec.Struct, frozen=True):
     upstream: UpstreamFields | UnsetType | None = UNSET
 
 
-class _NameFields(msgspec.Struct, frozen=True):
+class NameFields(msgspec.Struct, frozen=True):
+    """What a token is to be called."""
+
     name: str | None = None
 
 
-class _MoveFields(msgspec.Struct, frozen=True):
+class MoveFields(msgspec.Struct, frozen=True):
+    """Where an instance is to live."""
+
     upstream: UpstreamFields | None = None
 
 
-class _ConfirmFields(msgspec.Struct, frozen=True):
-    confirm: str | None = None
+class ConfirmFields(msgspec.Struct, frozen=True):
+    """Asked for before a deletion."""
+
+    confirm: Annotated[str | None, Meta(description="The name of what will be deleted, again.")] = None
 
 
-_account_fields = msgspec.json.Decoder(_AccountFields)
-_name_fields = msgspec.json.Decoder(_NameFields)
-_move_fields = msgspec.json.Decoder(_MoveFields)
-_confirm_fields = msgspec.json.Decoder(_ConfirmFields)
+_account_fields = msgspec.json.Decoder(AccountFields)
+_name_fields = msgspec.json.Decoder(NameFields)
+_move_fields = msgspec.json.Decoder(MoveFields)
+_confirm_fields = msgspec.json.Decoder(ConfirmFields)
 
 
 def new_account(body: bytes) -> NewAccount:
@@ -144,7 +152,7 @@ def count(request: web.Request) -> int:
     return _within(int(given), 1, MOST_ENTRIES)
 
 
-def _figures(fields: _AccountFields) -> dict[str, int | None]:
+def _figures(fields: AccountFields) -> dict[str, int | None]:
     given = {name: getattr(fields, name) for name in _BOUNDS}
     return {
         name: None if figure is None else _within(figure, *_BOUNDS[name])
@@ -159,7 +167,7 @@ def _within(figure: int, least: int, most: int) -> int:
     return figure
 
 
-def _upstream(fields: _AccountFields) -> Target | Literal["keep"] | None:
+def _upstream(fields: AccountFields) -> Target | Literal["keep"] | None:
     if isinstance(fields.upstream, UnsetType):
         return "keep"
     # The operator's word: every worker may go there.

@@ -6,6 +6,9 @@ from aiohttp import web
 
 from gateway.api.admin import bodies
 from gateway.api.admin.accounts import visible_accounts
+from gateway.api.admin.answers import End as ToldEnd
+from gateway.api.admin.answers import Entries, Entry, Indicators, Resealed, Usage, Used
+from gateway.api.admin.answers import Indicator as Told
 from gateway.api.admin.gate import AdminCaller, named_account
 from gateway.presence.model import Instance
 from gateway.process import envelope
@@ -33,17 +36,10 @@ class OverviewRoutes:
         owed, oldest_s = await self._services.showing.owed(None if _is_everything(request, caller) else ids)
         now_s = time.time()
         listed = [
-            {
-                **_named(one, instances[one.instance_id]),
-                "ends": one.ends_s,
-                "overdue_s": round(one.overdue_s(now_s), 3),
-            }
-            for one in shown
+            Told(*_named(one, instances[one.instance_id]), one.ends_s, round(one.overdue_s(now_s), 3)) for one in shown
         ]
-        over = [{**_named(one, instances[one.instance_id]), "ended": one.ended_s, "by": one.by} for one in ended]
-        return envelope.success(
-            {"indicators": listed, "ended": over, "owed": owed, "oldest_overdue_s": round(oldest_s, 3)}
-        )
+        over = [ToldEnd(*_named(one, instances[one.instance_id]), one.ended_s, one.by) for one in ended]
+        return envelope.success(Indicators(listed, over, owed, round(oldest_s, 3)))
 
     async def usage(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer how much of this minute each token has used, `MOST` tokens at the most."""
@@ -58,37 +54,25 @@ class OverviewRoutes:
             limits += [account.limits.per_minute or default] * len(found)
         used = await self._services.usage.of(tokens[:MOST])
         return envelope.success(
-            {
-                "tokens": [
-                    {"id": one.token_id, "limit": limit, "used": one.used, "reset": one.reset_s}
-                    for one, limit in zip(used, limits, strict=False)
-                ]
-            }
+            Usage([Used(one.token_id, limit, one.used, one.reset_s) for one, limit in zip(used, limits, strict=False)])
         )
 
     async def audit(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer the latest changes, the newest first."""
         entries = await self._services.audit.entries(bodies.count(request), account_id=caller.account_id)
         return envelope.success(
-            {
-                "entries": [
-                    {
-                        "id": entry.id,
-                        "at": entry.at_s,
-                        "actor": entry.actor,
-                        "action": entry.action,
-                        "subject": entry.subject,
-                        "detail": entry.detail,
-                    }
+            Entries(
+                [
+                    Entry(entry.id, entry.at_s, entry.actor, entry.action, entry.subject, entry.detail)
                     for entry in entries
                 ]
-            }
+            )
         )
 
     async def rotate_keys(self, request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG002
         """Encrypt every credential under the newest key; asked again, it goes on where it was interrupted."""
         done = await self._services.tenancy.reseal(by=caller.actor)
-        return envelope.success({"resealed": done.count, "unreadable": list(done.unreadable)})
+        return envelope.success(Resealed(done.count, done.unreadable))
 
     async def _chosen(self, request: web.Request, caller: AdminCaller) -> list[AccountView]:
         """Return the account of `?account=`, or all that the caller may see."""
@@ -101,14 +85,9 @@ class OverviewRoutes:
         return await self._services.directory.find_by_id(instance_id)
 
 
-def _named(one: Indicator | End, instance: Instance | None) -> dict[str, str | float | None]:
-    return {
-        "instance": instance.name if instance else one.instance_id,
-        "account": instance.account_id if instance else None,
-        "chat": one.chat,
-        "state": one.state,
-        "since": one.since_s,
-    }
+def _named(one: Indicator | End, instance: Instance | None) -> tuple[str, str | None, str, str, float]:
+    name, account = (instance.name, instance.account_id) if instance else (one.instance_id, None)
+    return name, account, one.chat, one.state, one.since_s
 
 
 def _is_everything(request: web.Request, caller: AdminCaller) -> bool:
