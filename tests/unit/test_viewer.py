@@ -3,11 +3,7 @@
 import base64
 import hashlib
 import json
-import zipfile
 from pathlib import Path
-
-import pytest
-from hatchling.build import build_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "gateway/api/viewer/swagger_ui"
@@ -24,16 +20,6 @@ def test_the_licence_is_beside_it() -> None:
     assert "Apache License" in (FOLDER / "LICENSE").read_text()
     assert "SmartBear" in (FOLDER / "NOTICE").read_text()
     assert "DOMPurify" in (FOLDER / "swagger-ui-bundle.js.LICENSE.txt").read_text()
-
-
-def test_the_wheel_carries_page_library_and_licences(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(ROOT)
-    names = zipfile.ZipFile(tmp_path / build_wheel(str(tmp_path))).namelist()
-    carried = {f"gateway/api/viewer/swagger_ui/{name}" for name in PIN["files"]}
-    carried |= {f"gateway/api/viewer/page/{file.name}" for file in (FOLDER.parent / "page").iterdir()}
-    assert carried - set(names) == set()
-    licences = {name.partition("/licenses/")[2] for name in names if "/licenses/" in name}
-    assert {"LICENSE"} | {name for name in carried if "LICENSE" in name or "NOTICE" in name} == licences
 
 
 def test_the_docs_name_the_version() -> None:

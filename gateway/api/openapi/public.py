@@ -7,9 +7,9 @@ from msgspec import Struct
 from gateway.api import answers
 from gateway.api.bodies import PresenceFields
 from gateway.api.instance_bodies import GraceFields, InstanceFields
-from gateway.api.openapi.words import BEARER, Examples, document, header, operation, part, paths, schema
+from gateway.api.openapi.words import BEARER, Examples, Fault, document, header, operation, part, paths, schema
 from gateway.presence import errors
-from gateway.presence.errors import GatewayError, InstanceNotFound, InvalidAccountToken, InvalidToken, MissingToken
+from gateway.presence.errors import InstanceNotFound, InvalidAccountToken, InvalidToken, MissingToken
 
 _ABOUT = (
     "Typing and recording indicators that appear at once and always end on time. Every authenticated answer carries "
@@ -131,7 +131,7 @@ _INSTANCES = {
         )
     },
 }
-_HEALTH = {"/health": {"get": operation("health", "Say that the gateway serves", _Health, always=(GatewayError,))}}
+_HEALTH = {"/health": {"get": operation("health", "Say that the gateway serves", _Health, always=(Fault,))}}
 
 
 def describe() -> dict[str, Any]:

@@ -30,7 +30,11 @@ class ExpectationFailed(GatewayError):
     message = "Expectation failed"
 
 
-ALWAYS = (ExpectationFailed, RateLimited, GatewayError, StoreUnavailable)
+class Fault(GatewayError):
+    """A fault of the gateway's own; its log has it under the answer's `X-Request-Id`."""
+
+
+ALWAYS = (ExpectationFailed, RateLimited, Fault, StoreUnavailable)
 """What any guarded operation may refuse with, beside what its gate says of tokens."""
 
 WITH_BODY = (InvalidBody, BodyTooSlow, BodyTooLarge)
