@@ -36,6 +36,7 @@ async def test_each_port_has_its_own_which_fits_the_screen_and_asks_nobody_else(
     page.on("request", lambda request: asked.append(request.url))
     await page.goto(address(site, prefix))
     await expect(page.locator(".opblock")).to_have_count(OPERATIONS[prefix])
+    await expect(page.locator(".opblock").first).to_be_visible()
     await page.locator(".opblock-summary-control").evaluate_all(OPEN_SOME)
     await expect(page.locator(".opblock.is-open .execute")).to_have_count(5)
     await expect(page.locator("#reference")).not_to_contain_text("`")

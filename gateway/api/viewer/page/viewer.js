@@ -5,11 +5,13 @@
 
 const HERE = ["127.0.0.1", "localhost", "[::1]"];
 const FIRST = "#/Presence/sendPresence";
+const UNNAMED = { ".examples-select-element": "Example", ".body-param__text": "Body" };
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const recolour = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
-dark.addEventListener("change", recolour);
-recolour();
+const reference = document.getElementById("reference");
+
+function recolour({ matches }) {
+  document.documentElement.classList.toggle("dark-mode", matches);
+}
 
 function takeFragment() {
   const brought = new URLSearchParams(location.hash.slice(1));
@@ -20,10 +22,18 @@ function takeFragment() {
 
 function suggest(described, instance) {
   for (const path of Object.values(described.paths)) {
-    for (const parameter of path.parameters ?? []) {
+    for (const parameter of path.parameters) {
       if (instance && parameter.name === "instance") parameter.example = instance;
     }
   }
+}
+
+// What stands there when nothing moves any more: the operation that the address names, opened, or all of them, closed.
+function lastToCome(described) {
+  const operations = Object.values(described.paths).flatMap(Object.values);
+  const named = operations.find(({ operationId }) => operationId && location.hash.endsWith(`/${operationId}`));
+  if (!named) return ".opblock";
+  return `.opblock.is-open ${named.requestBody ? ".body-param__text" : ".execute"}`;
 }
 
 // For keyboards and screen readers: no link within the button that opens an operation, names for what has none, and
@@ -31,25 +41,32 @@ function suggest(described, instance) {
 const plainly = ({ React: { createElement } }) => ({
   components: { DeepLink: ({ text }) => createElement("span", null, text) },
 });
-const UNNAMED = { ".examples-select-element": "Example", ".body-param__text": "Body" };
 
 function name() {
   for (const [selector, label] of Object.entries(UNNAMED)) {
-    for (const element of document.querySelectorAll(`${selector}:not([aria-label])`)) element.ariaLabel = label;
+    for (const element of reference.querySelectorAll(`${selector}:not([aria-label])`)) element.ariaLabel = label;
   }
-  for (const code of document.querySelectorAll("pre:not([tabindex])")) code.tabIndex = 0;
+  for (const code of reference.querySelectorAll("pre:not([tabindex])")) code.tabIndex = 0;
 }
 
-new MutationObserver(name).observe(document.getElementById("reference"), { childList: true, subtree: true });
+const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", recolour);
+recolour(dark);
 
 const brought = takeFragment();
 const described = await (await fetch("openapi.json")).json();
 suggest(described, brought.get("instance"));
 document.title = described.info.title;
 
+const last = lastToCome(described);
+new MutationObserver(() => {
+  name();
+  if (reference.querySelector(last)) reference.classList.add("ready");
+}).observe(reference, { childList: true, subtree: true });
+
 const ui = SwaggerUIBundle({
   spec: described,
-  domNode: document.getElementById("reference"),
+  domNode: reference,
   deepLinking: true,
   plugins: [plainly],
   displayRequestDuration: true,
