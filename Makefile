@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs pictures dist old-data panels site lock clean
+.PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs pictures dist old-data panels viewer site lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ docs: $(STAMP) ## Write the pages that are made from the code
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
 	@$(BIN)/python docs/upstreams.py > $(VENV)/upstreams.md && mv $(VENV)/upstreams.md docs/upstreams.md
 	@$(BIN)/python docs/architecture.py > $(VENV)/architecture.md && mv $(VENV)/architecture.md docs/architecture.md
+
+viewer: $(STAMP) ## Fetch the API reference's viewer from npm, the pinned version or another (ARGS="5.36.0")
+	@$(BIN)/python docs/viewer.py $(ARGS)
 
 site: $(STAMP) ## Build the pages into one searchable site that needs no network, in site/ (ARGS="--to FOLDER")
 	@$(BIN)/python docs/site/build.py $(ARGS)

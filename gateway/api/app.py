@@ -4,16 +4,17 @@ from functools import partial
 
 from aiohttp import web
 
-from gateway.api import reference
 from gateway.api.events import EventRoutes
 from gateway.api.guards import Gate
 from gateway.api.indicators import IndicatorRoutes
 from gateway.api.instances import InstanceRoutes
 from gateway.api.message_end import end_by_message
 from gateway.api.middlewares import observe
+from gateway.api.openapi import public
 from gateway.api.passing import MessageSent
 from gateway.api.passthrough import PassThrough
 from gateway.api.presence import PresenceRoutes
+from gateway.api.viewer.routes import add_reference
 from gateway.telemetry import probes
 from gateway.wiring import Services
 
@@ -60,5 +61,5 @@ def create_app(services: Services, *, message_sent: MessageSent | None = None) -
     app.router.add_delete("/api/instance/delete/{instance:[^/]+}", gate.for_instance_of_account(instances.delete))
     app.router.add_post("/api/instance/token/{instance:[^/]+}", gate.for_instance_of_account(instances.rotate_token))
     PassThrough(services, message_sent or partial(end_by_message, services.presence)).add_routes(app, gate)
-    reference.add_routes(app, reference.PUBLIC)
+    add_reference(app, public.describe)
     return app

@@ -1,11 +1,12 @@
 """JSON to values: what leaves here is checked, and no dict goes further."""
 
 import asyncio
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from msgspec import Meta
 
 from gateway.presence.errors import (
     BodyTooSlow,
@@ -19,6 +20,12 @@ from gateway.presence.model import MAX_DURATION_S, STATE_OF_WORD, Chat, State
 
 T = TypeVar("T")
 
+WHOLE = {"type": ["integer", "null"]}
+"""What a number must be that is read as any: JSON has one kind of number, and `5.0` is as whole as `5`."""
+
+GivenNumber: TypeAlias = Annotated[str | None, Meta(description="Phone digits or a JID.")]
+"""Whom a caller names."""
+
 
 class PresenceCommand(msgspec.Struct, frozen=True):
     """A checked presence command; `asked` is the state as it was written, lower-cased."""
@@ -30,17 +37,24 @@ class PresenceCommand(msgspec.Struct, frozen=True):
     hold: bool = False
 
 
-class _PresenceFields(msgspec.Struct, frozen=True):
-    number: str | None = None
-    state: str | None = None
-    duration: int | float | None = None
-    hold: bool | None = None
+class PresenceFields(msgspec.Struct, frozen=True):
+    """A presence command as a caller writes it."""
+
+    number: GivenNumber = None
+    state: Annotated[str | None, Meta(description="`typing`, `recording`, `pause` or `paused`, in any case.")] = None
+    duration: Annotated[
+        int | float | None,
+        Meta(
+            description="Seconds until the automatic pause: 60 at the most, 600 with `hold`.", extra_json_schema=WHOLE
+        ),
+    ] = None
+    hold: Annotated[bool | None, Meta(description="Held until the message is sent.")] = None
 
 
 _BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 _BROKEN = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
-_presence_fields = msgspec.json.Decoder(_PresenceFields)
+_presence_fields = msgspec.json.Decoder(PresenceFields)
 
 
 async def read(request: web.Request, timeout_s: float) -> bytes:

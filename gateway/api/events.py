@@ -7,6 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from gateway.api import bodies
+from gateway.api.answers import Said
 from gateway.api.concurrency import ConcurrencyLimit
 from gateway.api.context import CONTEXT
 from gateway.api.guards import Caller
@@ -57,7 +58,7 @@ class EventRoutes:
             chats, sent_ago_s = self._read(instance, await bodies.read(roomy, self._body_timeout_s))
             request[CONTEXT].fields.update(instance=instance.id, chats=len(chats))
             await self._end(instance, chats, sent_ago_s)
-        return envelope.success({"message": "Event received"})
+        return envelope.success(Said("Event received"))
 
     def _read(self, instance: Instance, body: bytes) -> tuple[tuple[Chat, ...], float]:
         """The chats that a message was sent to, and how long ago that was for certain."""

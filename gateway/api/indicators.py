@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from gateway.api.answers import Indicator, Indicators, Total
 from gateway.api.guards import Caller
 from gateway.presence.model import Instance
 from gateway.process import envelope
@@ -20,11 +21,9 @@ class IndicatorRoutes:
         shown = await self._showing.of([instance.chats_id])
         count = len(shown)
         return envelope.success(
-            {
-                "message": f"{count} Indicator{'' if count == 1 else 's'} showing",
-                "indicators": [
-                    {"chat": one.chat, "state": one.state, "since": one.since_s, "ends": one.ends_s} for one in shown
-                ],
-                "meta": {"total": count},
-            }
+            Indicators(
+                f"{count} Indicator{'' if count == 1 else 's'} showing",
+                [Indicator(one.chat, one.state, one.since_s, one.ends_s) for one in shown],
+                Total(count),
+            )
         )

@@ -1,10 +1,12 @@
 """The bodies of the routes for instances and tokens, as checked values."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from gateway.api.bodies import decode, whole
+from gateway.api.bodies import WHOLE, decode, whole
 from gateway.api.guards import NAME
 from gateway.presence.errors import InvalidGrace, InvalidName, InvalidOwnToken, InvalidUpstream, NameRequired
 from gateway.presence.model import Target, is_base_url
@@ -32,13 +34,17 @@ class NewInstance:
 
 
 class UpstreamFields(msgspec.Struct, frozen=True):
-    """`upstream` as a caller writes it."""
+    """Where the session is; an operator may name the session alone, on the default upstream."""
 
-    kind: str | None = None
-    url: str | None = None
-    session: str | None = None
-    credential: str | None = None
-    quiet_after_s: int | float | None = None
+    kind: Annotated[str | None, Meta(description="What holds it.", extra_json_schema={"enum": [*ADAPTERS, None]})] = (
+        None
+    )
+    url: Annotated[str | None, Meta(description="Its address.")] = None
+    session: Annotated[str | None, Meta(description="What it calls the session; else the instance's name.")] = None
+    credential: Annotated[str | None, Meta(description="Its key; kept encrypted and never shown.")] = None
+    quiet_after_s: Annotated[
+        int | float | None, Meta(description="Seconds after the last indicator until the account is made unavailable.")
+    ] = None
 
     @property
     def names_a_session_only(self) -> bool:
@@ -46,18 +52,28 @@ class UpstreamFields(msgspec.Struct, frozen=True):
         return bool(self.session) and not (self.kind or self.url or self.credential)
 
 
-class _InstanceFields(msgspec.Struct, frozen=True):
-    name: str | None = None
-    token: str | None = None
+class InstanceFields(msgspec.Struct, frozen=True):
+    """An instance to be made, as a caller writes it."""
+
+    name: Annotated[
+        str | None, Meta(description="Unique within the account.", extra_json_schema={"pattern": f"^{NAME.pattern}$"})
+    ] = None
+    token: Annotated[str | None, Meta(description="Its token, instead of a generated one: 16 to 256 characters.")] = (
+        None
+    )
     upstream: UpstreamFields | None = None
 
 
-class _GraceFields(msgspec.Struct, frozen=True):
-    grace: int | float | None = None
+class GraceFields(msgspec.Struct, frozen=True):
+    """How a token is replaced."""
+
+    grace: Annotated[
+        int | float | None, Meta(description="Seconds for which the old token stays valid.", extra_json_schema=WHOLE)
+    ] = None
 
 
-_instance_fields = msgspec.json.Decoder(_InstanceFields)
-_grace_fields = msgspec.json.Decoder(_GraceFields)
+_instance_fields = msgspec.json.Decoder(InstanceFields)
+_grace_fields = msgspec.json.Decoder(GraceFields)
 
 
 def new_instance(body: bytes, *, trusted: bool) -> NewInstance:

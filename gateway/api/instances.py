@@ -1,15 +1,31 @@
 """`/api/instance/...`: a tenant's instances made, listed, deleted, and their tokens rotated (contract section 5)."""
 
+import msgspec
 from aiohttp import web
 
 from gateway.api import bodies, instance_bodies
+from gateway.api.answers import (
+    DeletedInstance,
+    InstanceCreated,
+    InstanceDeleted,
+    Instances,
+    InstanceWithToken,
+    ListedInstance,
+    NewInstance,
+    NewToken,
+    TokenRotated,
+    ToldConnection,
+    ToldUpstream,
+    Total,
+)
 from gateway.api.guards import Caller
 from gateway.presence.errors import InstanceNotFound
 from gateway.presence.model import Instance, Target
 from gateway.process import envelope
 from gateway.wiring import Services
 
-_ACTIVE = "active"
+ACTIVE = "active"
+"""The only status that an instance has."""
 
 
 class InstanceRoutes:
@@ -30,11 +46,8 @@ class InstanceRoutes:
             account_id, wanted.name, upstream=wanted.upstream, token=wanted.token, by=account_id
         )
         instance = await self._services.directory.instance_by_id(created.id)
-        fields = {"token": created.token, **described(instance), "upstream": told_target(instance.target)}
-        return secret(
-            {"message": "Instance created", "instance": fields, "data": {"token": created.token}},
-            status=201,
-        )
+        made = NewInstance(instance.id, instance.name, ACTIVE, created.token, told_target(instance.target))
+        return secret(InstanceCreated("Instance created", made, NewToken(created.token)), status=201)
 
     async def list_instances(self, request: web.Request, caller: Caller) -> web.Response:
         """List the caller's instances with their connection; an instance's token sees only its own."""
@@ -45,24 +58,17 @@ class InstanceRoutes:
             found = _filtered(found, request.query.get("instanceName", ""))
         states = await self._services.connections.of(found)
         listed = [
-            {**described(instance), "connection": {"state": state.value}}
+            ListedInstance(instance.id, instance.name, ACTIVE, ToldConnection(state))
             for instance, state in zip(found, states, strict=True)
         ]
         total = len(listed)
-        return envelope.success(
-            {
-                "message": f"{total} Instance{'' if total == 1 else 's'} found",
-                "instances": listed,
-                "meta": {"total": total},
-            }
-        )
+        message = f"{total} Instance{'' if total == 1 else 's'} found"
+        return envelope.success(Instances(message, listed, Total(total)))
 
     async def delete(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:  # noqa: ARG002
         """Delete an instance: its tokens die at once, the pauses that it owes are dispatched now."""
         await self._services.removal.delete_instance(instance, by=caller.principal.account_id)
-        return envelope.success(
-            {"message": "Instance deleted", "instance": {"name": instance.name, "status": "deleted"}}
-        )
+        return envelope.success(InstanceDeleted("Instance deleted", DeletedInstance(instance.name)))
 
     async def rotate_token(self, request: web.Request, caller: Caller, instance: Instance) -> web.Response:
         """Replace the instance's token; the old one lives for the grace time that the caller chose."""
@@ -70,30 +76,19 @@ class InstanceRoutes:
         created = await self._services.tenancy.rotate_instance_token(
             instance, grace_s=grace_s, by=caller.principal.account_id
         )
-        return secret(
-            {
-                "message": "Instance token rotated",
-                "instance": {"token": created.token, **described(instance)},
-                "data": {"token": created.token},
-                "grace": grace_s,
-            }
-        )
+        told = InstanceWithToken(instance.id, instance.name, ACTIVE, created.token)
+        return secret(TokenRotated("Instance token rotated", told, NewToken(created.token), grace_s))
 
 
-def described(instance: Instance) -> dict[str, object]:
-    """Word what every answer tells of an instance."""
-    return {"id": instance.id, "name": instance.name, "status": _ACTIVE}
-
-
-def told_target(target: Target, *, to_operator: bool = False) -> dict[str, str | None]:
-    """Word an upstream without its credential; where the operator's own upstreams are is not a tenant's business."""
+def told_target(target: Target, *, to_operator: bool = False) -> ToldUpstream:
+    """Word an upstream; where the operator's own upstreams are is not a tenant's business."""
     url = target.url if to_operator or not target.trusted else None
-    return {"kind": target.kind, "url": url, "session": target.session}
+    return ToldUpstream(target.kind, url, target.session)
 
 
-def secret(fields: dict[str, object], *, status: int = 200) -> web.Response:
+def secret(answer: msgspec.Struct, *, status: int = 200) -> web.Response:
     """Answer with a token that nothing on the way may keep."""
-    response = envelope.success(fields, status=status)
+    response = envelope.success(answer, status=status)
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable
 
 from aiohttp import web
+from msgspec import UNSET
 
 from gateway.api import bodies
+from gateway.api.answers import PresenceSent
 from gateway.api.bodies import PresenceCommand
 from gateway.api.concurrency import ConcurrencyLimit
 from gateway.api.context import CONTEXT
@@ -113,14 +115,8 @@ def _traceparent() -> str:
     return here.header if here else ""
 
 
-def _answer(command: PresenceCommand) -> dict[str, object]:
+def _answer(command: PresenceCommand) -> PresenceSent:
     message = f"Presence '{command.asked}' sent successfully"
     if command.duration_s:
         message += f" (will auto-pause after {command.duration_s} seconds)"
-    answer = {
-        "message": message,
-        "chat_jid": command.chat.jid,
-        "state": command.asked,
-        "duration": command.duration_s,
-    }
-    return answer | {"hold": True} if command.hold else answer
+    return PresenceSent(message, command.chat.jid, command.asked, command.duration_s, hold=command.hold or UNSET)

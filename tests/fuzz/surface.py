@@ -13,7 +13,7 @@ PLAIN = {200}
 """What a page that is no API may answer with."""
 
 PAGES: dict[Port, tuple[str, ...]] = {
-    "public": ("/openapi.json", "/docs", "/docs.css"),
+    "public": ("/openapi.json", "/docs", "/docs/viewer.js", "/docs/swagger-ui.css"),
     "admin": (
         "/admin/openapi.json",
         "/admin/docs",

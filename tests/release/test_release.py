@@ -86,6 +86,14 @@ def test_the_wheel_holds_every_file_of_the_code(packages: Packages) -> None:
     assert held == listed
 
 
+def test_the_wheel_holds_the_licence_of_everything_in_it(packages: Packages) -> None:
+    with ZipFile(packages.wheel) as wheel:
+        held = {name.partition("/licenses/")[2] for name in wheel.namelist() if "/licenses/" in name}
+    viewer = "gateway/api/viewer/swagger_ui"
+    library = {f"{viewer}/LICENSE", f"{viewer}/NOTICE", f"{viewer}/swagger-ui-bundle.js.LICENSE.txt"}
+    assert held == {"LICENSE"} | library
+
+
 def test_the_installed_program_says_the_wheels_version(packages: Packages, programs: Path, tmp_path: Path) -> None:
     said = subprocess.check_output([programs / "presence-gateway", "--version"], cwd=tmp_path, text=True)
     assert said == f"presence-gateway {VERSION}\n"

@@ -6,6 +6,17 @@ from aiohttp import web
 
 from gateway.api import bodies
 from gateway.api.admin import bodies as admin_bodies
+from gateway.api.admin.answers import (
+    Account,
+    AccountDeleted,
+    Accounts,
+    EndedByName,
+    Named,
+    NewAccount,
+    OneAccount,
+    Session,
+    ToldKind,
+)
 from gateway.api.admin.gate import AdminCaller, named_account
 from gateway.api.instances import secret
 from gateway.process import envelope
@@ -24,14 +35,14 @@ class AccountRoutes:
     async def session(self, request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG002
         """Say who the caller is."""
         if caller.account_id is None:
-            return envelope.success({"kind": "operator", "account": None})
+            return envelope.success(Session("operator", None))
         account = await self._services.directory.account(caller.account_id)
-        return envelope.success({"kind": "account", "account": {"id": account.id, "name": account.name}})
+        return envelope.success(Session("account", Named(account.id, account.name)))
 
     async def list_accounts(self, request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG002
         """List every account that the caller may see."""
         found = await visible_accounts(self._services, caller)
-        return envelope.success({"accounts": [told_account(account) for account in found]})
+        return envelope.success(Accounts([told_account(account) for account in found]))
 
     async def create(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Make an account and its first token, which is shown this once."""
@@ -40,7 +51,7 @@ class AccountRoutes:
             wanted.name, **wanted.figures, upstream=wanted.upstream, by=caller.actor
         )
         account = await self._services.directory.account(created.id)
-        return secret({"account": told_account(account), "token": created.token}, status=201)
+        return secret(NewAccount(told_account(account), created.token), status=201)
 
     async def change(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:
         """Change an account's figures or upstream; null resets one."""
@@ -65,10 +76,10 @@ class AccountRoutes:
         """Delete an account with everything that it has, where its name is given again."""
         admin_bodies.confirm(await bodies.read(request, self._body_timeout_s), account.name)
         await self._services.removal.delete_account(account, by=caller.actor)
-        return envelope.success({"account": {"id": account.id, "name": account.name, "status": "deleted"}})
+        return envelope.success(AccountDeleted(EndedByName(account.id, account.name)))
 
     async def _answer(self, account: AccountView) -> web.Response:
-        return envelope.success({"account": told_account(await self._services.directory.account(account.id))})
+        return envelope.success(OneAccount(told_account(await self._services.directory.account(account.id))))
 
 
 async def visible_accounts(services: Services, caller: AdminCaller) -> list[AccountView]:
@@ -90,16 +101,15 @@ async def chosen_accounts(services: Services, request: web.Request, caller: Admi
     return [await named_account(services.directory, caller, wanted)]
 
 
-def told_account(account: AccountView) -> dict[str, object]:
-    """Word an account; a figure of null is the settings'."""
-    upstream = account.upstream
-    return {
-        "id": account.id,
-        "name": account.name,
-        "status": account.status,
-        "created": account.created_s,
+def told_account(account: AccountView) -> Account:
+    """Word an account."""
+    return Account(
+        account.id,
+        account.name,
+        status=account.status,
+        created=account.created_s,
         **asdict(account.limits),
-        "instances": account.instances,
-        "tokens": account.tokens,
-        "upstream": {"kind": upstream.kind} if upstream else None,
-    }
+        instances=account.instances,
+        tokens=account.tokens,
+        upstream=ToldKind(account.upstream.kind) if account.upstream else None,
+    )

@@ -2,7 +2,6 @@
 
 from aiohttp import web
 
-from gateway.api import reference
 from gateway.api.admin.accounts import AccountRoutes
 from gateway.api.admin.chats import ChatRoutes
 from gateway.api.admin.gate import AdminGate
@@ -13,6 +12,8 @@ from gateway.api.admin.troubles import TroubleRoutes
 from gateway.api.admin.upstreams import list_upstreams
 from gateway.api.guards import Gate
 from gateway.api.middlewares import observe
+from gateway.api.openapi import admin
+from gateway.api.viewer.routes import add_reference
 from gateway.tenants.failed_keys import FailedKeyLimiter
 from gateway.wiring import Services
 
@@ -58,5 +59,5 @@ def create_admin(services: Services, *, guesses_per_minute: int = _GUESSES_PER_M
     route.add_get("/usage", gate.for_caller(overview.usage), allow_head=False)
     route.add_get("/audit", gate.for_caller(overview.audit), allow_head=False)
     route.add_post("/keys/rotate", gate.for_operator(overview.rotate_keys))
-    reference.add_routes(app, reference.ADMIN)
+    add_reference(app, admin.describe)
     return app

@@ -1,13 +1,13 @@
 """The bodies and queries of the operator's API, as checked values."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-from gateway.api.bodies import decode
+from gateway.api.bodies import GivenNumber, decode
 from gateway.api.guards import NAME
 from gateway.api.instance_bodies import UpstreamFields, target
 from gateway.presence.errors import (
@@ -48,8 +48,10 @@ class NewAccount:
     upstream: Target | None
 
 
-class _AccountFields(msgspec.Struct, frozen=True):
-    name: str | None = None
+class AccountFields(msgspec.Struct, frozen=True):
+    """An account to be made or changed, as an operator writes it; a figure of null is the settings'."""
+
+    name: Annotated[str | None, Meta(extra_json_schema={"pattern": f"^{NAME.pattern}$"})] = None
     per_minute: int | UnsetType | None = UNSET
     creation_per_minute: int | UnsetType | None = UNSET
     instances_quota: int | UnsetType | None = UNSET
@@ -58,32 +60,42 @@ class _AccountFields(msgspec.Struct, frozen=True):
     upstream: UpstreamFields | UnsetType | None = UNSET
 
 
-class _NameFields(msgspec.Struct, frozen=True):
+class NameFields(msgspec.Struct, frozen=True):
+    """What a token is to be called."""
+
     name: str | None = None
 
 
-class _MoveFields(msgspec.Struct, frozen=True):
+class MoveFields(msgspec.Struct, frozen=True):
+    """Where an instance is to live."""
+
     upstream: UpstreamFields | None = None
 
 
-class _ConfirmFields(msgspec.Struct, frozen=True):
-    confirm: str | None = None
+class ConfirmFields(msgspec.Struct, frozen=True):
+    """Asked for before a deletion."""
+
+    confirm: Annotated[str | None, Meta(description="The name of what will be deleted, again.")] = None
 
 
-class _NumberFields(msgspec.Struct, frozen=True):
-    number: str | None = None
+class NumberFields(msgspec.Struct, frozen=True):
+    """Whose id is asked for."""
+
+    number: GivenNumber = None
 
 
-class _ChatFields(msgspec.Struct, frozen=True):
-    chat: str | None = None
+class ChatFields(msgspec.Struct, frozen=True):
+    """Which chat is meant."""
+
+    chat: Annotated[str | None, Meta(description="A chat's id: what became of its last command counts too.")] = None
 
 
-_account_fields = msgspec.json.Decoder(_AccountFields)
-_name_fields = msgspec.json.Decoder(_NameFields)
-_move_fields = msgspec.json.Decoder(_MoveFields)
-_confirm_fields = msgspec.json.Decoder(_ConfirmFields)
-_number_fields = msgspec.json.Decoder(_NumberFields)
-_chat_fields = msgspec.json.Decoder(_ChatFields)
+_account_fields = msgspec.json.Decoder(AccountFields)
+_name_fields = msgspec.json.Decoder(NameFields)
+_move_fields = msgspec.json.Decoder(MoveFields)
+_confirm_fields = msgspec.json.Decoder(ConfirmFields)
+_number_fields = msgspec.json.Decoder(NumberFields)
+_chat_fields = msgspec.json.Decoder(ChatFields)
 
 
 def new_account(body: bytes) -> NewAccount:
@@ -176,7 +188,7 @@ def count(request: web.Request) -> int:
     return _within(int(given), 1, MOST_ENTRIES)
 
 
-def _figures(fields: _AccountFields) -> dict[str, int | None]:
+def _figures(fields: AccountFields) -> dict[str, int | None]:
     given = {name: getattr(fields, name) for name in _BOUNDS}
     return {
         name: None if figure is None else _within(figure, *_BOUNDS[name])
@@ -191,7 +203,7 @@ def _within(figure: int, least: int, most: int) -> int:
     return figure
 
 
-def _upstream(fields: _AccountFields) -> Target | Literal["keep"] | None:
+def _upstream(fields: AccountFields) -> Target | Literal["keep"] | None:
     if isinstance(fields.upstream, UnsetType):
         return "keep"
     # The operator's word: every worker may go there.

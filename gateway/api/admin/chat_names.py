@@ -1,6 +1,8 @@
 """How chats are called where people read: by an id that tells no number, and by a number that is masked."""
 
-from gateway.presence.model import Chat
+from typing import TypeAlias
+
+from gateway.presence.model import Chat, Instance
 from gateway.tenants.tokens import TokenHasher
 
 _ID_LENGTH = 16
@@ -8,6 +10,9 @@ _LONG = 10
 """Of fewer digits than this too few would stay hidden."""
 
 _WORD = {"g.us": "Group", "newsletter": "Channel", "broadcast": "Status"}
+
+Named: TypeAlias = tuple[str, str | None, str, str]
+"""An instance's name, its account, a chat's id, and its masked number."""
 
 
 class ChatIds:
@@ -20,6 +25,11 @@ class ChatIds:
     def of(self, jid: str) -> str:
         """Return a chat's id."""
         return self._hasher(f"chat {jid}")[:_ID_LENGTH]
+
+    def named(self, jid: str, instance: Instance | None, chats_id: str) -> Named:
+        """Name a chat as answers do; an instance that has gone is called by the id that it kept its chats under."""
+        name, account = (instance.name, instance.account_id) if instance else (chats_id, None)
+        return name, account, self.of(jid), masked(jid)
 
 
 def masked(jid: str) -> str:

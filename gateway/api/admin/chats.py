@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from typing import Any
 
 from aiohttp import web
 
@@ -11,7 +9,9 @@ from gateway.api import bodies
 from gateway.api.admin import bodies as admin_bodies
 from gateway.api.admin import reasons
 from gateway.api.admin.accounts import chosen_accounts
-from gateway.api.admin.chat_names import ChatIds, masked
+from gateway.api.admin.chat_answers import Chat as ToldChat
+from gateway.api.admin.chat_answers import Diagnosis, FoundChat, History, Number, PausedChat, Showing, Told
+from gateway.api.admin.chat_names import ChatIds
 from gateway.api.admin.gate import AdminCaller
 from gateway.api.message_end import count
 from gateway.presence.errors import ChatNotFound, GatewayError
@@ -55,27 +55,27 @@ class ChatRoutes:
         by_place = _by_place(told)
         showing = {(one.instance_id, one.chat): one for one in shown}
         listed = [
-            {
-                **_named(self._ids, jid, instances[chats_id], chats_id),
-                "showing": _told_showing(showing.get((chats_id, jid)), instances[chats_id], late_why),
-                "told": [_told_end(one) for one in by_place.get((chats_id, jid), [])],
-            }
+            ToldChat(
+                *self._ids.named(jid, instances[chats_id], chats_id),
+                instance_id=instance.id if (instance := instances[chats_id]) else None,
+                showing=_told_showing(showing.get((chats_id, jid)), instances[chats_id], late_why),
+                told=[_told_end(one) for one in by_place.get((chats_id, jid), [])],
+            )
             for chats_id, jid in some
         ]
-        history_s = self._services.ends.history_s
         more = len(places) - len(some)
-        return envelope.success({"history_s": history_s, "showing": len(shown), "chats": listed, "more": more})
+        return envelope.success(History(self._services.ends.history_s, len(shown), listed, more))
 
     async def find(self, request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG002
         """Answer a number's id: it goes in a body, since addresses are logged on many a way."""
         chat = admin_bodies.number(await bodies.read(request, self._body_timeout_s))
-        return envelope.success({"chat": self._ids.of(chat.jid)})
+        return envelope.success(FoundChat(self._ids.of(chat.jid)))
 
     async def number(self, request: web.Request, caller: AdminCaller, instance: Instance) -> web.Response:
         """Answer a chat's number, once it is written down who asked."""
         jid = await self._jid(request.match_info["chat"], instance)
         await self._note(caller, "chat.number", instance, jid)
-        return envelope.success({"number": jid})
+        return envelope.success(Number(jid))
 
     async def pause(self, request: web.Request, caller: AdminCaller, instance: Instance) -> web.Response:
         """End what a chat shows, as a caller's own pause does."""
@@ -88,7 +88,7 @@ class ChatRoutes:
             raise
         COMMANDS.labels(State.PAUSED, shown.outcome).inc()
         count(shown)
-        return envelope.success({"state": State.PAUSED})
+        return envelope.success(PausedChat(State.PAUSED))
 
     async def doctor(self, request: web.Request, caller: AdminCaller, instance: Instance) -> web.Response:  # noqa: ARG002
         """Follow the way of a presence to its upstream, and say why one did not show; of one chat where it is named."""
@@ -98,8 +98,7 @@ class ChatRoutes:
             findings = await examine(self._services.redis, self._services.upstreams, instance.target)
         told = await self._services.ends.told([instance.chats_id]) if jid else []
         last = next((one for one in told if one.chat == jid), None)
-        listed = [asdict(finding) for finding in findings]
-        return envelope.success({"answer": reasons.answer(findings, last), "findings": listed})
+        return envelope.success(Diagnosis(reasons.answer(findings, last), findings))
 
     def _wanted(self, request: web.Request) -> Callable[[str], bool]:
         """Read `?chat=`: every chat where none is named."""
@@ -148,35 +147,22 @@ def _by_place(told: Iterable[End]) -> dict[_Place, list[End]]:
     return found
 
 
-def _named(ids: ChatIds, jid: str, instance: Instance | None, chats_id: str) -> dict[str, str | None]:
-    return {
-        "chat": ids.of(jid),
-        "number": masked(jid),
-        "instance": instance.name if instance else chats_id,
-        "instance_id": instance.id if instance else None,
-        "account": instance.account_id if instance else None,
-    }
-
-
-def _told_showing(
-    one: Indicator | None, instance: Instance | None, late_why: Callable[[str], str]
-) -> dict[str, Any] | None:
+def _told_showing(one: Indicator | None, instance: Instance | None, late_why: Callable[[str], str]) -> Showing | None:
     if one is None:
         return None
     why = late_why(instance.id) if instance and _is_late(one) else ""
-    overdue_s = round(one.overdue_s(time.time()), 3)
-    return {"state": one.state, "since": one.since_s, "ends": one.ends_s, "overdue_s": overdue_s, "why": why}
+    return Showing(one.state, one.since_s, one.ends_s, round(one.overdue_s(time.time()), 3), why)
 
 
-def _told_end(one: End) -> dict[str, Any]:
-    return {
-        "state": one.state,
-        "since": one.since_s,
-        "ended": one.ended_s,
-        "by": one.by,
-        "asked": one.asked_s,
-        "sent": one.sent_s,
-        "tries": one.tries,
-        "sure": one.is_sure,
-        "reason": "" if one.is_end else reasons.of_outcome(one.outcome),
-    }
+def _told_end(one: End) -> Told:
+    return Told(
+        one.state,
+        one.since_s,
+        ended=one.ended_s,
+        by=one.by,
+        asked=one.asked_s,
+        sent=one.sent_s,
+        tries=one.tries,
+        sure=one.is_sure,
+        reason="" if one.is_end else reasons.of_outcome(one.outcome),
+    )

@@ -4,9 +4,21 @@ from aiohttp import web
 
 from gateway.api import bodies, instance_bodies
 from gateway.api.admin import bodies as admin_bodies
+from gateway.api.admin.answers import (
+    EndedByName,
+    InstanceCreated,
+    InstanceDeleted,
+    Instances,
+    ListedInstance,
+    NewInstance,
+    OneInstance,
+    TokenRotated,
+)
+from gateway.api.admin.answers import Instance as ToldInstance
 from gateway.api.admin.gate import AdminCaller
 from gateway.api.admin.tokens import told_token
-from gateway.api.instances import described, secret, told_target
+from gateway.api.answers import ToldConnection, ToldUpstream
+from gateway.api.instances import ACTIVE, secret, told_target
 from gateway.presence.model import Instance
 from gateway.process import envelope
 from gateway.tenants.views import AccountView
@@ -26,10 +38,10 @@ class InstanceRoutes:
         found = await self._services.directory.instances(account.id)
         states = await self._services.connections.of(found)
         listed = [
-            {**_told(instance, caller), "connection": {"state": state.value}}
+            ListedInstance(*_told(instance, caller), ToldConnection(state))
             for instance, state in zip(found, states, strict=True)
         ]
-        return envelope.success({"instances": listed})
+        return envelope.success(Instances(listed))
 
     async def create(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:
         """Make an instance; the upstream that an operator names is trusted, a tenant's is held to the rules."""
@@ -46,31 +58,30 @@ class InstanceRoutes:
             by=caller.actor,
         )
         instance = await self._services.directory.instance_by_id(created.id)
-        return secret(
-            {"instance": {**_told(instance, caller), "token": created.token}, "secret": created.token}, status=201
-        )
+        made = NewInstance(*_told(instance, caller), created.token)
+        return secret(InstanceCreated(made, created.token), status=201)
 
     async def move(self, request: web.Request, caller: AdminCaller, instance: Instance) -> web.Response:
         """Give an instance an upstream of its own; what it owes where it was is paused there."""
         upstream = admin_bodies.upstream(await bodies.read(request, self._body_timeout_s))
         await self._services.moves.move_instance(instance.id, upstream, by=caller.actor)
-        return envelope.success({"instance": _told(await self._services.directory.instance_by_id(instance.id), caller)})
+        moved = await self._services.directory.instance_by_id(instance.id)
+        return envelope.success(OneInstance(ToldInstance(*_told(moved, caller))))
 
     async def delete(self, request: web.Request, caller: AdminCaller, instance: Instance) -> web.Response:
         """Delete an instance, where its name is given again."""
         admin_bodies.confirm(await bodies.read(request, self._body_timeout_s), instance.name)
         await self._services.removal.delete_instance(instance, by=caller.actor)
-        return envelope.success({"instance": {"id": instance.id, "name": instance.name, "status": "deleted"}})
+        return envelope.success(InstanceDeleted(EndedByName(instance.id, instance.name)))
 
     async def rotate_token(self, request: web.Request, caller: AdminCaller, instance: Instance) -> web.Response:
         """Replace the instance's token; the old one lives for the grace time."""
         grace_s = instance_bodies.grace_s(await bodies.read(request, self._body_timeout_s))
         created = await self._services.tenancy.rotate_instance_token(instance, grace_s=grace_s, by=caller.actor)
         token = await self._services.directory.token(created.id)
-        return secret(
-            {"instance": _told(instance, caller), "token": told_token(token), "secret": created.token}, status=201
-        )
+        told = ToldInstance(*_told(instance, caller))
+        return secret(TokenRotated(told_token(token), created.token, told), status=201)
 
 
-def _told(instance: Instance, caller: AdminCaller) -> dict[str, object]:
-    return {**described(instance), "upstream": told_target(instance.target, to_operator=caller.is_operator)}
+def _told(instance: Instance, caller: AdminCaller) -> tuple[str, str, str, ToldUpstream]:
+    return instance.id, instance.name, ACTIVE, told_target(instance.target, to_operator=caller.is_operator)

@@ -6,7 +6,11 @@ from aiohttp import web
 
 from gateway.api.admin import bodies
 from gateway.api.admin.accounts import chosen_accounts
-from gateway.api.admin.chat_names import ChatIds, masked
+from gateway.api.admin.answers import Entries, Entry, Resealed, Usage, Used
+from gateway.api.admin.chat_answers import End as ToldEnd
+from gateway.api.admin.chat_answers import Indicator as Told
+from gateway.api.admin.chat_answers import Indicators
+from gateway.api.admin.chat_names import ChatIds
 from gateway.api.admin.gate import AdminCaller
 from gateway.presence.model import Instance
 from gateway.process import envelope
@@ -35,17 +39,11 @@ class OverviewRoutes:
         owed, oldest_s = await self._services.showing.owed(None if _is_everything(request, caller) else ids)
         now_s = time.time()
         listed = [
-            {
-                **self._named(one, instances[one.instance_id]),
-                "ends": one.ends_s,
-                "overdue_s": round(one.overdue_s(now_s), 3),
-            }
+            Told(*self._named(one, instances[one.instance_id]), one.ends_s, round(one.overdue_s(now_s), 3))
             for one in shown
         ]
-        over = [{**self._named(one, instances[one.instance_id]), "ended": one.ended_s, "by": one.by} for one in ended]
-        return envelope.success(
-            {"indicators": listed, "ended": over, "owed": owed, "oldest_overdue_s": round(oldest_s, 3)}
-        )
+        over = [ToldEnd(*self._named(one, instances[one.instance_id]), one.ended_s, one.by) for one in ended]
+        return envelope.success(Indicators(owed, round(oldest_s, 3), listed, over))
 
     async def usage(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer how much of this minute each token has used, `MOST` tokens at the most."""
@@ -60,50 +58,31 @@ class OverviewRoutes:
             limits += [account.limits.per_minute or default] * len(found)
         used = await self._services.usage.of(tokens[:MOST])
         return envelope.success(
-            {
-                "tokens": [
-                    {"id": one.token_id, "limit": limit, "used": one.used, "reset": one.reset_s}
-                    for one, limit in zip(used, limits, strict=False)
-                ]
-            }
+            Usage([Used(one.token_id, limit, one.used, one.reset_s) for one, limit in zip(used, limits, strict=False)])
         )
 
     async def audit(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer the latest changes, the newest first."""
         entries = await self._services.audit.entries(bodies.count(request), account_id=caller.account_id)
         return envelope.success(
-            {
-                "entries": [
-                    {
-                        "id": entry.id,
-                        "at": entry.at_s,
-                        "actor": entry.actor,
-                        "action": entry.action,
-                        "subject": entry.subject,
-                        "detail": entry.detail,
-                    }
+            Entries(
+                [
+                    Entry(entry.id, entry.at_s, entry.actor, entry.action, entry.subject, entry.detail)
                     for entry in entries
                 ]
-            }
+            )
         )
 
     async def rotate_keys(self, request: web.Request, caller: AdminCaller) -> web.Response:  # noqa: ARG002
         """Encrypt every credential under the newest key; asked again, it goes on where it was interrupted."""
         done = await self._services.tenancy.reseal(by=caller.actor)
-        return envelope.success({"resealed": done.count, "unreadable": list(done.unreadable)})
+        return envelope.success(Resealed(done.count, done.unreadable))
 
     async def _instance(self, instance_id: str) -> Instance | None:
         return await self._services.directory.find_by_id(instance_id)
 
-    def _named(self, one: Indicator | End, instance: Instance | None) -> dict[str, str | float | None]:
-        return {
-            "instance": instance.name if instance else one.instance_id,
-            "account": instance.account_id if instance else None,
-            "chat": self._ids.of(one.chat),
-            "number": masked(one.chat),
-            "state": one.state,
-            "since": one.since_s,
-        }
+    def _named(self, one: Indicator | End, instance: Instance | None) -> tuple[str, str | None, str, str, str, float]:
+        return *self._ids.named(one.chat, instance, one.instance_id), one.state, one.since_s
 
 
 def _is_everything(request: web.Request, caller: AdminCaller) -> bool:

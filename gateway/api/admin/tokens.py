@@ -4,6 +4,7 @@ from aiohttp import web
 
 from gateway.api import bodies, instance_bodies
 from gateway.api.admin import bodies as admin_bodies
+from gateway.api.admin.answers import Ended, NewToken, Token, TokenRevoked, Tokens
 from gateway.api.admin.gate import AdminCaller
 from gateway.api.instances import secret
 from gateway.process import envelope
@@ -23,7 +24,7 @@ class TokenRoutes:
     async def list_tokens(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:  # noqa: ARG002
         """List an account's tokens, the oldest first."""
         found = await self._services.directory.tokens(account.id)
-        return envelope.success({"tokens": [told_token(token) for token in found]})
+        return envelope.success(Tokens([told_token(token) for token in found]))
 
     async def issue(self, request: web.Request, caller: AdminCaller, account: AccountView) -> web.Response:
         """Make one more token, with a minute of its own."""
@@ -44,22 +45,22 @@ class TokenRoutes:
     async def revoke(self, request: web.Request, caller: AdminCaller, token: TokenView) -> web.Response:  # noqa: ARG002
         """Make a token invalid from its next request on."""
         await self._services.directory.revoke_token(token.id, by=caller.actor)
-        return envelope.success({"token": {"id": token.id, "status": "revoked"}})
+        return envelope.success(TokenRevoked(Ended(token.id, "revoked")))
 
     async def _made(self, created: Created) -> web.Response:
         token = await self._services.directory.token(created.id)
-        return secret({"token": told_token(token), "secret": created.token}, status=201)
+        return secret(NewToken(told_token(token), created.token), status=201)
 
 
-def told_token(token: TokenView) -> dict[str, object]:
-    """Word a token without itself; instants are Unix seconds or null."""
-    return {
-        "id": token.id,
-        "name": token.name,
-        "prefix": token.prefix,
-        "kind": token.kind,
-        "instance": token.instance_id or None,
-        "created": token.created_s,
-        "last_used": token.used_s,
-        "expires": token.expires_s,
-    }
+def told_token(token: TokenView) -> Token:
+    """Word a token."""
+    return Token(
+        token.id,
+        token.name,
+        prefix=token.prefix,
+        kind=token.kind,
+        instance=token.instance_id or None,
+        created=token.created_s,
+        last_used=token.used_s,
+        expires=token.expires_s,
+    )

@@ -1,12 +1,13 @@
 """`GET /admin/troubles`: what needs a person now: which upstreams fail and for whom, and what is late."""
 
 import time
-from typing import Any
 
 from aiohttp import web
 
 from gateway.api.admin import reasons
 from gateway.api.admin.accounts import chosen_accounts
+from gateway.api.admin.chat_answers import Trouble as ToldTrouble
+from gateway.api.admin.chat_answers import Troubles
 from gateway.api.admin.gate import AdminCaller
 from gateway.api.instances import told_target
 from gateway.presence.model import Instance
@@ -32,35 +33,34 @@ class TroubleRoutes:
         failing.sort(key=lambda one: one.last_s, reverse=True)
         named = [(one, await self._services.directory.find_by_id(one.instance_id)) for one in failing[:_MOST]]
         listed = [_told(one, instance, caller) for one, instance in named if instance]
-        return envelope.success({"upstreams": listed, **await self._owed(request, caller, accounts)})
+        return envelope.success(Troubles(*await self._owed(request, caller, accounts), listed))
 
-    async def _owed(self, request: web.Request, caller: AdminCaller, accounts: set[str]) -> dict[str, Any]:
-        """Say what is owed, late and wrong: of everything to the operator, else of some accounts."""
+    async def _owed(
+        self, request: web.Request, caller: AdminCaller, accounts: set[str]
+    ) -> tuple[int, float, list[str]]:
+        """Say what is owed, how late, and what is wrong: of everything to the operator, else of some accounts."""
         if not caller.is_operator or request.query.get("account"):
             chats_ids = await self._services.directory.chats_ids(accounts)
             owed, oldest_s = await self._services.showing.owed(chats_ids)
             now_s = time.time()
             # A pause that failed is owed again in the future: its own time stands with what shows.
             overdue_s = [one.overdue_s(now_s) for one in await self._services.showing.of(chats_ids)]
-            return {"problems": [], "owed": owed, "oldest_overdue_s": round(max([oldest_s, *overdue_s]), 3)}
+            return owed, round(max([oldest_s, *overdue_s]), 3), []
         health, present = await self._services.health.look(), await self._services.processes.present()
-        return {
-            "problems": list(problems(health, {process.role for process in present})),
-            "owed": health.backlog.owed,
-            "oldest_overdue_s": round(health.backlog.oldest_overdue_s, 3),
-        }
+        wrong = list(problems(health, {process.role for process in present}))
+        return health.backlog.owed, round(health.backlog.oldest_overdue_s, 3), wrong
 
 
-def _told(one: Trouble, instance: Instance, caller: AdminCaller) -> dict[str, Any]:
-    return {
-        "account": one.account_id,
-        "instance": instance.name,
-        "instance_id": one.instance_id,
-        "upstream": told_target(instance.target, to_operator=caller.is_operator),
-        "reason": reasons.of_outcome(one.outcome),
-        "failed": one.failed,
-        "since": one.since_s,
-        "last": one.last_s,
-        "ok": one.ok_s,
-        "open": one.is_open,
-    }
+def _told(one: Trouble, instance: Instance, caller: AdminCaller) -> ToldTrouble:
+    return ToldTrouble(
+        one.account_id,
+        instance.name,
+        one.instance_id,
+        told_target(instance.target, to_operator=caller.is_operator),
+        reason=reasons.of_outcome(one.outcome),
+        failed=one.failed,
+        since=one.since_s,
+        last=one.last_s,
+        ok=one.ok_s,
+        open=one.is_open,
+    )

@@ -2,22 +2,14 @@
 
 from typing import Any
 
-from gateway.api.openapi.words import (
-    BEARER,
-    INTEGER,
-    NUMBER,
-    STRING,
-    document,
-    fields,
-    header,
-    items,
-    nullable,
-    operation,
-    path,
-    success,
-    text,
-)
-from gateway.upstreams.registry import ADAPTERS
+from msgspec import Struct
+
+from gateway.api import answers
+from gateway.api.bodies import PresenceFields
+from gateway.api.instance_bodies import GraceFields, InstanceFields
+from gateway.api.openapi.words import BEARER, Examples, Fault, document, header, operation, part, paths, schema
+from gateway.presence import errors
+from gateway.presence.errors import InstanceNotFound, InvalidAccountToken, InvalidToken, MissingToken
 
 _ABOUT = (
     "Typing and recording indicators that appear at once and always end on time. Every authenticated answer carries "
@@ -27,149 +19,119 @@ _ABOUT = (
     "described by them."
 )
 
-UPSTREAM = fields(
-    {"kind": text("What holds the session.", enum=list(ADAPTERS)), "url": text("Its address.")},
-    {
-        "session": nullable(text("What it calls the session; else the instance's name.")),
-        "credential": nullable(text("Its key; kept encrypted and never shown.")),
-        "quiet_after_s": nullable(
-            {"type": "number", "description": "Seconds after the last indicator until the account is made unavailable."}
-        ),
-    },
-)
-TOLD_UPSTREAM = fields({"kind": STRING, "url": nullable(STRING), "session": STRING})
-NEW_INSTANCE = fields(
-    {"name": text("Unique within the account.", pattern="^[A-Za-z0-9_.-]{1,100}$")},
-    {
-        "token": nullable(text("The instance's token, instead of a generated one: 16 to 256 characters.")),
-        "upstream": {"anyOf": [UPSTREAM, {"type": "null"}]},
-    },
-)
-GRACE = fields({}, {"grace": nullable({**INTEGER, "description": "Seconds for which the old token stays valid."})})
-CONNECTION = fields({"state": text(enum=["connected", "connecting", "disconnected", "loggedout", "unknown"])})
 
-_INSTANCE = {"id": STRING, "name": STRING, "status": STRING}
-_INDICATOR = fields(
-    {"chat": STRING, "state": text(enum=["typing", "recording"]), "since": NUMBER, "ends": nullable(NUMBER)}
-)
-_META = fields({"total": INTEGER})
-_DATA = fields({"token": STRING})
-_NAME = "The instance's name, URL-encoded."
+class _Health(Struct):
+    status: str
+    version: str
+    service: str
 
-_PRESENCE = path(
-    {
+
+_GATE = (MissingToken, InvalidToken)
+_OF_INSTANCE = (*_GATE, errors.InstanceTokenMismatch, InstanceNotFound)
+_OF_ACCOUNT = (*_GATE, InvalidAccountToken)
+
+
+def _sent(state: str, duration: int = 0) -> dict[str, Any]:
+    end = f" (will auto-pause after {duration} seconds)" if duration else ""
+    return {
+        "success": True,
+        "message": f"Presence '{state}' sent successfully{end}",
+        "chat_jid": "5511999999999@s.whatsapp.net",
+        "state": state,
+        "duration": duration,
+    }
+
+
+_COMMANDS: Examples = {
+    "Typing for 5 seconds": {"number": "5511999999999", "state": "typing", "duration": 5},
+    "Recording, held until the message": {"number": "5511999999999", "state": "recording", "hold": True},
+    "Typing, without an end": {"number": "5511999999999", "state": "typing"},
+    "Pause": {"number": "5511999999999", "state": "pause"},
+}
+_SENT: Examples = {
+    "Typing for 5 seconds": _sent("typing", 5),
+    "Recording, held until the message": {**_sent("recording", 600), "hold": True},
+    "Typing, without an end": _sent("typing"),
+    "Pause": _sent("pause"),
+}
+_EVENT: Examples = {"The sandbox's": {"event": "message", "from_me": True, "chat": "5511999999999@s.whatsapp.net"}}
+_NEW: Examples = {
+    "On the default upstream": {"name": "sales"},
+    "On one of its own": {"name": "sales", "upstream": {"kind": "waha", "url": "https://waha.example.com"}},
+}
+
+_PRESENCE = {
+    "/api/chat/presence/{instance}": {
         "post": operation(
             "sendPresence",
             "Show typing or recording on a chat, or pause it",
-            success({"message": STRING, "chat_jid": STRING, "state": STRING, "duration": INTEGER}),
-            body=fields(
-                {"number": text("Phone digits or a JID."), "state": text("typing, recording, pause or paused.")},
-                {
-                    "duration": nullable(
-                        {**INTEGER, "description": "Seconds until the automatic pause, 60 at the most; 600 with hold."}
-                    ),
-                    "hold": nullable({"type": "boolean", "description": "Held until the message is sent."}),
-                },
-            ),
-            refusals=(403, 404, 501, 502, 504),
+            answers.PresenceSent,
+            *(*_OF_INSTANCE, errors.NumberRequired, errors.StateRequired, errors.InvalidState, errors.InvalidNumber),
+            *(errors.InvalidDuration, errors.StateUnsupported("recording"), errors.UpstreamRejected),
+            *(errors.InstanceNotConnected, errors.UpstreamSilent),
+            body=schema(PresenceFields, "number", "state"),
+            bodies=_COMMANDS,
+            answers=_SENT,
         ),
         "get": operation(
-            "listIndicators",
-            "List what the instance's chats show right now",
-            success({"message": STRING, "indicators": items(_INDICATOR), "meta": _META}),
-            refusals=(403, 404),
+            "listIndicators", "List what the instance's chats show right now", answers.Indicators, *_OF_INSTANCE
         ),
     },
-    instance=_NAME,
-)
-_EVENTS = path(
-    {
+    "/api/events/presence/{instance}": {
         "post": operation(
             "takeEvent",
             "Take a webhook of the instance's upstream; a message that was sent ends its chat's indicator",
-            success({"message": STRING}),
-            body=fields({}),
-            refusals=(403, 404),
+            answers.Said,
+            *_OF_INSTANCE,
+            body={"type": "object"},
+            bodies=_EVENT,
         )
     },
-    instance=_NAME,
-)
-_NEW = path(
-    {
+}
+_INSTANCES = {
+    "/api/instance/new": {
         "post": operation(
             "createInstance",
             "Make an instance; its token is shown this once",
-            success(
-                {
-                    "message": STRING,
-                    "instance": fields({**_INSTANCE, "token": STRING, "upstream": TOLD_UPSTREAM}),
-                    "data": _DATA,
-                }
-            ),
+            answers.InstanceCreated,
+            *(*_OF_ACCOUNT, errors.NameRequired, errors.InvalidName, errors.InvalidOwnToken, errors.InvalidUpstream),
+            *(errors.UpstreamNotAllowed, errors.QuotaExceeded, errors.EncryptionOff, errors.AccountNotFound),
+            *(errors.Conflict, errors.Conflict("Token already in use"), errors.ChangedMeanwhile),
             status=201,
-            body=NEW_INSTANCE,
-            refusals=(403, 404, 409),
+            body=schema(InstanceFields, "name"),
+            bodies=_NEW,
         )
-    }
-)
-_LIST = path(
-    {
+    },
+    "/api/instance/list": {
         "get": operation(
             "listInstances",
             "List instances with their connection",
-            success(
-                {
-                    "message": STRING,
-                    "instances": items(fields({**_INSTANCE, "connection": CONNECTION})),
-                    "meta": _META,
-                }
-            ),
-            refusals=(404,),
+            answers.Instances,
+            *(*_GATE, InstanceNotFound),
             query={"instanceName": "Only these, separated by commas."},
         )
-    }
-)
-_DELETE = path(
-    {
+    },
+    "/api/instance/delete/{instance}": {
         "delete": operation(
             "deleteInstance",
             "Delete an instance; what it owes is paused now",
-            success({"message": STRING, "instance": fields({"name": STRING, "status": {"const": "deleted"}})}),
-            refusals=(404,),
+            answers.InstanceDeleted,
+            *(*_OF_ACCOUNT, InstanceNotFound),
         )
     },
-    instance=_NAME,
-)
-_TOKEN = path(
-    {
+    "/api/instance/token/{instance}": {
         "post": operation(
             "rotateInstanceToken",
             "Replace the instance's token",
-            success(
-                {
-                    "message": STRING,
-                    "instance": fields({**_INSTANCE, "token": STRING}),
-                    "data": _DATA,
-                    "grace": INTEGER,
-                }
-            ),
-            body=GRACE,
+            answers.TokenRotated,
+            *(*_OF_ACCOUNT, InstanceNotFound, errors.InvalidGrace),
+            body=schema(GraceFields),
             body_required=False,
-            refusals=(404,),
+            bodies={"For an hour both work": {"grace": 3600}},
         )
     },
-    instance=_NAME,
-)
-_HEALTH = path(
-    {
-        "get": operation(
-            "health",
-            "Say that the gateway serves",
-            success({"status": STRING, "version": STRING, "service": STRING}),
-            guarded=False,
-        )
-    }
-)
+}
+_HEALTH = {"/health": {"get": operation("health", "Say that the gateway serves", _Health, always=(Fault,))}}
 
 
 def describe() -> dict[str, Any]:
@@ -179,13 +141,10 @@ def describe() -> dict[str, Any]:
         "bearer": BEARER,
         "query": {"type": "apiKey", "in": "query", "name": "token"},
     }
-    paths = {
-        "/api/chat/presence/{instance}": _PRESENCE,
-        "/api/events/presence/{instance}": _EVENTS,
-        "/api/instance/new": _NEW,
-        "/api/instance/list": _LIST,
-        "/api/instance/delete/{instance}": _DELETE,
-        "/api/instance/token/{instance}": _TOKEN,
-        "/health": _HEALTH,
-    }
-    return document("Presence gateway", _ABOUT, schemes, paths)
+    name = part("instance", "The instance's name, URL-encoded.", "demo")
+    described = (
+        paths("Presence", _PRESENCE, instance=name)
+        | paths("Instances", _INSTANCES, instance=name)
+        | paths("Health", _HEALTH)
+    )
+    return document("Presence gateway", _ABOUT, schemes, described)

@@ -1,140 +1,172 @@
-"""The words both descriptions are written in: schemas in short form, operations with the refusals they share."""
+"""The words both descriptions are written in: schemas derived from types, operations with the refusals they share."""
 
-from collections.abc import Mapping
-from typing import Any
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any, Literal
+
+import msgspec
 
 from gateway import SERVICE, VERSION
+from gateway.presence.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    GatewayError,
+    InvalidBody,
+    RateLimited,
+    StoreUnavailable,
+)
 
 Schema = dict[str, Any]
+Examples = Mapping[str, Mapping[str, Any]]
 
-STRING: Schema = {"type": "string"}
-INTEGER: Schema = {"type": "integer"}
-NUMBER: Schema = {"type": "number"}
 
-_MEANING = {
-    400: "The request cannot be obeyed as it is.",
-    401: "The caller did not prove who they are.",
-    403: "The caller may not do this.",
-    404: "There is no such thing, as far as this caller may know.",
-    408: "The body did not arrive in time.",
-    409: "The name or the token is taken, or another account uses the session.",
-    413: "The body is too large.",
-    417: "An expectation of the request cannot be met.",
-    429: "Over the limit; wait until `X-RateLimit-Reset`.",
-    500: "A fault of the gateway.",
-    501: "The instance's upstream has no such indicator.",
-    502: "The upstream answered with an error.",
-    503: "Try again soon.",
-    504: "The upstream did not answer in time.",
-}
-ALWAYS = (401, 417, 429, 500, 503)
-"""What any guarded operation may refuse with."""
+class ExpectationFailed:
+    """The request's `Expect` header asks for what cannot be met."""
 
-WITH_BODY = (400, 408, 413)
+    status = 417
+    message = "Expectation failed"
+
+
+class Fault:
+    """A fault of the gateway's own; its log has it under the answer's `X-Request-Id`."""
+
+    status = GatewayError.status
+    message = GatewayError.message
+
+
+Refusal = GatewayError | type[GatewayError | ExpectationFailed | Fault]
+"""An error of the tree, or what is answered without one."""
+
+ALWAYS = (ExpectationFailed, RateLimited, Fault, StoreUnavailable)
+"""What any guarded operation may refuse with, beside what its gate says of tokens."""
+
+WITH_BODY = (InvalidBody, BodyTooSlow, BodyTooLarge)
 """And what any operation that reads a body may."""
 
 
-def text(description: str = "", **more: Any) -> Schema:
-    """Describe a string."""
-    return {"type": "string", **({"description": description} if description else {}), **more}
-
-
-def flag(description: str) -> Schema:
-    """Describe a yes or no."""
-    return {"type": "boolean", "description": description}
-
-
-def nullable(schema: Schema) -> Schema:
-    """Allow null beside a schema of one type."""
-    return {**schema, "type": [schema["type"], "null"]}
-
-
-def items(schema: Schema) -> Schema:
-    """Describe a list."""
-    return {"type": "array", "items": schema}
-
-
-def fields(needed: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
-    """Describe an object; further fields are allowed, since answers grow."""
-    return {"type": "object", "properties": {**needed, **(optional or {})}, "required": list(needed)}
-
-
-def success(needed: Mapping[str, Schema]) -> Schema:
-    """Describe an answer in the envelope."""
-    return fields({"success": {"const": True}, **needed})
+def schema(kind: type, *needed: str) -> Schema:
+    """Derive the schema of a type; a body's type lets everything be left out, so what is `needed` is named."""
+    derived = msgspec.json.schema(kind)
+    told = _flat(derived, derived.get("$defs", {}))
+    for name in needed:
+        types = told["properties"][name]["type"]
+        told["properties"][name]["type"] = next(one for one in types if one != "null")
+    return told if not needed else {**told, "required": list(needed)}
 
 
 def operation(
     name: str,
     summary: str,
-    answer: Schema,
-    *,
+    answer: type,
+    *refusals: Refusal,
     status: int = 200,
+    answers: Examples | None = None,
     body: Schema | None = None,
     body_required: bool = True,
-    refusals: tuple[int, ...] = (),
+    bodies: Examples | None = None,
     query: Mapping[str, str] | None = None,
-    guarded: bool = True,
-) -> dict[str, Any]:
-    """Describe one operation, with the refusals of every guarded one."""
-    refused = {*refusals, *(ALWAYS if guarded else (500,)), *(WITH_BODY if body else ())}
-    described: dict[str, Any] = {
+    always: Iterable[Refusal] = ALWAYS,
+) -> Schema:
+    """Describe one operation, with the refusals of every guarded one; an unguarded one says what is `always` left."""
+    refused = [*always, *refusals, *(WITH_BODY if body else ())]
+    by_status = groupby(sorted(refused, key=lambda error: error.status), key=lambda error: error.status)
+    told = schema(answer)
+    told = {**told, "properties": {"success": {"const": True}, **told["properties"]}}
+    told["required"] = ["success", *told["required"]]
+    described: Schema = {
         "operationId": name,
         "summary": summary,
+        "parameters": [_parameter(key, "query", about) for key, about in (query or {}).items()],
         "responses": {
-            str(status): {"description": "Done.", "content": {"application/json": {"schema": answer}}},
-            **{str(code): _refusal(code) for code in sorted(refused)},
+            str(status): {"description": "Done.", "content": _json(told, answers)},
+            **{str(code): _refused(list(errors)) for code, errors in by_status},
         },
     }
-    if query:
-        described["parameters"] = [
-            {"name": key, "in": "query", "required": False, "description": told, "schema": STRING}
-            for key, told in query.items()
-        ]
     if body:
-        described["requestBody"] = {"required": body_required, "content": {"application/json": {"schema": body}}}
-    if not guarded:
+        described["requestBody"] = {"required": body_required, "content": _json(body, bodies)}
+    if always is not ALWAYS:
         described["security"] = []
     return described
 
 
-def path(operations: Mapping[str, Any], **parameters: str) -> dict[str, Any]:
-    """Describe a path: its operations by method, and what its parts are."""
-    shared = [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "description": told,
-            "schema": {"type": "string", "minLength": 1},
+def paths(tag: str, of: Mapping[str, Mapping[str, Schema]], **parts: Schema) -> dict[str, Schema]:
+    """Describe paths under one heading: their operations by method; `parts` are what stands in braces in them."""
+    return {
+        path: {
+            **{method: {"tags": [tag], **told} for method, told in operations.items()},
+            "parameters": [parts[name] for name in re.findall(r"{(\w+)}", path)],
         }
-        for name, told in parameters.items()
-    ]
-    return {**operations, **({"parameters": shared} if shared else {})}
+        for path, operations in of.items()
+    }
 
 
-def document(title: str, about: str, schemes: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:
+def part(name: str, about: str, example: str) -> Schema:
+    """Describe what stands in braces in a path."""
+    told = _parameter(name, "path", about)
+    return {**told, "required": True, "example": example, "schema": {"type": "string", "minLength": 1}}
+
+
+def document(title: str, about: str, schemes: Mapping[str, Any], described: Mapping[str, Any]) -> Schema:
     """Put a description together."""
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": VERSION, "description": about, "x-service": SERVICE},
         "security": [{name: []} for name in schemes],
-        "paths": dict(paths),
-        "components": {
-            "securitySchemes": dict(schemes),
-            "schemas": {
-                "Refusal": {
-                    **fields({"success": {"const": False}, "error": fields({"message": STRING})}),
-                    "additionalProperties": False,
-                }
-            },
-        },
+        "paths": dict(described),
+        "components": {"securitySchemes": dict(schemes), "schemas": {"Refusal": schema(_Refusal)}},
     }
 
 
-def _refusal(code: int) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Refusal"}
-    return {"description": _MEANING[code], "content": {"application/json": {"schema": schema}}}
+class _Error(msgspec.Struct, forbid_unknown_fields=True):
+    message: str
+
+
+class _Refusal(msgspec.Struct, forbid_unknown_fields=True):
+    success: Literal[False]
+    error: _Error
+
+
+def _refused(errors: list[Refusal]) -> Schema:
+    """Describe one status: each message that comes with it, and when it does."""
+    told = [f"- `{error.message}`: {(inspect.getdoc(error) or '').partition(chr(10))[0]}" for error in errors]
+    values = {error.message: {"success": False, "error": {"message": error.message}} for error in errors}
+    return {
+        "description": "\n".join(dict.fromkeys(told)),
+        "content": _json({"$ref": "#/components/schemas/Refusal"}, values),
+    }
+
+
+def _json(told: Schema, examples: Examples | None = None) -> Schema:
+    content: Schema = {"schema": told}
+    if examples and len(examples) == 1:
+        content["example"] = next(iter(examples.values()))
+    elif examples:
+        content["examples"] = {name: {"value": value} for name, value in examples.items()}
+    return {"application/json": content}
+
+
+def _parameter(name: str, place: str, about: str) -> Schema:
+    return {"name": name, "in": place, "required": False, "description": about, "schema": {"type": "string"}}
+
+
+def _flat(told: Any, kinds: Mapping[str, Schema]) -> Any:
+    """Put types in the place of their references, leave out Python's names for them, and join plain alternatives."""
+    if isinstance(told, list):
+        return [_flat(one, kinds) for one in told]
+    if not isinstance(told, dict):
+        return told
+    if "$ref" in told:
+        told = {**kinds[told["$ref"].rpartition("/")[2]], **told}
+    flat = {key: _flat(of, kinds) for key, of in told.items() if key not in {"$ref", "$defs", "default"}}
+    if isinstance(flat.get("title"), str):
+        del flat["title"]
+    alternatives = flat.get("anyOf", ())
+    if alternatives and all(one.keys() == {"type"} for one in alternatives):
+        flat.setdefault("type", [one["type"] for one in alternatives])
+        del flat["anyOf"]
+    return flat
 
 
 BEARER = {"type": "http", "scheme": "bearer"}

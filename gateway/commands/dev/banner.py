@@ -18,6 +18,7 @@ def show(site: Site, demo: Demo, data: Path) -> None:
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     rows = [
         ("API", f"[link]{site.url}[/]", ""),
+        ("API reference", f"[link]{site.url}/docs#{_signed_in(demo)}[/]", "read it and try it, signed in"),
         ("Sandbox phone", f"[link]{site.sandbox_url}/?instance={demo.instance}[/]", "open it in a browser"),
         (
             "Console",
@@ -44,6 +45,11 @@ def _program(data: Path) -> str:
     program = sys.argv[0] if called and called != shutil.which(SERVICE) else SERVICE
     words = [program] if data == Path("data") else [program, "--data", str(data)]
     return shlex.join(words)
+
+
+def _signed_in(demo: Demo) -> str:
+    """Word what the reference takes from its address; a browser sends none of it to anybody."""
+    return f"token={demo.account_token}&instance={demo.instance}"
 
 
 def _curl(site: Site, demo: Demo) -> str:
