@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.store import keys
 from model.events import CURRENT, Command, Wake
 from model.keyspace import STORES
 
@@ -32,6 +31,7 @@ class Link:
     def __init__(self, world: "World", node: "Node", server: int | None = None) -> None:
         self._world, self._node, self._server = world, node, server
         self._slots = dict(world.stores.home)
+        self._held: list[list[str]] = []  # remembered: it is asked for all the time
 
     async def execute_command(self, *words: Any) -> Any:
         try:
@@ -48,9 +48,16 @@ class Link:
         """Return the same for one server."""
         return Link(self._world, self._node, store)
 
-    def partitions(self, store: int) -> list[int]:
-        """Say which partitions a server holds, as far as this client knows."""
-        return [number for number in range(keys.PARTITIONS) if self._slots.get(number, 0) == store]
+    @property
+    def knows_all(self) -> bool:
+        """Whether it knows where every slot is now."""
+        return self._slots == self._world.stores.home
+
+    def held(self, names: Sequence[str]) -> list[list[str]]:
+        """Say which keys of partitions each server holds, as far as this client knows."""
+        if not self._held:
+            self._held = [[name for name in names if self._slots.get(int(name[4:6]), 0) == store] for store in STORES]
+        return self._held
 
     def _store_for(self, words: tuple[Any, ...]) -> int:
         partition = self._world.stores.partition_of(words)
@@ -115,6 +122,7 @@ class Link:
                 return store
             else:
                 self._slots[partition] = stores.home[partition]
+                self._held = []
                 await asyncio.sleep(self._world.dice.uniform(0.0004, 0.002))
 
     async def _while_down(self, store: int, words: tuple[Any, ...]) -> None:
@@ -138,9 +146,9 @@ class Link:
         raise RedisTimeoutError("stopped") if is_silent else RedisConnectionError("refused")
 
 
-async def by_server(executor: Link, _: Sequence[str]) -> list[tuple[Link, list[int]]]:
-    """Stand for `store.redis.by_server`: each server that a process knows, and the partitions that it holds."""
-    return [(executor.at(store), executor.partitions(store)) for store in STORES]
+async def by_server(executor: Link, names: Sequence[str]) -> list[tuple[Link, list[str]]]:
+    """Stand for `store.connections.by_server`: each server that a process knows, and the keys that it holds."""
+    return [(executor.at(store), held) for store, held in zip(STORES, executor.held(names), strict=True)]
 
 
 class Notices:

@@ -14,9 +14,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.now_s = 0.0
         self._selector = self  # what `BaseEventLoop` waits on
+        self._every_task: set[asyncio.Task[Any]] = set()  # of the dead too: what they wait for never comes
 
     def time(self) -> float:
         return self.now_s
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        task = super().create_task(coro, **options)
+        self._every_task.add(task)
+        task.add_done_callback(self._every_task.discard)
+        return task
 
     def select(self, timeout: float | None) -> list[Any]:
         if timeout is None:

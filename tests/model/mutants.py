@@ -17,7 +17,7 @@ from gateway.store import keys
 from gateway.upstreams.breaker import Passage
 from model.node import Node
 from model.orders import BETWEEN, CUT_BETWEEN
-from workers.rounds import Rounds
+from workers.rounds import _AGAIN_S, Rounds
 
 LEAVES = "single worker leaves"
 
@@ -174,8 +174,10 @@ def _memory_of_one_partition(node: Node) -> None:
     promises._tell_all = tell_first  # type: ignore[method-assign]
 
 
-def _not_again(self: Rounds, partition: int) -> None:
-    return None
+def _look_soon_if_told(self: Rounds, partition: int, in_s: float) -> None:
+    """Look soon after a notice, and not after a look that was not answered."""
+    if in_s < _AGAIN_S:
+        Rounds._look_soon(self, partition, in_s)
 
 
 async def _beat_alone(self: Rounds, mine: set[int]) -> None:
@@ -275,14 +277,12 @@ MUTANTS = (
     Mutant("a notice that is lost is made up for by a look", _deaf_and_look_seldom, kind="single notices lost"),
     Mutant(
         "a look that was not answered is repeated soon",
-        rounds("_miss", _not_again),
+        rounds("_look_soon", _look_soon_if_told),
         kind="single redis restarted",
         first_seed=126,
     ),
     Mutant("a look goes a lease beyond the queue", lua("look", "ahead + tonumber(ARGV[4])", "ahead"), kind=BETWEEN),
-    Mutant(
-        "what falls to a worker is looked at at once", rounds("_beat_and_gain", _beat_alone), kind=LEAVES, first_seed=3
-    ),
+    Mutant("what falls to a worker is looked at at once", rounds("_say", _beat_alone), kind=LEAVES, first_seed=3),
     Mutant("a worker says that it leaves", _leave_without_a_word, kind=LEAVES),
     Mutant(
         "chats do not wait for the primary that has the tenants",

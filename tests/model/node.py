@@ -52,8 +52,8 @@ class Node:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.link = Link(world, self)
         self.breakers = Breakers(self.monotonic)
-        self.indicators = RedisIndicators(
-            self.link, lease_s=LEASE_S, echo_s=ECHO_S, patience_s=REDIS_TIMEOUT_S, monotonic=self.monotonic
+        self.indicators = _Indicators(
+            self, lease_s=LEASE_S, echo_s=ECHO_S, patience_s=REDIS_TIMEOUT_S, monotonic=self.monotonic
         )
         self.calls = Calls(Phone(world, self), timeout_s=UPSTREAM_TIMEOUT_S, monotonic=self.monotonic)
         self.directory = Register(world, self.link)
@@ -139,9 +139,9 @@ class Node:
         self.leaves = True
         for task in self._going:
             task.cancel()
-        await self.rounds.close()
         with contextlib.suppress(StoreUnavailable):
             await self.registry.leave()
+        await self.rounds.close()
 
     async def _go(self) -> None:
         await self.passes()
@@ -183,11 +183,14 @@ class Node:
             perform=self._perform,
             rest=_rest,
             beat=self._beat,
+            tidy=_tidy,
         )
 
-    async def _beat(self) -> None:
-        with contextlib.suppress(StoreUnavailable):
-            await self.registry.say()
+    async def _beat(self) -> bool:
+        try:
+            return await self.registry.say()
+        except StoreUnavailable:
+            return False
 
     async def _perform(self, claim: Claim, change: str | None) -> WakeUpResult | None:
         claimed_at = self.world.stores.claimed_at[claim.grant.owner]
@@ -204,6 +207,27 @@ class Node:
         self.tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             self.world.failures.append(f"{self.name} failed: {failure!r}")
+
+
+class _Indicators(RedisIndicators):
+    """Looks at servers again only where something has befallen one: that is most of what an idle world does."""
+
+    def __init__(self, node: Node, **options: Any) -> None:
+        super().__init__(node.link, **options)
+        self._node = node
+        self._known: tuple[int, list[str]] = (-1, [])
+
+    async def servers(self) -> list[str]:
+        node, stores = self._node, self._node.world.stores
+        events, names = self._known
+        if events == stores.events and node.link.knows_all and all(clock.is_known for clock in self._clocks):
+            await node.sleep(node.world.faults.latency_s[1])
+            return names
+        events = stores.events
+        names = await super().servers()
+        if all(names) and stores.are_well:
+            self._known = events, names
+        return names
 
 
 class _Rounds(Rounds):
@@ -227,6 +251,10 @@ class _Watch(Watch):
 
 async def _rest(partition: int) -> None:
     raise AssertionError(f"no account of this world is to rest, of partition {partition}")
+
+
+async def _tidy() -> None:
+    raise AssertionError("nobody left anything to tidy")
 
 
 class Register(Lookups):

@@ -4,10 +4,10 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from unittest.mock import patch
 
-from gateway.store import indicators
+from gateway.store import indicators, redis
 from model import oracle
 from model.events import Faults
 from model.keyspace import Keyspace
@@ -32,6 +32,8 @@ _SLUGGISH = {
     "moves",
 }
 """What is played half of the time with upstreams that take their time, and several chats at a time."""
+
+_source = cache(redis._source)  # thousands of processes read the same scripts
 
 Mutate = Callable[[Node], None]
 
@@ -107,7 +109,7 @@ def _over_at(orders: list[Order], faults: Faults) -> float:
 
 def play(scenario: Scenario, keyspace: Keyspace, mutate: Mutate | None = None) -> Report:
     """Run a scenario to its end and ask the oracle."""
-    with patch.object(indicators, "by_server", by_server):
+    with patch.object(indicators, "by_server", by_server), patch.object(redis, "_source", _source):
         return run_virtually(_play(scenario, keyspace, mutate))
 
 

@@ -32,6 +32,7 @@ class Stores:
         self.set_s = [0.0 for _ in STORES]  # how far each clock was set
         self.home = {keys.partition(name): world.faults.homes.get(name, 0) for name in world.instances}
         self.claimed_at: dict[str, float] = {}  # a claim's name -> when Redis made it
+        self.events = 0  # what has befallen a primary so far: that one is away, or back, or its clock was set
         self._closed_until: dict[int, float] = {}
         self._scripts: dict[str, str] = {}
         self._plan()
@@ -63,9 +64,14 @@ class Stores:
         at_s = self._world.now + self.set_s[store] + self._world.faults.skew_s * store
         return EPOCH_MS * 1000 + round(at_s * 1_000_000)
 
+    @property
+    def are_well(self) -> bool:
+        """Whether all answer."""
+        return all(self.window(store) is None for store in STORES)
+
     def is_empty(self) -> bool:
         """Whether nothing of any chat is stored, and all answer."""
-        return not any(self.window(store) is not None or self.left(store) for store in STORES)
+        return self.are_well and not any(self.left(store) for store in STORES)
 
     def left(self, store: int) -> list[bytes]:
         """Return every key of a chat."""
@@ -162,6 +168,7 @@ class Stores:
 
     def _begin(self, fault: StoreFault, found: Contents | None = None, lags_at: float = 0.0) -> None:
         world = self._world
+        self.events += 1
         world.say(f"store {fault.store}: {fault.how} for {fault.to - fault.since:.2f} s")
         if fault.how in {"stopped", "cut"}:
             return
@@ -174,9 +181,11 @@ class Stores:
                 node.notices.breaks(fault.store)
 
     def _come_back(self, store: int) -> None:
+        self.events += 1
         self.servers[store] = f"s{store} since {self._world.now:.3f}"
 
     def _set_clock(self, store: int, step_s: float) -> None:
+        self.events += 1
         self.set_s[store] += step_s
         self._world.say(f"store {store}: its clock is set by {step_s:+.2f} s")
 
@@ -202,4 +211,5 @@ class Stores:
         self._closed_until[partition] = self._world.now + closed_s
         self.keyspace.move(partition, source, target)
         self.home[partition] = target
+        self.events += 1
         self._world.say(f"partition {partition} is on store {target}")
