@@ -65,7 +65,7 @@ class RedisAudit:
         Raises:
             StoreUnavailable: Redis did not answer.
         """
-        await self._note((), (entry(actor, action, subject, account, detail),))
+        await self._note((keys.CHANGES,), (entry(actor, action, subject, account, detail),))
 
     async def entries(self, count: int, *, account_id: str | None = None) -> list[Entry]:
         """Return the latest changes, the newest first; those that one account may see where it is named.
