@@ -243,7 +243,8 @@ class Rounds:
         try:
             done = await self._perform(claim, change)
         finally:
-            self._schedule.end(claim.grant.key)
+            if self._schedule.end(claim.grant.key):
+                self._news.set()
             self._places.end(account_id, began_s, done)
 
     def _ask(self, asking: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -61,7 +61,7 @@ class PresenceRoutes:
             is_theirs = instance is entry.vouched
             await self._count(command, self._obey(caller, instance, command, ahead if is_theirs else None))
         finally:
-            self._presence.withdraw(ahead)
+            await self._presence.withdraw(ahead)
         return envelope.success(_answer(command))
 
     async def _promise_ahead(self, entry: Entry, command: PresenceCommand) -> Ahead | None:

@@ -43,11 +43,12 @@ class Retries:
         self._retrying: asyncio.Task[None] | None = None
         self._begun: set[asyncio.Task[None]] = set()
 
-    def begin(self, step: Callable[[], Coroutine[object, object, object]]) -> None:
-        """Take a step in the background, and again until Redis takes it."""
+    def begin(self, step: Callable[[], Coroutine[object, object, object]]) -> asyncio.Task[None]:
+        """Take a step in the background, and again until Redis takes it; returns the first try."""
         task = asyncio.create_task(self._take(step))
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
+        return task
 
     def until_done(self, step: Callable[[], Coroutine[object, object, object]]) -> None:
         """Take a step in the background until Redis takes it; `step` raises `StoreUnavailable` where it does not."""

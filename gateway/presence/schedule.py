@@ -23,15 +23,18 @@ class Schedule:
         self._at: dict[ChatKey, float] = {}
         self._heap: list[tuple[float, ChatKey, str]] = []
         self._ready: dict[str, OrderedDict[ChatKey, None]] = {}
-        self._under_way: set[ChatKey] = set()
+        self._under_way: dict[ChatKey, tuple[float, str] | None] = {}
 
     def __len__(self) -> int:
         """How many chats are due, and wait for a place."""
         return sum(map(len, self._ready.values()))
 
     def learn(self, chat: ChatKey, at_s: float, account_id: str) -> None:
-        """A chat wakes up then; what is ready, or under way, stays so."""
-        if chat in self._under_way or chat in self._ready.get(account_id, ()):
+        """A chat wakes up then; what is ready, or under way, stays so until it ends."""
+        if chat in self._under_way:
+            self._under_way[chat] = at_s, account_id
+            return
+        if chat in self._ready.get(account_id, ()):
             return
         known_s = self._at.get(chat)
         if known_s is None or abs(known_s - at_s) > _SAME_S:
@@ -83,10 +86,13 @@ class Schedule:
         if not shares.take(account_id):
             return False
         chat, _ = chats.popitem(last=False)
-        self._under_way.add(chat)
+        self._under_way[chat] = None
         begun.append((chat, account_id))
         return True
 
-    def end(self, chat: ChatKey) -> None:
-        """A chat is under way no longer."""
-        self._under_way.discard(chat)
+    def end(self, chat: ChatKey) -> bool:
+        """A chat is under way no longer; returns whether it was learnt meanwhile when it wakes up next."""
+        learnt = self._under_way.pop(chat, None)
+        if learnt is not None:
+            self.learn(chat, *learnt)
+        return learnt is not None

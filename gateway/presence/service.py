@@ -108,8 +108,10 @@ class Presence:
         if not isinstance(grant, Grant):
             return CommandResult("repeated" if isinstance(grant, Repeated) else "overtaken")
         told = await self._send(instance, grant, wanted)
-        self._settle_behind(grant, told, wanted)
+        settling = self._settle_behind(grant, told, wanted)
         if told.outcome is not Outcome.OK:
+            # Its caller hears that nothing is owed: then the promise must not be left behind, should we die.
+            await asyncio.wait({settling})
             raise error_of(told.outcome, asked or state.value)
         ended = _ended(grant)
         return CommandResult("shown", ended) if ended else _SHOWN
@@ -140,10 +142,11 @@ class Presence:
             return None
         return Ahead(answer, lasts_ms) if isinstance(answer, Grant) else None
 
-    def withdraw(self, ahead: Ahead | None) -> None:
-        """Roll back a promise that was made ahead, unless it was used."""
+    async def withdraw(self, ahead: Ahead | None) -> None:
+        """Roll back a promise that was made ahead, unless it was used, before its caller hears of a refusal."""
         if ahead is not None and not ahead.is_used:
-            self._retries.begin(partial(self._roll_back, ahead.use(), ahead.lasts_ms, "withdrawn"))
+            step = partial(self._roll_back, ahead.use(), ahead.lasts_ms, "withdrawn")
+            await asyncio.wait({self._retries.begin(step)})
 
     async def message_sent(self, instance: Instance, chat: Chat, *, sent_ago_s: float = 0.0) -> CommandResult:
         """End what a chat shows, since a message to it was sent: that is what the indicator announced.
@@ -220,13 +223,13 @@ class Presence:
             await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
             looks += 1
 
-    def _settle_behind(self, grant: Grant, told: Sent, wanted: Wanted) -> None:
+    def _settle_behind(self, grant: Grant, told: Sent, wanted: Wanted) -> asyncio.Task[None]:
         """Record what became of a call, behind the answer.
 
-        Dying here is safe: the upstream has acted, and the provisional pause is on disk. The exact time is recorded in
+        Dying here is safe where the upstream has acted: the provisional pause is on disk. The exact time is recorded in
         a moment, or as soon as Redis is back.
         """
-        self._retries.begin(partial(self._settle, grant, told, wanted))
+        return self._retries.begin(partial(self._settle, grant, told, wanted))
 
     async def _settle(self, grant: Grant, told: Sent, wanted: Wanted) -> None:
         report = told.report(self._monotonic())

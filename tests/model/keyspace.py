@@ -34,6 +34,14 @@ class Contents(NamedTuple):
     values: dict[bytes, bytes]
     expires_ms: dict[str, float]
 
+    def without(self, partition: int) -> "Contents":
+        prefix = f"pg:{{{partition:02}}}:".encode()
+        values = {name: value for name, value in self.values.items() if not name.startswith(prefix)}
+        return Contents(values, {name: at for name, at in self.expires_ms.items() if name.encode() in values})
+
+    def along_with(self, other: "Contents") -> "Contents":
+        return Contents({**self.values, **other.values}, {**self.expires_ms, **other.expires_ms})
+
 
 class _Connection:
     """One connection to a server."""
@@ -145,8 +153,8 @@ class Keyspace:
         self._expires_ms[store] = dict(contents.expires_ms)
         self._put(self._primary, store, contents)
 
-    def move(self, partition: int, source: int, target: int) -> None:
-        """Move what survives of a partition to another primary, in one step."""
+    def move(self, partition: int, source: int, target: int) -> Contents:
+        """Move what survives of a partition to another primary, in one step; returns that."""
         contents = self.survives(source, partition)
         gone = self._contents(self._primary, source, partition).values
         if gone:
@@ -155,6 +163,7 @@ class Keyspace:
         for name, at_ms in contents.expires_ms.items():
             self._expires_ms[target][name] = at_ms
             del self._expires_ms[source][name]
+        return contents
 
     def _contents(self, server: _Connection, store: int, partition: int | None) -> Contents:
         names = server.ask(store, [("KEYS", "*" if partition is None else f"pg:{{{partition:02}}}:*")])[0]

@@ -46,10 +46,11 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     asyncio.set_event_loop(loop)
     try:
         done = loop.run_until_complete(main)
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        # Some of the dead wait for something else when they are cancelled, which never comes either.
+        while left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.sleep(0))
         return done
     finally:
         asyncio.set_event_loop(None)

@@ -1,5 +1,6 @@
 """The rules, each of which can be taken away: a patch of the scripts' text or of the domain code."""
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any
 from gateway.presence import ids
 from gateway.presence.calls import Calls
 from gateway.presence.model import State, Target
-from gateway.presence.ports import Grant
+from gateway.presence.ports import ChatKey, Grant
 from gateway.presence.retries import Retries
 from gateway.presence.service import CommandResult, Presence
 from gateway.presence.wanted import Wanted
@@ -19,6 +20,7 @@ from model.node import Node
 from model.orders import BETWEEN, CUT_BETWEEN
 from workers.rounds import _AGAIN_S, Rounds
 
+AT_A_CLAIM = "single redis restarted at a claim"
 LEAVES = "single worker leaves"
 
 
@@ -139,8 +141,13 @@ async def _forget(self: Presence, grant: Grant, duration_ms: int) -> None:
     return None
 
 
-def _kept_ahead(self: Presence, ahead: Any) -> None:
+async def _kept_ahead(self: Presence, ahead: Any) -> None:
     return None
+
+
+def _settle_later(self: Presence, grant: Grant, told: Any, wanted: Any) -> Any:
+    Presence._settle_behind(self, grant, told, wanted)
+    return asyncio.ensure_future(asyncio.sleep(0))
 
 
 def _without_end(self: Presence, state: State, duration_s: int) -> Any:
@@ -191,6 +198,16 @@ async def _claim_when_the_change_is_known(self: Rounds, some: Any, owner: str, c
 
 async def _claim_under_a_new_name(self: Rounds, some: Any, owner: str, change: Any) -> None:
     await Rounds._claim_some(self, some, ids.fresh(), change)
+
+
+def _learn_nothing_of_what_is_under_way(node: Node) -> None:
+    schedule, learn = node.rounds._schedule, node.rounds._schedule.learn
+
+    def ignore(chat: ChatKey, at_s: float, account_id: str) -> None:
+        if chat not in schedule._under_way:
+            learn(chat, at_s, account_id)
+
+    schedule.learn = ignore  # type: ignore[method-assign]
 
 
 def _look_seldom(node: Node) -> None:
@@ -280,6 +297,9 @@ MUTANTS = (
         rounds("_look_soon", _look_soon_if_told),
         kind="single redis restarted",
         first_seed=126,
+    ),
+    Mutant(
+        "what is learnt of a chat under way counts afterwards", _learn_nothing_of_what_is_under_way, kind=AT_A_CLAIM
     ),
     Mutant("a look goes a lease beyond the queue", lua("look", "ahead + tonumber(ARGV[4])", "ahead"), kind=BETWEEN),
     Mutant("what falls to a worker is looked at at once", rounds("_say", _beat_alone), kind=LEAVES, first_seed=3),
@@ -396,6 +416,11 @@ MUTANTS = (
         "a promise ahead whose reply was lost is made again",
         lua("promise", " and rec.owner ~= owner then return {'unclear'}", " then return {'unclear'}"),
         kind="lost replies",
+    ),
+    Mutant(
+        "a command that failed is settled before its caller hears of it",
+        code("_settle_behind", _settle_later),
+        kind="rejects",
     ),
     Mutant("a promise ahead of a caller who is refused is withdrawn", code("withdraw", _kept_ahead)),
     Mutant(

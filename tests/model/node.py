@@ -23,6 +23,7 @@ from gateway.upstreams.breaker import Breakers
 from model.events import CURRENT, Command, Wake
 from model.link import REDIS_TIMEOUT_S, Link, Notices
 from model.phone import UPSTREAM_TIMEOUT_S, Phone
+from model.stores import LEASE_S
 from workers.notices import listen_for_ever
 from workers.rounds import Rounds
 from workers.watch import Watch
@@ -30,7 +31,6 @@ from workers.watch import Watch
 if TYPE_CHECKING:
     from model.simulation import World
 
-LEASE_S = 5.5
 ECHO_S = 10.0
 NATURAL_S = 10
 GIVE_UP_S = 600

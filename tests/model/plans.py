@@ -145,6 +145,7 @@ def _upstreams(dice: random.Random, faults: Faults) -> None:
 
 
 def _rejects(dice: random.Random, faults: Faults) -> None:
+    faults.kill_gateway = 0.03
     faults.upstream = _windows(dice, 8, 1.0, "rejects")
 
 

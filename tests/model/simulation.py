@@ -197,7 +197,7 @@ class World:
             shown = node.presence.show(instance, command.chat.chat, command.state, seconds, ahead=ahead)
             return (await shown).outcome
         finally:
-            node.presence.withdraw(ahead)
+            await node.presence.withdraw(ahead)
 
     async def _pause_unpromised(self, node: Node, instance: Instance, command: Command) -> str:
         """As the front door does."""

@@ -14,6 +14,7 @@ EPOCH_MS = 1_800_000_000_000
 TENANTS = 0
 """The primary that has the data of tenants."""
 
+LEASE_S = 5.5
 LOST_S = 1.0
 """How much of the latest writes a failover loses at the most."""
 
@@ -33,6 +34,7 @@ class Stores:
         self.home = {keys.partition(name): world.faults.homes.get(name, 0) for name in world.instances}
         self.claimed_at: dict[str, float] = {}  # a claim's name -> when Redis made it
         self.events = 0  # what has befallen a primary so far: that one is away, or back, or its clock was set
+        self._found: dict[int, Contents] = {}  # what a replica that lags will be found to have
         self._closed_until: dict[int, float] = {}
         self._scripts: dict[str, str] = {}
         self._plan()
@@ -118,8 +120,11 @@ class Stores:
         verdict = reply[0] if isinstance(reply, list) else None
         if doing.ran_at is None and verdict not in {b"expired", b"unclear"}:
             doing.ran_at = world.now
-        if doing.granted_at is None and doing.done_at is None and verdict == b"go":
-            doing.granted_at = world.now
+        if verdict == b"go" and doing.done_at is None:
+            if doing.granted_at is None:
+                doing.granted_at = world.now
+            elif world.now > doing.granted_at + LEASE_S:
+                doing.ran_at = world.now  # stopped for longer than its lease, it asks again, and arrives anew
         if doing.done_at is None and verdict == b"repeated":
             doing.is_repeat, doing.outcome = True, Outcome.OK
             doing.granted_at = doing.answered_at = world.now
@@ -163,15 +168,16 @@ class Stores:
 
     def _lag(self, fault: StoreFault) -> None:
         """What the replica has now, and not what comes, is what will be found."""
-        found, lags_at = self.keyspace.survives(fault.store), self._world.now
-        self._world.loop.call_at(fault.since, self._begin, fault, found, lags_at)
+        self._found[fault.store] = self.keyspace.survives(fault.store)
+        self._world.loop.call_at(fault.since, self._begin, fault, self._world.now)
 
-    def _begin(self, fault: StoreFault, found: Contents | None = None, lags_at: float = 0.0) -> None:
+    def _begin(self, fault: StoreFault, lags_at: float = 0.0) -> None:
         world = self._world
         self.events += 1
         world.say(f"store {fault.store}: {fault.how} for {fault.to - fault.since:.2f} s")
         if fault.how in {"stopped", "cut"}:
             return
+        found = self._found.pop(fault.store, None) if fault.how == "failover" else None
         if found is not None:
             world.say(f"store {fault.store}: lost the last {world.now - lags_at:.2f} s")
         self.keyspace.put(fault.store, found if found is not None else self.keyspace.survives(fault.store))
@@ -209,7 +215,12 @@ class Stores:
             return
         closed_s = self._world.dice.uniform(0, _HANDED_OVER_S)
         self._closed_until[partition] = self._world.now + closed_s
-        self.keyspace.move(partition, source, target)
+        moved = self.keyspace.move(partition, source, target)
+        # Who has a slot is agreed on by all: a replica that lags lacks none that was handed over, and keeps none.
+        if source in self._found:
+            self._found[source] = self._found[source].without(partition)
+        if target in self._found:
+            self._found[target] = self._found[target].along_with(moved)
         self.home[partition] = target
         self.events += 1
         self._world.say(f"partition {partition} is on store {target}")

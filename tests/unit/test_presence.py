@@ -401,7 +401,7 @@ async def test_a_promise_that_was_made_ahead_is_used_by_the_command() -> None:
     presence = world.presence()
     ahead = await presence.promise_ahead(INSTANCE, CHAT, State.TYPING, 5)
     assert await presence.show(INSTANCE, CHAT, State.TYPING, 5, ahead=ahead) == CommandResult("shown")
-    presence.withdraw(ahead)
+    await presence.withdraw(ahead)
     await presence.drain()
     assert world.events == ["promise typing 5000 ticket=None ahead", "tell typing within 4.5", "settle ok 5000 age=0"]
 
@@ -409,7 +409,7 @@ async def test_a_promise_that_was_made_ahead_is_used_by_the_command() -> None:
 async def test_a_promise_that_was_made_ahead_in_vain_is_rolled_back() -> None:
     world = World()
     presence = world.presence()
-    presence.withdraw(await presence.promise_ahead(INSTANCE, CHAT, State.TYPING, 5))
+    await presence.withdraw(await presence.promise_ahead(INSTANCE, CHAT, State.TYPING, 5))
     await presence.drain()
     assert world.events == ["promise typing 5000 ticket=None ahead", "settle failed 5000 age=0"]
 

@@ -67,11 +67,19 @@ def test_what_is_under_way_is_not_begun_again_before_it_has_ended() -> None:
     schedule = Schedule()
     learn(schedule, chat(1), 5.0)
     assert begun(schedule, 5.0) == [chat(1)]
-    learn(schedule, chat(1), 5.0)
-    assert begun(schedule, 6.0) == []
-    schedule.end(chat(1))
+    assert not schedule.end(chat(1))
     learn(schedule, chat(1), 6.5)
     assert begun(schedule, 7.0) == [chat(1)]
+
+
+def test_what_is_learnt_of_a_chat_under_way_counts_when_it_has_ended() -> None:
+    schedule = Schedule()
+    learn(schedule, chat(1), 5.0)
+    assert begun(schedule, 5.0) == [chat(1)]
+    learn(schedule, chat(1), 5.5)
+    assert begun(schedule, 6.0) == []
+    assert schedule.end(chat(1))
+    assert begun(schedule, 6.0) == [chat(1)]
 
 
 def test_an_account_gets_no_more_than_its_share_and_hides_nothing_of_others() -> None:
@@ -127,12 +135,14 @@ class Worker(RuleBasedStateMachine):
         self.schedule, self.shares, self.now_s = Schedule(), Shares(places), 100
         self.at: dict[ChatKey, int] = {}
         self.ready: list[ChatKey] = []
-        self.under_way: set[ChatKey] = set()
+        self.under_way: dict[ChatKey, int | None] = {}
 
     @rule(key=keys, in_s=st.integers(-5, 20))
     def learn(self, key: ChatKey, in_s: int) -> None:
         learn(self.schedule, key, self.now_s + in_s)
-        if key not in self.under_way and key not in self.ready:
+        if key in self.under_way:
+            self.under_way[key] = self.now_s + in_s
+        elif key not in self.ready:
             self.at[key] = self.now_s + in_s
 
     @rule(passes_s=st.integers(0, 10))
@@ -149,7 +159,7 @@ class Worker(RuleBasedStateMachine):
             first = next(one for one in self.ready if ACCOUNTS[one.instance_id] == account_id)
             assert key == first, "of one account, what is the longest due"
             self.ready.remove(key)
-            self.under_way.add(key)
+            self.under_way[key] = None
         for key in self.ready:
             assert not self.shares.has_room(ACCOUNTS[key.instance_id]), "a place is left, and it waits"
 
@@ -157,8 +167,10 @@ class Worker(RuleBasedStateMachine):
     @rule(data=st.data())
     def end(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.under_way)))
-        self.under_way.remove(key)
-        self.schedule.end(key)
+        learnt = self.under_way.pop(key)
+        assert self.schedule.end(key) is (learnt is not None)
+        if learnt is not None:
+            self.at[key] = learnt
         self.shares.give_back(ACCOUNTS[key.instance_id])
 
     @rule(instance_ids=st.sets(st.sampled_from(sorted(ACCOUNTS))))
