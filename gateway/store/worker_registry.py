@@ -38,8 +38,10 @@ class WorkerRegistry:
             StoreUnavailable: Redis did not answer; whoever was known stays known.
         """
         now = "" if self._clock_us is None else self._clock_us()
-        tidy, *found = await self._enlist(_WATCHED, (now, self._name, _FORGOTTEN_MS))
-        workers = sorted(worker.decode() for worker in found)
+        tidy, is_new, *found = await self._enlist(_WATCHED, (now, self._name, _FORGOTTEN_MS))
+        told = {worker.decode() for worker in found}
+        # Redis was away, or forgot in a failover what it was told: others, too, need a moment to say it again.
+        workers = sorted(told.union(self._workers) if is_new else told)
         if workers != self._workers:
             self._workers, self.mine = workers, partitions_of(self._name, workers)
         return bool(tidy)

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from world import Phone, Tenant, until
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, Instance, State, Target
-from gateway.presence.ports import ChatKey, Grant, Look, RefreshPolicy, Report
+from gateway.presence.ports import ChatKey, Claim, Grant, Look, RefreshPolicy, Report
 from gateway.settings import Fast, Worker
 from gateway.store import keys
 from gateway.store.redis import command
@@ -99,6 +99,42 @@ async def test_a_look_that_failed_is_soon_made_again(
     assert max(late) < 0.45
 
 
+async def test_claims_whose_replies_were_lost_have_what_they_had_taken_when_they_are_made_again(
+    services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, ends = services.indicators.claim, time.monotonic() + 3
+
+    async def claim_in_vain(chats: Sequence[ChatKey], *, owner: str) -> list[Claim | int | None]:
+        claims = await claim(chats, owner=owner)
+        if time.monotonic() < ends:
+            await asyncio.sleep(0.3)  # several are under way at a time
+            raise StoreUnavailable
+        return claims
+
+    monkeypatch.setattr(services.indicators, "claim", claim_in_vain)
+    async with working(services):
+        for number in range(8):
+            await services.presence.show(tenant.instance, chat(number), State.TYPING, 1)
+            await asyncio.sleep(0.1)
+        assert State.PAUSED not in phone.states()
+        await until(lambda: phone.states().count(State.PAUSED) == 8, within_s=ends - time.monotonic() + 1)
+
+
+async def test_no_pause_waits_for_who_knows_the_tenants(
+    services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_vain() -> str:
+        await asyncio.sleep(2)
+        raise StoreUnavailable
+
+    async with working(services):
+        await services.presence.show(tenant.instance, chat(1), State.TYPING, 1)
+        await until(lambda: State.PAUSED in phone.states(), within_s=3)
+        monkeypatch.setattr(services.directory, "latest_change", in_vain)
+        await services.presence.show(tenant.instance, chat(2), State.TYPING, 1)
+        await until(lambda: phone.states().count(State.PAUSED) == 2, within_s=1.5)
+
+
 async def test_an_account_whose_upstream_hangs_hides_nobody_of_its_partition(
     services: Services, tenant: Tenant, phone: Phone, other_phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +197,18 @@ async def test_a_worker_that_died_is_replaced_as_soon_as_it_is_forgotten(
         await services.presence.show(tenant.instance, chat(1), State.TYPING, 1)
         await until(lambda: State.PAUSED in phone.states(), within_s=5)
         assert 2.5 < time.monotonic() - said < 2.5 + LOOK_EVERY_S + 0.5
+
+
+async def test_workers_know_each_other_still_when_redis_forgot_them(services: Services) -> None:
+    one, other = (WorkerRegistry(services.executor, name) for name in ("one", "other"))
+    for worker in (one, other, one):
+        await worker.say()
+    known = one.mine
+    await command(services.redis, "DEL", keys.WORKERS)
+    await one.say()
+    assert one.mine == known
+    await one.say()
+    assert len(one.mine) == keys.PARTITIONS  # the other had its moment
 
 
 async def test_a_worker_that_leaves_is_replaced_at_once(services: Services, tenant: Tenant, phone: Phone) -> None:
