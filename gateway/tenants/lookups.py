@@ -213,7 +213,8 @@ class Lookups:
         return {} if row.get("kind") else await self._read(keys.account(row["account"]))
 
     async def _read(self, key: str) -> dict[str, str]:
-        return await read_row(self._redis, key)
+        # Not by the pool, of which each connection finds out by itself that its primary is away.
+        return await read_row(self._executor, key)
 
     async def _read_all(self, wanted: Sequence[str]) -> list[dict[str, str]]:
         return await read_rows(self._redis, wanted)

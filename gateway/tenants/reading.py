@@ -13,7 +13,8 @@ async def read_row(redis: Executor, key: str) -> dict[str, str]:
     Raises:
         StoreUnavailable: Redis did not answer.
     """
-    return as_text(await command(redis, "HGETALL", key))
+    row = await command(redis, "HGETALL", key)
+    return as_text(row if isinstance(row, dict) else dict(zip(row[::2], row[1::2], strict=True)))
 
 
 async def read_rows(redis: Redis, wanted: Sequence[str]) -> list[dict[str, str]]:

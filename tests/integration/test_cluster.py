@@ -15,9 +15,12 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from world import until
 
 from gateway.presence.errors import StoreUnavailable
+from gateway.settings import Redis as Address
+from gateway.settings import Settings
 from gateway.store.connections import by_server, open_executor, open_subscriber
 from gateway.store.redis import Executor, command, open_redis
 from gateway.store.replies import info
+from gateway.wiring import open_services
 
 KEYS = [f"pg:{{{number:02d}}}:x" for number in range(64)]
 TENANTS = "pg:{t}:x"
@@ -311,6 +314,21 @@ async def test_the_first_command_after_a_quiet_failover_is_served(cluster: Clust
         gone.stop()
         await asyncio.to_thread(cluster.wait_for_failover, TENANTS, gone)
         assert await redis.set(TENANTS, "y")
+
+
+async def test_whose_chats_they_are_is_known_again_as_soon_as_there_is_a_successor(cluster: Cluster) -> None:
+    async with open_services(Settings(redis=Address(url=cluster.url))) as services:
+        account = await services.directory.create_account("acme")
+        created = await services.directory.create_instance(account.id, "demo")
+        for _ in range(2):
+            assert (await services.directory.instance_by_id(created.id)).name == "demo"
+            gone = cluster.owner(TENANTS)
+            gone.stop()
+            await asyncio.to_thread(cluster.wait_for_failover, TENANTS, gone)
+            began = time.monotonic()
+            assert (await services.directory.instance_by_id(created.id)).name == "demo"
+            assert time.monotonic() - began < 1.5  # a command may take 2 s, and an eighth of that is silence
+            await asyncio.to_thread(cluster.heal)
 
 
 # Channels
