@@ -1,13 +1,14 @@
 """A real Valkey Cluster on loopback: primaries, replicas, and what befalls them."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,8 +34,12 @@ OPTIONS = {
     "repl-diskless-sync-delay": "0",
     "appendonly": "no",
     "save": "",
-    "bind": "127.0.0.1",
 }
+
+Machine = tuple[str, list[str]]
+"""Where a node runs: its address, and the words before a command that run it there."""
+
+HERE: Machine = ("127.0.0.1", [])
 
 
 def until(is_so: Callable[[], Any], what: str) -> None:
@@ -51,9 +56,12 @@ def until(is_so: Callable[[], Any], what: str) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """Return a port that nobody listens at, and that nobody's outgoing connection is given meanwhile."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as taken, suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -62,18 +70,23 @@ class Node:
 
     folder: Path
     options: dict[str, str]
+    machine: Machine = HERE
     port: int = field(default_factory=_free_port)
     bus: int = field(default_factory=_free_port)
     process: "subprocess.Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
-        self.client = Redis(port=self.port, socket_timeout=2, decode_responses=True)
+        self.client = Redis(host=self.host, port=self.port, socket_timeout=2, decode_responses=True)
         self.client.response_callbacks.clear()
 
     @property
+    def host(self) -> str:
+        return self.machine[0]
+
+    @property
     def address(self) -> tuple[str, int]:
-        return "127.0.0.1", self.port
+        return self.host, self.port
 
     @property
     def id(self) -> str:
@@ -104,8 +117,9 @@ class Node:
     def start(self) -> None:
         """Start it, or start it again with what it has on disk."""
         own = {"port": self.port, "cluster-port": self.bus, "dir": self.folder, "logfile": self.folder / "valkey.log"}
+        own |= {"bind": self.host, "protected-mode": "no"}
         words = [f"--{name}={value}" for name, value in (self.options | own).items()]
-        command = [str(get_binary_path())]
+        command = [*self.machine[1], str(get_binary_path())]
         for word in words:
             command += word.split("=", 1)
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
@@ -143,7 +157,7 @@ class Cluster:
     @property
     def url(self) -> str:
         """The URL by which clients find all of it, of three nodes at the most."""
-        return "cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:3])
+        return "cluster://" + ",".join(f"{node.host}:{node.port}" for node in self.nodes[:3])
 
     def owner(self, key: str) -> Node:
         """Return the node that holds a key, as the nodes that run say."""
@@ -152,6 +166,13 @@ class Cluster:
             if begin <= slot <= end:
                 return next(node for node in self.nodes if node.port == port)
         raise AssertionError(f"nobody holds slot {slot}")
+
+    def slots_of(self, node: Node) -> list[tuple[int, int]]:
+        """Return the ranges of slots that a primary holds, as it says."""
+        held = [
+            (int(begin), int(end)) for begin, end, (_, port, *_), *_ in node.run("CLUSTER SLOTS") if port == node.port
+        ]
+        return sorted(held)
 
     def others(self, node: Node) -> list[Node]:
         """Return the primaries but this one."""
@@ -232,20 +253,24 @@ def _is_whole(node: Node) -> bool:
 
 
 @contextmanager
-def start_cluster(folder: Path, *, primaries: int = 3, replicas: int = 0, **options: str) -> Iterator[Cluster]:
+def start_cluster(
+    folder: Path, *, primaries: int = 3, replicas: int = 0, machines: Sequence[Machine] = (), **options: str
+) -> Iterator[Cluster]:
     """Run a cluster inside the block.
 
     Args:
         folder: its nodes' data and logs.
         primaries: how many share the slots.
         replicas: how many each primary has.
+        machines: where the first nodes run, primaries first; those beyond it run here.
         options: of every node, such as `appendonly="yes"`.
     """
     every = OPTIONS | {name.replace("_", "-"): value for name, value in options.items()}
     with ExitStack() as stack:
         nodes = []
         for number in range(primaries * (1 + replicas)):
-            node = Node(folder / f"node{number}", every)
+            machine = machines[number] if number < len(machines) else HERE
+            node = Node(folder / f"node{number}", every, machine)
             stack.callback(node.close)
             node.start()
             nodes.append(node)
@@ -263,7 +288,7 @@ def _introduce(nodes: list[Node]) -> None:
         until(node.client.ping, "a node to answer")
         node.run("CLUSTER SET-CONFIG-EPOCH", number + 1)
     for node in nodes[1:]:
-        node.run("CLUSTER MEET", "127.0.0.1", nodes[0].port, nodes[0].bus)
+        node.run("CLUSTER MEET", nodes[0].host, nodes[0].port, nodes[0].bus)
     until(lambda: all(_knows(node) == len(nodes) for node in nodes), "all nodes to know each other")
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -30,6 +31,9 @@ class Row:
     none_refused: bool = False
     some_refused: bool = False
     may_be_early: bool = False  # two primaries for a moment: what one of them lost is told again too late
+    refused_while_down: bool = False  # and no longer
+    spares: Literal["", "pauses", "all"] = ""  # of the chats that `Load.spared` names
+    per_second: float = 15.0
 
 
 async def _down(processes: list[Process], seconds: float) -> float:

@@ -4,7 +4,9 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil, inf
 from typing import Any, Self
 
 import aiohttp
@@ -13,6 +15,8 @@ CLOCK_S = 0.01
 """Two processes read one clock at two instants."""
 
 _TIMEOUT_S = 15.0
+_MET_S = 2
+"""Workers that have just begun know of each other within a second."""
 
 
 @dataclass
@@ -41,14 +45,27 @@ class Verdict:
     duplicated: int = 0
     worst_late_s: float = 0.0
     slowest_refusal_s: float = 0.0
+    last_refused_at: float = 0.0
+    refused_late_s: float = 0.0
+    spared_late_s: list[float] = field(default_factory=list)
+    spared_refused: int = 0
     answers: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def spared_p99_s(self) -> float:
+        """How late the spared were; as late as can be where there are none."""
+        return sorted(self.spared_late_s)[ceil(len(self.spared_late_s) * 0.99) - 1] if self.spared_late_s else inf
 
 
 class Load:
     """Clients of two gateways behind what a balancer does: where one refuses the connection, the other is asked."""
 
-    def __init__(self, urls: list[str], sandbox_url: str, token: str, seed: int = 1) -> None:
+    def __init__(
+        self, urls: list[str], sandbox_url: str, token: str, seed: int = 1, instances: Sequence[str] = ("a", "b")
+    ) -> None:
         self._urls, self._sandbox_url, self._token = urls, sandbox_url, token
+        self._instances = instances
+        self.spared: frozenset[str] = frozenset()  # instances that the fault is no concern of
         self._dice = random.Random(seed)
         self._chats = self._dice.randrange(10**8)
         self._since = 0
@@ -65,6 +82,11 @@ class Load:
     async def __aexit__(self, *_: object) -> None:
         await self._http.close()
 
+    async def meet_all(self) -> None:
+        """Let every instance show something, so that whoever looks after it has met it."""
+        await asyncio.gather(*(self._chat(_MET_S, instance) for instance in self._instances))
+        await asyncio.sleep(_MET_S + 0.5)
+
     async def run(self, seconds: float, per_second: float, durations: tuple[int, ...] = (1, 2, 3, 7)) -> None:
         """Send for so long at so much, and return when every answer is there."""
         tasks: list[asyncio.Task[None]] = []
@@ -74,13 +96,15 @@ class Load:
             if due > now:
                 await asyncio.sleep(due - now)
             number += 1
-            tasks.append(asyncio.create_task(self._chat(self._dice.choice(durations))))
+            tasks.append(
+                asyncio.create_task(self._chat(self._dice.choice(durations), self._dice.choice(self._instances)))
+            )
         await asyncio.gather(*tasks)
 
-    async def _chat(self, seconds: int) -> None:
+    async def _chat(self, seconds: int, instance: str) -> None:
         """One chat: a command, and for some a newer one before the first has ended."""
         self._chats += 1
-        chat, instance = f"5511{self._chats:09}", self._dice.choice(("a", "b"))
+        chat = f"5511{self._chats:09}"
         await self._command(chat, instance, seconds)
         if self._dice.random() < 0.25:
             await asyncio.sleep(self._dice.uniform(0.1, 0.9))
@@ -109,7 +133,7 @@ class Load:
             return calls
 
     async def fault(self, kind: str, **details: object) -> None:
-        for instance in ("a", "b"):
+        for instance in self._instances:
             order = {"instance": instance, "fault": kind, **details}
             async with self._http.post(f"{self._sandbox_url}/faults", json=order) as response:
                 assert response.status == 200, await response.text()
@@ -145,6 +169,8 @@ class Load:
             else:
                 verdict.refused += 1
                 verdict.slowest_refusal_s = max(verdict.slowest_refusal_s, sent.answered_at - sent.at)
+                verdict.last_refused_at = max(verdict.last_refused_at, sent.at)
+                verdict.spared_refused += sent.instance in self.spared
             if sent.answered is not None:
                 verdict.answers[sent.answered] = verdict.answers.get(sent.answered, 0) + 1
         verdict.promised = len({sent.chat for sent in self.sent if sent.answered == 200})
@@ -172,4 +198,7 @@ class Load:
         verdict.early += paused[0] < due
         ended = [at for at in paused if at >= due]
         if ended:
-            verdict.worst_late_s = max(verdict.worst_late_s, ended[0] - sent.answered_at - sent.seconds)
+            late_s = ended[0] - sent.answered_at - sent.seconds
+            verdict.worst_late_s = max(verdict.worst_late_s, late_s)
+            if sent.instance in self.spared:
+                verdict.spared_late_s.append(late_s)

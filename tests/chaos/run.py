@@ -3,11 +3,14 @@
 import asyncio
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from chaos import bystander
 from chaos.attacks import ATTACKS
-from chaos.faults import ROWS, Row
+from chaos.cluster_rows import ROWS as CLUSTER_ROWS
+from chaos.faults import ROWS as SERVER_ROWS
+from chaos.faults import Row
 from chaos.load import Load, Verdict
 from chaos.network import NotPermitted
 from chaos.site import Site
@@ -15,7 +18,10 @@ from chaos.site import Site
 NOISE_S = 0.5
 """What a busy machine adds to any lateness."""
 
-_PER_SECOND = 15.0
+MAY_BE_LATE_S = 0.05
+"""The p99 of those whom a fault is no concern of."""
+
+ROWS = SERVER_ROWS + CLUSTER_ROWS
 _HEAD = (
     "fault",
     "commands",
@@ -29,7 +35,7 @@ _HEAD = (
     "late",
     "bound",
 )
-_WIDTHS = (32, 9, 9, 10, 8, 10, 6, 6, 6, 9, 9)
+_WIDTHS = (40, 9, 9, 10, 8, 10, 6, 6, 6, 9, 9)
 _BESIDE_HEAD = ("a bystander beside", "pauses", "not 200", "p99 alone", "p99 beside", "worst")
 _BESIDE_WIDTHS = (42, 9, 9, 11, 12, 9)
 
@@ -48,8 +54,14 @@ def cells(row: Row, verdict: Verdict, bound_s: float) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def broken(row: Row, verdict: Verdict, bound_s: float) -> list[str]:
-    """What the row promised and did not hold."""
+def others(verdict: Verdict) -> str:
+    """Say how those fared whom the fault is no concern of."""
+    count, p99_ms = len(verdict.spared_late_s), 1000 * verdict.spared_p99_s
+    return f"  {count} others: p99 {p99_ms:.0f} ms, {verdict.spared_refused} refused"
+
+
+def broken(row: Row, verdict: Verdict, bound_s: float, others_noise_s: float = bystander.NOISE_S) -> list[str]:
+    """What the row promised and did not hold; `others_noise_s` is what the machine adds to the lateness of others."""
     found = []
     if verdict.stuck:
         found.append(f"{verdict.stuck} chats are left on")
@@ -63,24 +75,43 @@ def broken(row: Row, verdict: Verdict, bound_s: float) -> list[str]:
         found.append("nothing was refused with 503, so the fault did not strike")
     if row.none_refused and (verdict.refused or verdict.unanswered):
         found.append(f"{verdict.refused} requests were refused, {verdict.unanswered} got no answer")
+    if row.refused_while_down and verdict.refused_late_s > NOISE_S:
+        found.append(f"commands were refused {verdict.refused_late_s:.2f} s after the part was back")
+    return found + _not_spared(row, verdict, others_noise_s)
+
+
+def _not_spared(row: Row, verdict: Verdict, noise_s: float) -> list[str]:
+    """What those noticed that were to notice nothing."""
+    if not row.spares:
+        return []
+    found = []
+    if verdict.spared_p99_s > MAY_BE_LATE_S + noise_s:
+        found.append(f"pauses of others were {verdict.spared_p99_s:.3f} s late (p99)")
+    if row.spares == "all" and verdict.spared_refused:
+        found.append(f"{verdict.spared_refused} commands of others were refused")
     return found
 
 
 async def play(row: Row, site: Site, seed: int) -> tuple[Verdict, float]:
-    async with Load(site.urls, site.sandbox_url, site.account_token, seed) as load:
-        stop = asyncio.create_task(load.run(2.0, _PER_SECOND))
+    async with Load(site.urls, site.sandbox_url, site.account_token, seed, tuple(site.instances)) as load:
+        if row.spares:
+            await load.meet_all()
+        stop = asyncio.create_task(load.run(2.0, row.per_second))
         await asyncio.sleep(1.0)
+        struck_at = time.time()
         striking = asyncio.ensure_future(row.strike(site, load))
         await stop
         while not striking.done():
-            await load.run(0.5, _PER_SECOND)
+            await load.run(0.5, row.per_second)
         downtime_s = striking.result()
-        await load.run(1.0, _PER_SECOND)
+        await load.run(1.0, row.per_second)
         bound_s = row.bound_s + (downtime_s if row.plus_downtime else 0.0)
-        return await load.settle(bound_s + 25), bound_s
+        verdict = await load.settle(bound_s + 25)
+        verdict.refused_late_s = max(0.0, verdict.last_refused_at - struck_at - downtime_s)
+        return verdict, bound_s
 
 
-async def run(rows: tuple[Row, ...], folder: Path) -> list[str]:
+async def run(rows: tuple[Row, ...], folder: Path, *, others_noise_s: float = bystander.NOISE_S) -> list[str]:
     """Play the rows; return what was broken."""
     found: list[str] = []
     print(line(_HEAD), flush=True)
@@ -88,25 +119,23 @@ async def run(rows: tuple[Row, ...], folder: Path) -> list[str]:
         wanted = [row for row in rows if row.stage is stage]
         try:
             with stage(folder / stage.__name__) as site:
-                found += await _play_all(wanted, site)
+                found += await _play_all(wanted, site, others_noise_s)
         except NotPermitted as why:
             for row in wanted:
                 print(f"{row.name}: skipped, {why}", flush=True)
     return found
 
 
-async def _play_all(rows: list[Row], site: Site) -> list[str]:
+async def _play_all(rows: list[Row], site: Site, others_noise_s: float) -> list[str]:
     found: list[str] = []
     try:
         site.folder.mkdir(parents=True, exist_ok=True)
         await site.start()
         for number, row in enumerate(rows):
             verdict, bound_s = await play(row, site, number)
-            objections = broken(row, verdict, bound_s)
-            print(
-                line(cells(row, verdict, bound_s)) + ("  BROKEN: " + "; ".join(objections) if objections else ""),
-                flush=True,
-            )
+            objections = broken(row, verdict, bound_s, others_noise_s)
+            told = line(cells(row, verdict, bound_s)) + (others(verdict) if row.spares else "")
+            print(told + ("  BROKEN: " + "; ".join(objections) if objections else ""), flush=True)
             found += [f"{row.name}: {objection}" for objection in objections]
     finally:
         site.close()

@@ -1,12 +1,15 @@
-"""An installation of separate processes, each of which can be killed: Valkey, sandbox, gateways, workers, Sentinel."""
+"""An installation of separate processes, each of which can be killed: Valkey, sandbox, gateways, workers, Sentinel.
+
+A Valkey Cluster, where there is one, is its stage's.
+"""
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import signal
 import socket
+import string
 import subprocess
 import sys
 import time
@@ -14,9 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
+from clusters import Cluster
 
 from chaos.disk import SmallDisk
 from chaos.network import Network
+from gateway import settings
+from gateway.wiring import open_services
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S = 30.0
@@ -78,11 +84,13 @@ class Site:
     Args:
         folder: where its files and its log are.
         sentinel: whether there are replicas and sentinels.
-        settings: environment variables of the gateways and workers.
+        options: environment variables of the gateways and workers.
         network: machines for the processes to run on; None where all share this one.
         machines: on which of them a process runs, by its name; those not named here run outside of them.
         redis_options: more options of Valkey.
         redis_env: more environment variables of Valkey.
+        cluster: what is there in place of a Valkey of its own.
+        instances: how many the account has.
     """
 
     def __init__(
@@ -90,11 +98,13 @@ class Site:
         folder: Path,
         *,
         sentinel: bool = False,
-        settings: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
         network: Network | None = None,
         machines: Mapping[str, str] | None = None,
         redis_options: tuple[str, ...] = (),
         redis_env: Mapping[str, str] | None = None,
+        cluster: Cluster | None = None,
+        instances: int = 2,
     ) -> None:
         self.folder = folder
         self.log = folder / "site.log"
@@ -108,7 +118,8 @@ class Site:
         self.redis: list[Process] = []
         self.redis_urls: list[str] = []
         self.sentinels: list[Process] = []
-        redis_url = self._plan_sentinel() if sentinel else self._plan_redis()
+        self.cluster = cluster
+        redis_url = cluster.url if cluster else self._plan_sentinel() if sentinel else self._plan_redis()
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
         self.env = outside | {
             "PRESENCE_REDIS__URL": redis_url,
@@ -118,7 +129,7 @@ class Site:
             "PRESENCE_UPSTREAM__URL": self.sandbox_url,
             "PRESENCE_ADMIN__PORT": "0",
             "PRESENCE_LOG__LEVEL": "warning",
-            **(settings or {}),
+            **(options or {}),
         }
         python = [sys.executable, "-m"]
         listen = ("--host", self._address("sandbox"), "--port", str(self.ports["sandbox"]))
@@ -141,6 +152,7 @@ class Site:
             for name in ("w1", "w2")
         ]
         self.account_token = ""
+        self.instances = dict.fromkeys(string.ascii_lowercase[:instances], "")
 
     def _process(self, name: str, command: list[str], env: dict[str, str]) -> Process:
         inside = self.network.inside(self._machines.get(name, "")) if self.network else []
@@ -190,7 +202,7 @@ class Site:
         await asyncio.to_thread(self._wait_for_redis)
         for process in (*self.sentinels, self.sandbox):
             process.start()
-        await asyncio.to_thread(self._make_account)
+        await self._make_account()
         for process in (*self.gateways, *self.workers):
             process.start()
         for url in (self.sandbox_url + "/calls", *(f"{url}/health" for url in self.urls), *self.workers_ready):
@@ -208,25 +220,17 @@ class Site:
                         break
                 time.sleep(0.05)
 
-    def _make_account(self) -> None:
+    async def _make_account(self) -> None:
+        """Make the account and its instances, whose ids are known from then on."""
         deadline = time.monotonic() + _START_S
-        while not self.account_token:
-            try:
-                self.account_token = str(self.operator("account", "create", "load", "--per-minute", "1000000")["token"])
-            except subprocess.CalledProcessError as error:
-                if time.monotonic() > deadline:
-                    raise AssertionError(error.stderr) from error
-                time.sleep(0.2)
-        for name in ("a", "b"):
-            self.operator("instance", "create", "load", name)
-
-    def operator(self, *words: str) -> dict[str, object]:
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", *words, "--json"],
-            env=self.env, cwd=ROOT, capture_output=True, check=True, timeout=60, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        said: dict[str, object] = json.loads(done.stdout)
-        return said
+        async with open_services(settings.load(environ=self.env)) as services:
+            while not await services.store_answers():
+                assert time.monotonic() < deadline, "Redis does not answer"
+                await asyncio.sleep(0.05)
+            account = await services.directory.create_account("load", per_minute=1_000_000)
+            for name in self.instances:
+                self.instances[name] = (await services.directory.create_instance(account.id, name)).id
+        self.account_token = account.token
 
     def close(self) -> None:
         for process in self.everything:

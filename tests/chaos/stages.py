@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
+
+from clusters import start_cluster
 
 from chaos.disk import SmallDisk
 from chaos.network import Network
@@ -18,6 +21,12 @@ Raises:
 _LEFT = ("primary", "g1", "w1")
 _RIGHT = ("replica1", "replica2", "sentinel1", "sentinel2", "sentinel3", "g2", "w2")
 _FENCED = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
+
+
+_INSTANCES = 24
+"""So many that every primary holds some."""
+
+_SIX = partial(start_cluster, primaries=3, replicas=1, appendonly="yes", appendfsync="always")
 
 
 @contextmanager
@@ -50,3 +59,20 @@ def two_sides(folder: Path) -> Iterator[Site]:
     machines = dict.fromkeys(_LEFT, "left") | dict.fromkeys(_RIGHT, "right")
     with Network("left", "right") as network:
         yield Site(folder, sentinel=True, network=network, machines=machines, redis_options=_FENCED)
+
+
+@contextmanager
+def cluster_of_six(folder: Path) -> Iterator[Site]:
+    """Three primaries with a replica each, which keep their roles whoever holds how many slots."""
+    with _SIX(folder / "nodes", cluster_allow_replica_migration="no") as cluster:
+        yield Site(folder, cluster=cluster, instances=_INSTANCES)
+
+
+@contextmanager
+def parted_cluster(folder: Path) -> Iterator[Site]:
+    """The first primary here, all other nodes there; gateways and workers reach both."""
+    with Network("left", "right") as network:
+        left, right = ((network.address(side), network.inside(side)) for side in ("left", "right"))
+        machines = [left, *[right] * 5]
+        with _SIX(folder / "nodes", machines=machines) as cluster:
+            yield Site(folder, network=network, cluster=cluster, instances=_INSTANCES)
