@@ -120,7 +120,8 @@ class Stores:
         verdict = reply[0] if isinstance(reply, list) else None
         if doing.ran_at is None and verdict not in {b"expired", b"unclear"}:
             doing.ran_at = world.now
-        if verdict == b"go" and doing.done_at is None:
+        # A message is answered before it is promised where Redis is away.
+        if verdict == b"go" and (doing.done_at is None or doing.is_message):
             if doing.granted_at is None:
                 doing.granted_at = world.now
             elif world.now > doing.granted_at + LEASE_S:
