@@ -92,7 +92,6 @@ def _totals(seen: list[Seen]) -> dict[str, int]:
         "pauses_abandoned": ("presence_pauses_total", {"result": "abandoned"}),
         "pauses_within_250_ms": ("presence_pause_lateness_seconds_bucket", {"le": "0.25"}),
         "refreshes": ("presence_refreshes_total", {}),
-        "rearmed_by_sweeper": ("presence_sweeper_rearmed_total", {}),
         "redis_errors": ("presence_redis_errors_total", {}),
         "credentials_refused": ("presence_upstream_credential_refused_total", {}),
         "circuits_open": ("presence_upstream_circuits_open", {}),

@@ -12,7 +12,7 @@ _AGAIN_S = 0.1
 """Between two tries of a step."""
 
 _WAKE_PATIENCE_S = 10.0
-"""For how long a wake-up insists; whatever it leaves undone then, the sweeper finds."""
+"""For how long a wake-up insists; whatever it leaves undone then comes back when its lease ends."""
 
 _COMMAND_PATIENCE_S = 120.0
 """For how long a command's record is put right after its caller was answered."""

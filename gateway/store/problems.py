@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from gateway.telemetry.gauges import Health
 
 _OVERDUE_S = 5.0
-"""Above the 2 s after which the sweeper mends what is late, and what the alert waits for."""
+"""What the alert waits for, too: as long as a lease, after which what a dead worker held is anybody's."""
 
 
 def problems(health: Health, roles: Collection[str]) -> Iterator[str]:

@@ -20,7 +20,7 @@ _GROWTH = 1.15
 _GROWTH_KB = 4096
 _MORE_DESCRIPTORS = 40
 _GONE_S = 75.0
-_OF_TENANTS, _WINDOWS = b"pg:{t}:", b"pg:{t}:w:"
+_OF_TENANTS, _WINDOWS, _HISTORY = b"pg:{t}:", b"pg:{t}:w:", b":ends:"
 
 
 def memory_kb(process: Process) -> int:
@@ -36,7 +36,9 @@ async def ephemeral_keys(site: Site) -> int:
     """Count what belongs to chats and requests, not to accounts."""
     async with Redis.from_url(site.redis_urls[0]) as client:
         found: list[bytes] = await client.keys("*")
-    return sum(not key.startswith(_OF_TENANTS) or key.startswith(_WINDOWS) for key in found)
+    kept = [key for key in found if key.startswith(_OF_TENANTS) and not key.startswith(_WINDOWS)]
+    history = [key for key in found if _HISTORY in key]
+    return len(found) - len(kept) - len(history)
 
 
 async def soak(seconds: float, folder: Path) -> list[str]:

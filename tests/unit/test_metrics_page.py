@@ -55,6 +55,11 @@ def test_every_metric_has_the_prefix_and_none_says_when_it_was_created() -> None
     assert {name for name in samples() if name.endswith("_created")} == set()
 
 
+def test_every_metric_that_status_adds_up_exists() -> None:
+    named = set(re.findall(r'"((?:presence|process)_[a-z0-9_]+)"', (ROOT / "gateway/commands/status.py").read_text()))
+    assert {"presence_pauses_total", "process_cpu_seconds_total"} < named <= samples()
+
+
 @pytest.mark.parametrize("where", ["rules", "dashboard"])
 def test_every_metric_named_in_a_rule_or_a_panel_exists(where: str) -> None:
     exprs = [rule["expr"] for rule in rules()] if where == "rules" else [query.expr for query in queries()]
