@@ -15,6 +15,7 @@ from comparison.replay import Pipe, resp, watch
 from gateway.presence.model import Chat, State
 from gateway.presence.ports import ChatKey, Grant, RefreshPolicy, Report
 from gateway.settings import Settings
+from gateway.store import keys
 from gateway.wiring import open_services
 
 _MODEL_PHONE, _WARM_UP_PHONE = "5511900000000", "5511700000000"
@@ -26,6 +27,9 @@ _NO_REFRESH = RefreshPolicy(1e6, 1e6)
 
 _OWNER = "a-bench-of-ours"
 _NEVER_US = "9000000000000000"
+_DEADLINE, _ANSWERED_BY = 12, 16
+"""Where the words of a promise and of its settlement have an instant of then (`promise.lua`, `settle.lua`)."""
+
 _AT_ONCE = 500
 _IN_FLIGHT = 3
 
@@ -85,10 +89,16 @@ async def learn(settings: Settings, instance_ids: list[str]) -> Owing:
         # The first time the scripts are sent whole; a chat of its own, so that the model's record is a new one.
         await promise_one(_WARM_UP_PHONE)
         seen = await watch(path, promise_one, _MODEL_PHONE, 2)
-    # The last word of either is an instant of then: by when to promise, and by when the answer had come.
-    promise, settle = ([*words[:-1], _NEVER_US] for words in seen)
+    promise, settle = map(list, seen)
+    promise[_DEADLINE] = settle[_ANSWERED_BY] = _NEVER_US
     model = b"".join([resp(promise), resp(["TIME"]), resp(settle)])
-    return Owing(path, [model.replace(instance_ids[0].encode(), other.encode()) for other in instance_ids])
+    first = _prefix(instance_ids[0])
+    return Owing(path, [model.replace(first, _prefix(other)) for other in instance_ids])
+
+
+def _prefix(instance_id: str) -> bytes:
+    """Return what the key of any of an instance's records begins with: its partition and its name."""
+    return keys.record(instance_id, "").encode()
 
 
 def _promised_at_s(pipe: Pipe) -> float:
