@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
     print(
         f"A command ({HOLD_S} s): {gateway_us:.0f} us of CPU in the gateway, {1e6 / gateway_us:.0f} a second for a core"
     )
-    print(f"Its pause: {worker_us:.0f} us of CPU in the worker (looking 50 times a second included)")
+    print(f"Its pause: {worker_us:.0f} us of CPU in the worker (its looks at what wakes up included)")
     print(f"Both together: {valkey_us:.0f} us of CPU in Valkey, written to disk before every answer")
     print(f"Memory: gateway {memory['gateway']:.0f} MiB, worker {memory['worker']:.0f} MiB")
     print(f"Memory of Valkey for each pause owed: {per_promise:.0f} bytes")
