@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from rig import ROOT
 
 from gateway.process import keyfile
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 """Debian is bootstrapped and the image built before the first test."""
 
 WITHIN_S = 60.0
@@ -85,7 +86,8 @@ def paused(runner: Runner, worker: str) -> bool:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with engine(tmp_path_factory.mktemp("engine")) as made:
+    # Podman wants a short path, which pytest's own is not where several processes run the tests.
+    with tempfile.TemporaryDirectory(prefix="engine-") as home, engine(Path(home)) as made:
         build(made)
         build_valkey(made, tmp_path_factory.mktemp("valkey"))
         yield made
