@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from gateway.store import keys
 
-_AGAIN_S = 0.5
+_AGAIN_S = 0.1
 _PING_EVERY_S = 15.0
 """A connection that is silent for longer is asked whether it lives."""
 
