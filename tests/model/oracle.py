@@ -337,10 +337,14 @@ class _Story:
             return
         deadline = self._deadline(message.done_at)
         later = [c for c in self.commands if c is not message and (c.over_at is None or c.over_at > message.sent_at)]
+        if any(f.how == "failover" and f.since <= message.done_at <= self._told_again_at(f) for f in self.store_faults):
+            return  # what it would have ended was lost, and has not been said again
         died = any(node == message.node and message.sent_at <= at <= deadline for node, at in self.world.deaths)
         last = max((one for one in self.applied if one[0] <= deadline), default=None)
         if last is not None and last[2].sent_at <= message.sent_at < last[0]:
             return  # the upstream applied what it was told before the message only after it: an echo ends that
+        if last is not None and last[2].by is not None and self._is_gone(last[2].by):
+            return  # lost, and its gateway died before it could say it again
         if not later and not died and self._shows_at(deadline):
             yield f"{message} was sent at {message.sent_at:.3f}, and the chat still shows at {deadline:.3f}"
 
