@@ -55,10 +55,13 @@ def until(is_so: Callable[[], Any], what: str) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
+_PORTS = random.sample(range(12_000, 32_000), 20_000)
+"""In an order of our own, each once; the kernel gives none of them to anybody's outgoing connection meanwhile."""
+
+
 def _free_port() -> int:
-    """Return a port that nobody listens at, and that nobody's outgoing connection is given meanwhile."""
     while True:
-        port = random.randrange(12_000, 32_000)
+        port = _PORTS.pop()
         with socket.socket() as taken, suppress(OSError):
             taken.bind(("127.0.0.1", port))
             return port
@@ -113,6 +116,11 @@ class Node:
     def run(self, command: str, *words: str | int) -> Any:
         """Run one command, with the reply as the server sends it."""
         return self.client.execute_command(*command.split(), *words)  # type: ignore[no-untyped-call]
+
+    def answers(self) -> bool:
+        """Whether it answers; one that has ended says why."""
+        assert self.runs, (self.folder / "valkey.log").read_text()[-500:]
+        return bool(self.client.ping())
 
     def start(self) -> None:
         """Start it, or start it again with what it has on disk."""
@@ -206,7 +214,7 @@ class Cluster:
             elif not node.runs:
                 node.start()
         for node in self.nodes:
-            until(node.client.ping, "a node to answer")
+            until(node.answers, "a node to answer")
         self.wait_until_whole()
         until(lambda: all(_is_in_step(node) for node in self.nodes), "replicas to be in step")
 
@@ -285,7 +293,7 @@ def start_cluster(
 
 def _introduce(nodes: list[Node]) -> None:
     for number, node in enumerate(nodes):
-        until(node.client.ping, "a node to answer")
+        until(node.answers, "a node to answer")
         node.run("CLUSTER SET-CONFIG-EPOCH", number + 1)
     for node in nodes[1:]:
         node.run("CLUSTER MEET", nodes[0].host, nodes[0].port, nodes[0].bus)
