@@ -18,7 +18,7 @@ from gateway.presence.wakeups import WakeUpResult
 from workers.watch import Watch
 
 LOOK_EVERY_S = 0.9
-"""Sooner than a promise can wake up whose making was not told (`SOON` in `record.lua`)."""
+"""Sooner than a promise can wake up whose making was not told (`SOON` in `waking.lua`)."""
 
 _AHEAD_MS = 1200
 """A look that is late finds nothing overdue."""
