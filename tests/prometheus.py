@@ -15,7 +15,7 @@ import pytest
 import yaml
 from rig import LOOPBACK, ROOT, wait_for
 
-from gateway.commands.dev.ports import choose
+from gateway.commands.dev.ports import free_port
 
 RULES = ROOT / "deploy/prometheus/rules.yml"
 WINDOW = "20s"
@@ -90,7 +90,7 @@ def running_prometheus(folder: Path, targets: Mapping[str, str], *, rules: str) 
         ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    port = choose(LOOPBACK, 0, option="")
+    port = free_port()
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
             [

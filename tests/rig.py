@@ -17,7 +17,7 @@ import uvloop
 from redis import Redis
 
 from gateway import settings
-from gateway.commands.dev.ports import choose
+from gateway.commands.dev.ports import free_port
 from gateway.presence.model import Target
 from gateway.process import keyfile
 from gateway.process.embedded import Running, start_valkey
@@ -137,9 +137,7 @@ class Caller:
 def running_rig(folder: Path, overrides: Mapping[str, str]) -> Iterator[Rig]:
     """Run Valkey and the sandbox, and whatever else is started, inside the block."""
     keyfile.ensure(folder / "secrets.toml")
-    ports = {
-        name: choose(LOOPBACK, 0, option="") for name in ("sandbox", "gateway", "gateway metrics", "worker metrics")
-    }
+    ports = {name: free_port() for name in ("sandbox", "gateway", "gateway metrics", "worker metrics")}
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
     with start_valkey(folder / "valkey") as valkey:
         environ = outside | {

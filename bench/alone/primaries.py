@@ -21,12 +21,13 @@ from comparison import held, lateness
 from comparison.costs import measured
 from comparison.load import LoadFailed, open_loop
 from comparison.ours import Installation
-from comparison.processes import LOOPBACK, free_port, program, running
+from comparison.processes import LOOPBACK, program, running
 from comparison.stacks import NO_LIMIT, Stack
 from redis.crc import key_slot
 from rich.console import Console
 from rich.table import Table
 
+from gateway.commands.dev.ports import free_port
 from gateway.store import keys
 
 DURATION_S = 6

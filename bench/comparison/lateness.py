@@ -19,10 +19,11 @@ from comparison.costs import Costs, measured
 from comparison.held import CannotHold, held
 from comparison.ours import Installation
 from comparison.plan import Plan
-from comparison.processes import LOOPBACK, free_port, program, running
+from comparison.processes import LOOPBACK, program, running
 from comparison.samples import Lateness, Memory, Results, percentiles
 from comparison.stacks import NAMES, NO_LIMIT
 from comparison.valkey import valkey
+from gateway.commands.dev.ports import free_port
 
 BURST, BURST_S = 10_000, 0.5
 STEADY = 1_000

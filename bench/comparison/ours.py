@@ -9,8 +9,9 @@ from pathlib import Path
 
 import uvloop
 
-from comparison.processes import free_port, running
+from comparison.processes import running
 from gateway import settings
+from gateway.commands.dev.ports import free_port
 from gateway.presence.model import Target
 from gateway.process import keyfile
 from gateway.tenants.directory import Created

@@ -28,13 +28,6 @@ class NotStarted(Exception):
     """A process ended, or said nothing, before it served; the message ends with its own last words."""
 
 
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
 def program(module: str, *words: object) -> list[str]:
     """Return the command that runs one of this package's modules as a process."""
     return [sys.executable, "-m", f"{__package__}.{module}", *map(str, words)]

@@ -19,8 +19,9 @@ from redis import Redis
 
 from comparison import least, obvious, ours
 from comparison.held import CannotHold, held
-from comparison.processes import HERE, LOOPBACK, free_port, program, running, tree
+from comparison.processes import HERE, LOOPBACK, program, running, tree
 from comparison.valkey import valkey
+from gateway.commands.dev.ports import free_port
 from gateway.process.embedded import Running
 from gateway.tenants import tokens
 

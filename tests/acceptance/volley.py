@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ import pytest
 import requests
 from acceptance.caller import new_number
 from installation import POLL_S, ROOT, START_WITHIN_S, STOP_WITHIN_S, Installation
+
+from gateway.commands.dev.ports import free_port
 
 CALLERS = 8
 VOLLEY = 25  # requests of each caller at once: twice the limit together
@@ -62,10 +63,7 @@ def other_urls(installation: Installation) -> Iterator[list[str]]:
 @contextlib.contextmanager
 def another_gateway(installation: Installation) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """Start one more gateway, which need not serve yet."""
-    with socket.socket() as free, socket.socket() as free_too:
-        for one in (free, free_too):
-            one.bind(("127.0.0.1", 0))
-        port, admin_port = free.getsockname()[1], free_too.getsockname()[1]
+    port, admin_port = free_port(), free_port()
     with (installation.folder / "dev.err").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve"],

@@ -20,7 +20,7 @@ from rig import LOOPBACK, Caller, Rig, running_rig
 
 from chaos.hanging import HangingUpstream
 from chaos.names import ALIVE, DEAD, NameServer
-from gateway.commands.dev.ports import choose
+from gateway.commands.dev.ports import free_port
 from gateway.presence.model import Target
 
 MAY_LOSE_S = 0.05
@@ -124,7 +124,7 @@ class Row:
 def prepared(folder: Path, **overrides: str) -> Iterator[Ground]:
     """Start everything; the bystander's upstream has a name, which the only DNS server there is answers for."""
     _allow_open_files()
-    port = choose(LOOPBACK, 0, option="")
+    port = free_port()
     with (
         NameServer() as names,
         running_rig(folder, _SETTINGS | {"PRESENCE_UPSTREAM__DNS_SERVERS": names.address} | overrides) as rig,

@@ -8,7 +8,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import string
 import subprocess
 import sys
@@ -22,16 +21,11 @@ from clusters import Cluster
 from chaos.disk import SmallDisk
 from chaos.network import Network
 from gateway import settings
+from gateway.commands.dev.ports import free_port
 from gateway.wiring import open_services
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def valkey_binary() -> str:

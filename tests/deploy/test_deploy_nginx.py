@@ -15,7 +15,7 @@ from aiohttp import web
 from nginx import binaries, make_certificate, rewritten, running_nginx, wait_until_open
 from rig import LOOPBACK
 
-from gateway.commands.dev.ports import choose
+from gateway.commands.dev.ports import free_port
 from gateway.settings import Settings
 
 CONFS = ("presence.conf", "compose.conf")
@@ -67,7 +67,7 @@ def insecure() -> ssl.SSLContext:
 
 
 def front(conf: str) -> Front:
-    before, behind = (choose(LOOPBACK, 0, option="") for _ in range(2))
+    before, behind = (free_port() for _ in range(2))
     return Front(conf, before, behind)
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import hiredis
 from redis.exceptions import NoScriptError, ResponseError
 
+from gateway.commands.dev.ports import free_port
 from gateway.process.embedded import start_valkey
 from gateway.store import keys
 
@@ -205,7 +206,7 @@ class Keyspace:
 @contextmanager
 def open_keyspace() -> Iterator[Keyspace]:
     """Run a primary and its replica inside the block."""
-    port = str(_free_port())
+    port = str(free_port())
     listens = ("--port", port, "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0")
     follows = ("--replicaof", "127.0.0.1", port, "--replica-read-only", "no")
     with (
@@ -217,10 +218,3 @@ def open_keyspace() -> Iterator[Keyspace]:
         keyspace = Keyspace(primary.url, replica.url)
         yield keyspace
         keyspace.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,6 +1,7 @@
 """Ports: taken before anything starts, so that a port in use is one clear sentence."""
 
 import errno
+import random
 import socket
 import time
 
@@ -8,9 +9,13 @@ from gateway.commands.dev.errors import DevError
 
 _LOOK_EVERY_S = 0.05
 
+_FREE = range(10_000, 32_768)
+"""Where a free port is looked for: below what Linux gives to outgoing connections (`ip_local_port_range`), since one of
+those may take the port between this look and the moment that the gateway listens."""
+
 
 def choose(host: str, port: int, *, option: str, wait_s: float = 0.0) -> int:
-    """Return `port`, or a free one for 0.
+    """Return `port`, or any free one for 0.
 
     Args:
         host: the address to listen on.
@@ -24,7 +29,7 @@ def choose(host: str, port: int, *, option: str, wait_s: float = 0.0) -> int:
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            return _bind(host, port)
+            return _bind(host, port) if port else free_port(host)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise DevError(
@@ -33,6 +38,20 @@ def choose(host: str, port: int, *, option: str, wait_s: float = 0.0) -> int:
             if time.monotonic() >= deadline:
                 raise DevError(f"port {port} on {host} is in use; choose another with {option}") from error
         time.sleep(_LOOK_EVERY_S)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port of `host` that nothing listens on.
+
+    Raises:
+        OSError: nothing can listen on `host`.
+    """
+    while True:
+        try:
+            return _bind(host, random.choice(_FREE))  # noqa: S311 - no secret
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
 
 
 def url_of(host: str, port: int) -> str:
