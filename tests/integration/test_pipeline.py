@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from gateway.fast.pipeline import Pipeline
@@ -163,3 +164,12 @@ async def test_without_a_server_every_caller_hears_of_it(tmp_path: Path) -> None
     async with open_pipeline(f"unix://{tmp_path}/nobody.sock", connect_timeout_s=0.2, timeout_s=0.5) as pipeline:
         answers = await asyncio.gather(*(pipeline.execute_command("PING") for _ in range(3)), return_exceptions=True)
     assert all(isinstance(answer, Exception) for answer in answers)
+
+
+async def test_who_comes_after_the_end_is_told_so_and_opens_no_connection(valkey: Running, redis: Redis) -> None:
+    async with open_pipeline(valkey.url, connect_timeout_s=1, timeout_s=5) as pipeline:
+        await pipeline.execute_command("PING")
+    before = (await redis.info("stats"))["total_connections_received"]
+    with pytest.raises(RedisConnectionError):
+        await pipeline.execute_command("PING")
+    assert (await redis.info("stats"))["total_connections_received"] == before
