@@ -5,8 +5,8 @@ from collections.abc import Awaitable
 import structlog
 
 from gateway.presence.errors import StoreUnavailable
-from gateway.presence.ports import Claim
 from gateway.presence.quiet import Quiet
+from gateway.presence.steps import Claim
 from gateway.presence.wakeups import WakeUpResult, WakeUps
 from gateway.telemetry import trace
 from gateway.telemetry.logs import chat_label

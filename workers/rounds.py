@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from gateway.presence import ids
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.places import Places
-from gateway.presence.ports import ChatKey, Claim, Directory, Indicators
+from gateway.presence.ports import Directory, Indicators
 from gateway.presence.schedule import Schedule
+from gateway.presence.steps import ChatKey, Claim
 from gateway.presence.wakeups import WakeUpResult
 from workers.watch import Watch
 

@@ -22,7 +22,7 @@ from rig import Caller, Rig, running_rig, wait_for
 
 from gateway import settings
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import ChatKey, RefreshPolicy
+from gateway.presence.steps import ChatKey, RefreshPolicy
 from gateway.telemetry import metrics
 from gateway.wiring import open_services
 

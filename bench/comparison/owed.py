@@ -13,7 +13,7 @@ from itertools import islice
 
 from comparison.replay import Pipe, resp, watch
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import ChatKey, Grant, RefreshPolicy, Report
+from gateway.presence.steps import ChatKey, Grant, RefreshPolicy, Report
 from gateway.settings import Settings
 from gateway.store import keys
 from gateway.wiring import open_services

@@ -17,7 +17,8 @@ from gateway.presence.errors import (
     UpstreamUnavailable,
 )
 from gateway.presence.model import Chat, Instance, Outcome, State
-from gateway.presence.ports import Grant, RefreshPolicy, Report, Upstreams
+from gateway.presence.ports import Upstreams
+from gateway.presence.steps import Grant, RefreshPolicy, Report
 
 _LEAST_TO_CALL_S = 0.5
 """With less of the lease left than this we do not call: the answer would come when the chat is somebody else's."""

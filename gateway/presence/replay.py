@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import State
-from gateway.presence.ports import ChatKey, Grant, Indicators, RefreshPolicy
+from gateway.presence.ports import Indicators
+from gateway.presence.steps import ChatKey, Grant, RefreshPolicy
 
 LOOK_EVERY_S = 0.5
 """How soon a Redis that lost something is noticed; one `INFO` of each server each time."""

@@ -8,8 +8,8 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from gateway.presence.ports import ChatKey
 from gateway.presence.shares import Shares
+from gateway.presence.steps import ChatKey
 
 _SAME_S = 0.005
 """Two looks say the same instant a little differently."""

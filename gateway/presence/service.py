@@ -16,19 +16,10 @@ from gateway.presence import ids
 from gateway.presence.calls import NOBODY, Calls, Sent, error_of, in_ms
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, Instance, Outcome, State
-from gateway.presence.ports import (
-    Busy,
-    ChatKey,
-    Grant,
-    Indicators,
-    NothingShows,
-    Overtaken,
-    RefreshPolicy,
-    Repeated,
-    Unclear,
-)
+from gateway.presence.ports import Indicators
 from gateway.presence.replay import Promises
 from gateway.presence.retries import Retries
+from gateway.presence.steps import Busy, ChatKey, Grant, NothingShows, Overtaken, RefreshPolicy, Repeated, Unclear
 from gateway.presence.wanted import MESSAGE, PAUSE, Ahead, Late, Wanted
 
 _WAIT_S = (0.005, 0.01, 0.02, 0.04, 0.05)

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 from gateway.presence.calls import NOBODY, Calls, Sent, in_ms
 from gateway.presence.model import Outcome, State
-from gateway.presence.ports import Claim, Directory, Indicators
+from gateway.presence.ports import Directory, Indicators
 from gateway.presence.retries import Retries
+from gateway.presence.steps import Claim
 
 BACK_OFF_S = (0.3, 0.6, 1.2, 2.4, 5.0)
 """Waits between the tries of a failed pause; the last one repeats. Jitter of a fifth keeps a crowd apart."""

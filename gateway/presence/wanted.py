@@ -6,7 +6,8 @@ from typing import NamedTuple
 from gateway.presence.calls import in_ms
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import State
-from gateway.presence.ports import Busy, ChatKey, Grant, Indicators, RefreshPolicy, Why
+from gateway.presence.ports import Indicators
+from gateway.presence.steps import Busy, ChatKey, Grant, RefreshPolicy, Why
 
 
 class Wanted(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import (
+from gateway.presence.steps import (
     Busy,
     ChatKey,
     Claim,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.presence.model import State
-from gateway.presence.ports import Busy, ChatKey, Claim, Grant, NothingShows, Overtaken, Repeated, Unclear
+from gateway.presence.steps import Busy, ChatKey, Claim, Grant, NothingShows, Overtaken, Repeated, Unclear
 
 _STATES = {state.value.encode(): state for state in State}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiohttp.abc import AbstractResolver
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.presence.ports import RefreshPolicy
+from gateway.presence.steps import RefreshPolicy
 from gateway.telemetry.metrics import CREDENTIAL_REFUSED, UPSTREAM_DURATION, UPSTREAM_REQUESTS
 from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply
 from gateway.upstreams.breaker import Breakers

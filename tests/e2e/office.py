@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from gateway.presence.model import Chat, Instance, State, Target
-from gateway.presence.ports import ChatKey, Grant, RefreshPolicy, Report
+from gateway.presence.steps import ChatKey, Grant, RefreshPolicy, Report
 from gateway.store import keys
 from gateway.store.redis import command
 from gateway.store.troubles import Trouble

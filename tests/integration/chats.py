@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from world import VirtualClock
 
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import (
+from gateway.presence.steps import (
     Busy,
     ChatKey,
     Claim,

@@ -7,7 +7,7 @@ import pytest
 from integration.chats import KEY, LEASE_MS, LINGER_MS, OTHER_TENANT, PAUSED, RECORDING, TYPING, Chats, chat
 
 from gateway.presence.model import Chat
-from gateway.presence.ports import ChatKey, Claim, Grant
+from gateway.presence.steps import ChatKey, Claim, Grant
 from gateway.store import keys
 from gateway.store.health import RedisHealth
 

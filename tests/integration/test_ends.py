@@ -10,7 +10,7 @@ from world import VirtualClock
 
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import ChatKey, Claim, Grant, RefreshPolicy, Report, Why
+from gateway.presence.steps import ChatKey, Claim, Grant, RefreshPolicy, Report, Why
 from gateway.store import keys
 from gateway.store.ends import End, RedisEnds
 from gateway.store.indicators import RedisIndicators

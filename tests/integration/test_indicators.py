@@ -21,7 +21,7 @@ from world import VirtualClock
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import State
-from gateway.presence.ports import Busy, Grant, NothingShows, Overtaken, RefreshPolicy, Repeated, Report, Settled
+from gateway.presence.steps import Busy, Grant, NothingShows, Overtaken, RefreshPolicy, Repeated, Report, Settled
 from gateway.process.embedded import start_valkey
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators

@@ -13,7 +13,7 @@ from world import Phone, VirtualClock, until
 
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat, Instance, State, Target
-from gateway.presence.ports import ChatKey, Grant, RefreshPolicy, Report
+from gateway.presence.steps import ChatKey, Grant, RefreshPolicy, Report
 from gateway.settings import Presence, Redis, Secrets, Settings, Upstream
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators

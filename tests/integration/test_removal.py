@@ -11,7 +11,7 @@ from world import Tenant, VirtualClock
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.errors import AccountNotFound, InstanceNotFound, InvalidToken, TokenQuotaExceeded
 from gateway.presence.model import Chat, State, Target
-from gateway.presence.ports import ChatKey, Grant, RefreshPolicy, Report
+from gateway.presence.steps import ChatKey, Grant, RefreshPolicy, Report
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import command

@@ -10,7 +10,7 @@ import pytest
 from integration.chats import KEY, LEASE_MS, OTHER_TENANT, PAUSED, RECORDING, TYPING, Chats, chat
 from world import VirtualClock
 
-from gateway.presence.ports import Repeated, Report
+from gateway.presence.steps import Repeated, Report
 from gateway.process.embedded import start_valkey
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import open_pipeline, open_redis

@@ -8,7 +8,7 @@ from world import VirtualClock
 
 from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import Busy, ChatKey, Grant, RefreshPolicy, Report
+from gateway.presence.steps import Busy, ChatKey, Grant, RefreshPolicy, Report
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import command

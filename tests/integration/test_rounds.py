@@ -14,7 +14,7 @@ from world import Phone, Tenant, until
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, Instance, State, Target
-from gateway.presence.ports import ChatKey, Claim, Grant, Look, RefreshPolicy, Report
+from gateway.presence.steps import ChatKey, Claim, Grant, Look, RefreshPolicy, Report
 from gateway.settings import Fast, Worker
 from gateway.store import keys
 from gateway.store.redis import command

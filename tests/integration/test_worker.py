@@ -12,7 +12,7 @@ from world import Phone, Tenant, until
 
 from gateway import settings
 from gateway.presence.model import Chat, State, Target
-from gateway.presence.ports import ChatKey, Claim
+from gateway.presence.steps import ChatKey, Claim
 from gateway.settings import Settings, Upstream
 from gateway.store.redis import command
 from gateway.wiring import Services, open_services

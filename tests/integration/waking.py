@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from gateway.presence.ports import ChatKey, Claim, Indicators, Look
+from gateway.presence.ports import Indicators
+from gateway.presence.steps import ChatKey, Claim, Look
 from gateway.presence.wakeups import WakeUpResult
 from gateway.store import keys
 from gateway.wiring import Services

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from gateway.presence.model import Outcome, State
-from gateway.presence.ports import ChatKey
+from gateway.presence.steps import ChatKey
 
 
 @dataclass(eq=False)

@@ -10,9 +10,9 @@ from typing import Any
 from gateway.presence import ids
 from gateway.presence.calls import Calls
 from gateway.presence.model import State, Target
-from gateway.presence.ports import ChatKey, Grant
 from gateway.presence.retries import Retries
 from gateway.presence.service import CommandResult, Presence
+from gateway.presence.steps import ChatKey, Grant
 from gateway.presence.wanted import Wanted
 from gateway.store import keys
 from gateway.upstreams.breaker import Passage

@@ -11,9 +11,9 @@ from gateway.presence.calls import Calls
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Instance
 from gateway.presence.places import Places
-from gateway.presence.ports import Claim
 from gateway.presence.replay import Promises
 from gateway.presence.service import Presence
+from gateway.presence.steps import Claim
 from gateway.presence.wakeups import WakeUpResult, WakeUps
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import Script

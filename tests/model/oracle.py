@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from gateway.presence.model import Outcome, State
-from gateway.presence.ports import ChatKey
+from gateway.presence.steps import ChatKey
 from gateway.store import keys
 from model.events import Command, Disturbance, StoreFault, Telling
 from model.keyspace import STORES

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import ChatKey
+from gateway.presence.steps import ChatKey
 from model.simulation import CROWD
 
 CHATS = (

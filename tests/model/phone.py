@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.presence.model import Chat, Outcome, State, Target
-from gateway.presence.ports import ChatKey, RefreshPolicy
+from gateway.presence.steps import ChatKey, RefreshPolicy
 from model.events import CURRENT, Command, Telling, Wake, name_of
 
 if TYPE_CHECKING:

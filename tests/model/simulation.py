@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gateway.presence.errors import GatewayError, StoreUnavailable
 from gateway.presence.model import Instance, State, Target
-from gateway.presence.ports import ChatKey
+from gateway.presence.steps import ChatKey
 from gateway.store import keys
 from model.events import CURRENT, Command, Disturbance, Faults, Telling, name_of
 from model.keyspace import Keyspace

@@ -18,7 +18,8 @@ from gateway.presence.errors import (
     UpstreamUnavailable,
 )
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
-from gateway.presence.ports import (
+from gateway.presence.service import CommandResult, Presence
+from gateway.presence.steps import (
     Busy,
     ChatKey,
     Claim,
@@ -33,7 +34,6 @@ from gateway.presence.ports import (
     Unclear,
     Why,
 )
-from gateway.presence.service import CommandResult, Presence
 from gateway.presence.wakeups import WakeUpResult, WakeUps
 
 CHAT = Chat("5511999999999@s.whatsapp.net")

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
-from gateway.presence.ports import RefreshPolicy
 from gateway.presence.quiet import Quiet
+from gateway.presence.steps import RefreshPolicy
 
 INSTANCE = Instance("i1", "a1", "demo", Target("gowa", "http://gowa", "demo"))
 

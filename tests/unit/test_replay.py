@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from gateway.presence.model import Chat, State
-from gateway.presence.ports import ChatKey, Grant, RefreshPolicy
 from gateway.presence.replay import Promises
+from gateway.presence.steps import ChatKey, Grant, RefreshPolicy
 
 REFRESH_POLICY = RefreshPolicy(4.0, 5.5)
 KEY = ChatKey("i1", Chat("5511999999999@s.whatsapp.net"))

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, State
 from gateway.presence.places import Places
-from gateway.presence.ports import ChatKey, Claim, Grant, Look
+from gateway.presence.steps import ChatKey, Claim, Grant, Look
 from gateway.presence.wakeups import WakeUpResult
 from workers.rounds import LOOK_EVERY_S, Rounds
 from workers.watch import Watch

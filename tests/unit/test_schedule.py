@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.presence.model import Chat
-from gateway.presence.ports import ChatKey
 from gateway.presence.schedule import Schedule
 from gateway.presence.shares import Shares
+from gateway.presence.steps import ChatKey
 
 ACCOUNTS = {"i1": "greedy", "i2": "greedy", "i3": "calm", "i4": "other"}
 PLENTY = 10_000
