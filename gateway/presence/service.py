@@ -17,13 +17,11 @@ from gateway.presence.calls import NOBODY, Calls, Sent, error_of, in_ms
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, Instance, Outcome, State
 from gateway.presence.ports import Indicators
+from gateway.presence.promising import Promising
 from gateway.presence.replay import Promises
 from gateway.presence.retries import Retries
-from gateway.presence.steps import Busy, ChatKey, Grant, NothingShows, Overtaken, RefreshPolicy, Repeated, Unclear
+from gateway.presence.steps import ChatKey, Grant, NothingShows, Overtaken, Repeated
 from gateway.presence.wanted import MESSAGE, PAUSE, Ahead, Late, Wanted
-
-_WAIT_S = (0.005, 0.01, 0.02, 0.04, 0.05)
-"""Waits between two looks at a lease that is taken; a healthy call gives it back within milliseconds."""
 
 
 class CommandResult(NamedTuple):
@@ -62,8 +60,8 @@ class Presence:
         self._promises = promises
         self._natural_end_ms = in_ms(natural_end_s)
         self._monotonic = monotonic
-        self._sleep = sleep
         self._retries = Retries(monotonic=monotonic, sleep=sleep)
+        self._promising = Promising(indicators, self._retries, promises, monotonic=monotonic, sleep=sleep)
 
     async def show(
         self,
@@ -95,7 +93,7 @@ class Presence:
         if ahead is not None:
             grant: Grant | Overtaken | Repeated | NothingShows = ahead.use()
         else:
-            grant = await self._promise(ChatKey(instance.chats_id, chat), wanted, refresh, trace)
+            grant = await self._promising.promise(ChatKey(instance.chats_id, chat), wanted, refresh, trace)
         if not isinstance(grant, Grant):
             return CommandResult("repeated" if isinstance(grant, Repeated) else "overtaken")
         told = await self._send(instance, grant, wanted)
@@ -114,30 +112,13 @@ class Presence:
 
         Whoever asks for it hands it to `show`, or gives it to `withdraw`.
         """
-        op, lasts_ms, why = self._wanted(state, duration_s)
-        key, owner = ChatKey(instance.chats_id, chat), ids.fresh()
-        try:
-            answer = await self._indicators.promise(
-                key,
-                op,
-                lasts_ms,
-                owner=owner,
-                ticket=None,
-                trace=trace,
-                refresh=self._calls.refresh_policy(instance),
-                why=why,
-                ahead=True,
-            )
-        except StoreUnavailable:
-            self._retries.until_done(partial(self._roll_back, Grant(key, owner, op, 0.0), lasts_ms))
-            return None
-        return Ahead(answer, lasts_ms) if isinstance(answer, Grant) else None
+        key, wanted = ChatKey(instance.chats_id, chat), self._wanted(state, duration_s)
+        return await self._promising.promise_ahead(key, wanted, self._calls.refresh_policy(instance), trace)
 
     async def withdraw(self, ahead: Ahead | None) -> None:
         """Roll back a promise that was made ahead, unless it was used, before its caller hears of a refusal."""
         if ahead is not None and not ahead.is_used:
-            step = partial(self._roll_back, ahead.use(), ahead.lasts_ms, "withdrawn")
-            await asyncio.wait({self._retries.begin(step)})
+            await self._promising.withdraw(ahead)
 
     async def message_sent(self, instance: Instance, chat: Chat, *, sent_ago_s: float = 0.0) -> CommandResult:
         """End what a chat shows, since a message to it was sent: that is what the indicator announced.
@@ -148,7 +129,7 @@ class Presence:
         key, sent_s = ChatKey(instance.chats_id, chat), self._monotonic() - sent_ago_s
         ticket = f"-{round(sent_ago_s * 1_000_000)}" if sent_ago_s > 0 else None
         try:
-            grant = await self._promise(key, MESSAGE, self._calls.refresh_policy(instance), "", ticket)
+            grant = await self._promising.promise(key, MESSAGE, self._calls.refresh_policy(instance), "", ticket)
         except StoreUnavailable:
             self._retries.until_done(partial(self._end_later, instance, Late(key, MESSAGE, sent_s, ids.fresh())))
             return _NOTHING
@@ -187,33 +168,6 @@ class Presence:
             told = told._replace(refresh=told.refresh._replace(life_s=2 * wanted.lasts_ms / 1000))
         return told
 
-    async def _promise(
-        self, key: ChatKey, wanted: Wanted, refresh: RefreshPolicy, trace: str, ticket: str | None = None
-    ) -> Grant | Overtaken | Repeated | NothingShows:
-        """Promise before acting, and wait while another call to this chat is under way."""
-        owner, looks = ids.fresh(), 0
-        op, lasts_ms, why = wanted
-        while True:
-            asked_s = self._monotonic()
-            try:
-                answer = await self._indicators.promise(
-                    key, op, lasts_ms, owner=owner, ticket=ticket, trace=trace, refresh=refresh, why=why
-                )
-            except StoreUnavailable:
-                # It may have been made, or be made yet, and our caller hears that nothing is owed: roll it back, or
-                # it would cut short what the chat shows.
-                self._retries.until_done(partial(self._roll_back, Grant(key, owner, op, 0.0), lasts_ms))
-                raise
-            if isinstance(answer, Repeated) and self._promises is not None:
-                repeated = Grant(key, owner, op, 0.0, ticket=answer.ticket)
-                self._promises.remember(repeated, refresh, lasts_ms, answered_ms_ago=in_ms(self._monotonic() - asked_s))
-            assert not isinstance(answer, Unclear)  # which only answers what is asked ahead
-            if not isinstance(answer, Busy):
-                return answer
-            ticket = answer.ticket
-            await self._sleep(min(_WAIT_S[min(looks, len(_WAIT_S) - 1)], answer.lease_ms / 1000))
-            looks += 1
-
     def _settle_behind(self, grant: Grant, told: Sent, wanted: Wanted) -> asyncio.Task[None]:
         """Record what became of a call, behind the answer.
 
@@ -231,9 +185,6 @@ class Presence:
             self._promises.remember(grant, told.refresh, lasts_ms, answered_ms_ago=report.answered_ms_ago)
         if settled.lost_lease:
             self._lost_lease()
-
-    async def _roll_back(self, grant: Grant, duration_ms: int, outcome: str = "") -> None:
-        await self._indicators.settle_command(grant, NOBODY._replace(outcome=outcome), duration_ms)
 
     async def _record_pause(self, late: Late) -> None:
         """Make the record of a pause that was told while Redis was away, unless a newer command came."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -65,46 +65,25 @@ def _each(scripts: tuple[str, ...], old: str, new: str) -> Callable[[Node], None
     return remove
 
 
-def code(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
-    """Replace a method of the domain."""
+def _method(of: Callable[[Node], Iterable[object]]) -> Callable[[str, Callable[..., Any]], Callable[[Node], None]]:
+    """How a method of these objects is replaced."""
 
-    def remove(node: Node) -> None:
-        assert hasattr(Presence, name)
-        presence = node.presence
-        setattr(presence, name, lambda *args, **kwargs: replacement(presence, *args, **kwargs))
+    def replaced(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
+        def remove(node: Node) -> None:
+            for one in of(node):
+                assert hasattr(one, name)
+                setattr(one, name, partial(replacement, one))
 
-    return remove
+        return remove
 
-
-def calls(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
-    """Replace a method of what calls the upstreams."""
-
-    def remove(node: Node) -> None:
-        assert hasattr(node.calls, name)
-        setattr(node.calls, name, partial(replacement, node.calls))
-
-    return remove
+    return replaced
 
 
-def retries(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
-    """Replace a method of what takes steps again."""
-
-    def remove(node: Node) -> None:
-        for kept in (node.presence._retries, node.wakeups._retries):
-            assert hasattr(kept, name)
-            setattr(kept, name, partial(replacement, kept))
-
-    return remove
-
-
-def rounds(name: str, replacement: Callable[..., Any]) -> Callable[[Node], None]:
-    """Replace a method of a worker's rounds."""
-
-    def remove(node: Node) -> None:
-        assert hasattr(Rounds, name)
-        setattr(node.rounds, name, partial(replacement, node.rounds))
-
-    return remove
+code = _method(lambda node: [node.presence])
+promising = _method(lambda node: [node.presence._promising])
+calls = _method(lambda node: [node.calls])
+retries = _method(lambda node: [node.presence._retries, node.wakeups._retries])
+rounds = _method(lambda node: [node.rounds])
 
 
 def _sha(source: str) -> str:
@@ -374,7 +353,7 @@ MUTANTS = (
     Mutant("pre-send check", calls("send", _tell_without_a_look_at_the_clock), kind="stalls", first_seed=75),
     Mutant("a failed pause is tried again", _no_retry, kind="upstream"),
     Mutant("settle retry", retries("until_done", _never_again), kind="single redis restarted", first_seed=69),
-    Mutant("a promise whose reply was lost is rolled back", code("_roll_back", _forget), kind="lost replies"),
+    Mutant("a promise whose reply was lost is rolled back", promising("_roll_back", _forget), kind="lost replies"),
     Mutant("what has no end ends by itself", code("_wanted", _without_end), kind="calm", first_seed=5),
     Mutant("a message ends what shows", code("message_sent", _message_forgotten), kind="messages", first_seed=22),
     Mutant(
