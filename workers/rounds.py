@@ -7,7 +7,7 @@ pause is late by a timer, not by a poll.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway.presence import ids
 from gateway.presence.errors import StoreUnavailable
@@ -16,6 +16,7 @@ from gateway.presence.ports import Directory, Indicators
 from gateway.presence.schedule import Schedule
 from gateway.presence.steps import ChatKey, Claim
 from gateway.presence.wakeups import WakeUpResult
+from workers.asking import Asking
 from workers.watch import Watch
 
 LOOK_EVERY_S = 0.9
@@ -36,8 +37,6 @@ _AGAIN_S = 0.1
 _CHANGE_S = 0.03
 """For so long what was claimed waits for word of the latest change: chats are on other servers than tenants, and what
 is remembered of those will do where theirs is slow or away."""
-
-T = TypeVar("T")
 
 Perform = Callable[[Claim, str | None], Coroutine[Any, Any, WakeUpResult | None]]
 
@@ -82,9 +81,8 @@ class Rounds:
         self._news = asyncio.Event()
         self._look_s = self._claim_s = self._loop.time()
         self._looking, self._soon, self._resting = set[int](), set[int](), set[int]()
-        self._asking: set[asyncio.Task[Any]] = set()
+        self._asking = Asking(self._news.set)
         self._owners: dict[ChatKey, str] = {}
-        self._failure: BaseException | None = None
         self._is_closed = False
         places.freed = self._freed
 
@@ -95,8 +93,7 @@ class Rounds:
             Exception: what went wrong beside, and nobody expected.
         """
         await self._sleep()
-        if self._failure is not None:
-            raise self._failure
+        self._asking.check()
         now_s = self._loop.time()
         if now_s >= self._look_s:
             self._look_s = now_s + LOOK_EVERY_S
@@ -117,8 +114,7 @@ class Rounds:
     async def close(self) -> None:
         """Begin nothing more, and wait for what was asked."""
         self._is_closed = True
-        if self._asking:
-            await asyncio.wait(self._asking)
+        await self._asking.close()
 
     async def _sleep(self) -> None:
         """Sleep until the next chat wakes up, the next look, or news."""
@@ -134,7 +130,7 @@ class Rounds:
 
     def _look_at_all(self) -> None:
         mine = set(self._mine())
-        self._ask(self._say(mine))
+        self._asking.begin(self._say(mine))
         known = self._schedule.chats
         if any(self._indicators.partition(chat) not in mine for chat in known):
             self._schedule.keep(chat for chat in known if self._indicators.partition(chat) in mine)
@@ -152,7 +148,7 @@ class Rounds:
 
     def _look_at(self, partitions: set[int]) -> None:
         for partition in partitions - self._looking - self._soon:
-            self._ask(self._look(partition))
+            self._asking.begin(self._look(partition))
 
     async def _look(self, partition: int) -> None:
         self._looking.add(partition)
@@ -173,7 +169,7 @@ class Rounds:
             self._news.set()
         if look.may_rest and partition not in self._resting:
             self._resting.add(partition)
-            self._ask(self._make_rest(partition))
+            self._asking.begin(self._make_rest(partition))
 
     def _look_soon(self, partition: int, in_s: float) -> None:
         """Look at a partition in a moment, once for all that is told of it meanwhile."""
@@ -184,7 +180,7 @@ class Rounds:
     def _look_now(self, partition: int) -> None:
         self._soon.discard(partition)
         if not self._is_closed:
-            self._ask(self._look(partition))
+            self._asking.begin(self._look(partition))
 
     async def _make_rest(self, partition: int) -> None:
         try:
@@ -203,9 +199,9 @@ class Rounds:
             # Asked again under the same name: what a lost reply held comes with the next.
             owner = self._owners.pop(chat, "")
             together.setdefault((self._indicators.partition(chat), owner), []).append((chat, account_id))
-        change = self._ask(self._latest_change())
+        change = self._asking.begin(self._latest_change())
         for (_, owner), some in together.items():
-            self._ask(self._claim_some(some, owner or ids.fresh(), change))
+            self._asking.begin(self._claim_some(some, owner or ids.fresh(), change))
 
     async def _latest_change(self) -> str | None:
         """Return the latest change; None where Redis does not say: what is remembered will do."""
@@ -247,18 +243,6 @@ class Rounds:
             if self._schedule.end(claim.grant.key):
                 self._news.set()
             self._places.end(account_id, began_s, done)
-
-    def _ask(self, asking: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = self._loop.create_task(asking)
-        self._asking.add(task)
-        task.add_done_callback(self._asked)
-        return task
-
-    def _asked(self, task: asyncio.Task[Any]) -> None:
-        self._asking.discard(task)
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            self._failure = failure
-            self._news.set()
 
     def _freed(self) -> None:
         """A place is free: for a chat that waits for one."""

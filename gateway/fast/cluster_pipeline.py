@@ -21,7 +21,8 @@ import hiredis
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from gateway.fast.pipeline import Call, Pipeline
+from gateway.fast.pipeline import Pipeline
+from gateway.fast.redis_connection import Call
 
 Place = tuple[str, int]
 

@@ -2,51 +2,29 @@
 
 A request makes a few short calls, each alone a packet, a system call and a timer on either side. Sent together they
 cost a fraction of that, and one `fsync` of the log serves all of them. Nobody waits for company: what is there at the
-end of the turn leaves, and a packet that is large enough before it, so that Redis works while the turn goes on. One
-connection carries them, and answers in order. redis-py makes it (where to, who we are, encryption); from then on we
-speak on its transport, since its calls wait for one answer each.
+end of the turn leaves, and a packet that is large enough before it, so that Redis works while the turn goes on.
 
-Leans on: redis-py 5.3, whose connection keeps its stream in `_reader` and `_writer`.
+Leans on: `fast/redis_connection`, one of which carries them.
 Gains: half of the gateway's CPU for a command. `PRESENCE_FAST__PIPELINE=false make bench
     ARGS="--only throughput --stacks ours"`, and without the variable.
 Plain way: `[fast] pipeline = false`; `store/redis.open_plain`, redis-py's own calls on the pool that the rest uses.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import hiredis
 from redis.asyncio import Connection
-from redis.asyncio.connection import DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, RedisError
+
+from gateway.fast.redis_connection import Call, RedisConnection
 
 _PACKET = 12
 """Commands with which a packet leaves before its turn ends; measured in `docs/scaling.md`."""
 
 _PASSING_S = 0.01
 """For so long a command that is in no hurry waits for others to go with."""
-
-_MORE = object()
-"""What the parser says when a reply has not arrived whole."""
-
-
-@dataclass(slots=True)
-class Call:
-    """One command on its way; `deadline` is on the loop's clock."""
-
-    packed: bytes
-    answer: "asyncio.Future[Any]"
-    deadline: float
-    is_second_try: bool = False
-
-    def fail(self, error: Exception) -> None:
-        """Tell who waits, unless nobody does any more."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
 
 
 class Pipeline:
@@ -68,8 +46,8 @@ class Pipeline:
         self._waiting: list[Call] = []
         self._is_due = self._is_closed = False
         self._passing: asyncio.TimerHandle | None = None
-        self._connection: _Connection | None = None
-        self._connections: set[_Connection] = set()
+        self._connection: RedisConnection | None = None
+        self._connections: set[RedisConnection] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -167,7 +145,7 @@ class Pipeline:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await connection.connect()  # type: ignore[no-untyped-call]
-            self._connection = _Connection(connection, self._answered, self._lost)
+            self._connection = RedisConnection(connection, self._answered, self._lost)
             self._connections.add(self._connection)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it
             waiting, self._waiting = self._waiting, []
@@ -178,7 +156,7 @@ class Pipeline:
             self._connecting = None
         self._leave()
 
-    def _answered(self, connection: "_Connection", call: Call, reply: Any) -> None:
+    def _answered(self, connection: "RedisConnection", call: Call, reply: Any) -> None:
         """Bring a call its reply, unless it says that this server is none to stay with."""
         if isinstance(reply, RedisConnectionError) or (isinstance(reply, Exception) and self._leaves(reply)):
             connection.calls.appendleft(call)
@@ -190,7 +168,7 @@ class Pipeline:
         elif not call.answer.done():
             call.answer.set_result(reply)
 
-    def _lost(self, connection: "_Connection", error: Exception) -> None:
+    def _lost(self, connection: "RedisConnection", error: Exception) -> None:
         """Send once more what was not answered: the connection had died while idle, or its server went."""
         self._connections.discard(connection)
         if self._connection is connection:
@@ -225,51 +203,3 @@ class Pipeline:
                     connection.abort(TimeoutError())
         deadlines = [call.deadline for call in self._calls() if call.deadline > now]
         self._timer = self._loop.call_at(min(deadlines), self._look) if deadlines else None
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, and the calls that wait for its replies in the order in which they were sent."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        answered: Callable[["_Connection", Call, Any], None],
-        lost: Callable[["_Connection", Exception], None],
-    ) -> None:
-        self.calls: deque[Call] = deque()
-        self._reader = hiredis.Reader(
-            protocolError=InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_MORE
-        )
-        self._answered, self._lost = answered, lost
-        self._error: Exception | None = None
-        # Ours from here on: what it has read so far were the answers to its greeting.
-        self._writer, connection._reader, connection._writer = connection._writer, None, None  # noqa: SLF001
-        assert self._writer is not None
-        self._transport = self._writer.transport
-        self._transport.set_protocol(self)
-
-    def send(self, calls: list[Call]) -> None:
-        self.calls.extend(calls)
-        self._transport.write(b"".join([call.packed for call in calls]))
-
-    def is_closing(self) -> bool:
-        """Whether it ends, although we have not been told: what was sent now would lose one of its two tries."""
-        return self._transport.is_closing()
-
-    def abort(self, error: Exception) -> None:
-        self._error = self._error or error
-        self._transport.abort()
-
-    def close(self) -> None:
-        self._transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
-        try:
-            while self._error is None and (reply := self._reader.gets()) is not _MORE:
-                self._answered(self, self.calls.popleft(), reply)
-        except (RedisError, IndexError):
-            self.abort(InvalidResponse("a reply that nobody asked for, or none at all"))
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._lost(self, self._error or RedisConnectionError(f"connection closed by server: {error or 'end of file'}"))

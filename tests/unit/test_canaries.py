@@ -40,8 +40,8 @@ class Lean:
 
 
 LEANS = [
-    Lean(Connection(), "_reader", "fast/pipeline.py", "pipeline"),
-    Lean(Connection(), "_writer", "fast/pipeline.py", "pipeline"),
+    Lean(Connection(), "_reader", "fast/redis_connection.py", "pipeline"),
+    Lean(Connection(), "_writer", "fast/redis_connection.py", "pipeline"),
     Lean(Worker, "_poll_iteration", "fast/batch_claims.py", "batch_claims"),
     Lean(ResponseHandler, "_parser", "fast/upstream_http.py", "upstream_http"),
 ]
