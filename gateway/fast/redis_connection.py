@@ -4,7 +4,8 @@ redis-py makes it (where to, who we are, encryption); from then on we speak on i
 one answer each.
 
 Leans on: redis-py 5.3, whose connection keeps its stream in `_reader` and `_writer`.
-Gains and plain way: as `fast/pipeline`, which it serves.
+Gains: what `fast/pipeline` does, which it serves.
+Plain way: likewise.
 """
 
 import asyncio
