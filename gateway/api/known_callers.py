@@ -1,8 +1,9 @@
 """Callers that Redis admitted a moment ago, so that a `pause` still gets through while Redis is away."""
 
 import time
-from collections import OrderedDict
 from typing import NamedTuple
+
+from cachetools import FIFOCache
 
 from gateway.presence.model import Instance
 from gateway.tenants.admission import Admission
@@ -26,14 +27,11 @@ class KnownCallers:
 
     def __init__(self) -> None:
         """Know nobody yet."""
-        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._known: FIFOCache[tuple[str, str], Known] = FIFOCache(_MOST)
 
     def remember(self, token_hash: str, name: str, admission: Admission, instance: Instance) -> None:
         """Keep a caller who was admitted to the instance of that name."""
         self._known[token_hash, name] = Known(admission, instance, time.monotonic() + _SECONDS)
-        self._known.move_to_end((token_hash, name))
-        if len(self._known) > _MOST:
-            self._known.popitem(last=False)
 
     def vouch(self, token_hash: str, name: str) -> Instance | None:
         """Return whose the caller's commands will be, who is all but sure to be admitted; None where that is not so."""

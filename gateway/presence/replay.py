@@ -7,9 +7,10 @@ is not the one it knew. Redis keeps whichever command is newer.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from typing import NamedTuple
+
+from cachetools import FIFOCache
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import State
@@ -61,7 +62,7 @@ class Promises:
         self._indicators = indicators
         self._monotonic = monotonic
         self._sleep = sleep
-        self._kept: OrderedDict[ChatKey, Kept] = OrderedDict()
+        self._kept: FIFOCache[ChatKey, Kept] = FIFOCache(_MOST)
         self._servers: list[str] = []
         self._well_s = self._tidied_s = monotonic()
 
@@ -74,10 +75,7 @@ class Promises:
         now_s = self._monotonic()
         ends_s = now_s + (duration_ms - answered_ms_ago) / 1000 if duration_ms else None
         forget_s = now_s + _LINGER_S if ends_s is None else ends_s
-        self._kept.pop(grant.key, None)
         self._kept[grant.key] = Kept(grant.ticket, grant.op, ends_s, forget_s, refresh)
-        if len(self._kept) > _MOST:
-            self._kept.popitem(last=False)
 
     async def watch(self) -> None:
         """Look until cancelled."""

@@ -6,9 +6,10 @@ a look at the latest number, and one look serves every refusal of a turn of the 
 """
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from cachetools import FIFOCache
 
 from gateway.store import keys
 from gateway.store.redis import Executor, command
@@ -32,14 +33,12 @@ class Refusals(Generic[T]):
 
     def __init__(self, redis: Executor) -> None:
         self._redis = redis
-        self._kept: OrderedDict[Refused, _Remembered[T]] = OrderedDict()
+        self._kept: FIFOCache[Refused, _Remembered[T]] = FIFOCache(_MOST)
         self._asking: asyncio.Task[object] | None = None
 
     def remember(self, what: Refused, refusal: T, *, until_s: float, change: object) -> None:
         """Keep a refusal that holds until then, while `change` is the latest one."""
         self._kept[what] = _Remembered(refusal, until_s, change)
-        if len(self._kept) > _MOST:
-            self._kept.popitem(last=False)
 
     def holds(self, what: Refused) -> bool:
         """Whether a refusal is kept, which may be over by now."""

@@ -6,10 +6,11 @@ origin that it shares with others too, says nothing about theirs.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Self
+
+from cachetools import LRUCache
 
 from gateway.presence.model import Outcome, Target
 
@@ -127,7 +128,7 @@ class Breakers:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Start with every circuit closed."""
-        self._of: OrderedDict[Hashable, Breaker] = OrderedDict()
+        self._of: LRUCache[Hashable, Breaker] = LRUCache(_MOST)
         self._monotonic = monotonic
 
     def enter(self, target: Target, *, is_pause: bool) -> Passage | None:
@@ -157,9 +158,6 @@ class Breakers:
         breaker = self._of.get(key)
         if breaker is None:
             breaker = self._of[key] = Breaker()
-            if len(self._of) > _MOST:
-                self._of.popitem(last=False)
-        self._of.move_to_end(key)
         return breaker
 
 

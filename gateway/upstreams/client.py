@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp.abc import AbstractResolver
+from cachetools import TLRUCache
 
 from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.presence.steps import RefreshPolicy
@@ -67,7 +67,9 @@ class UpstreamClient:
         self._breakers = breakers or Breakers()
         self.troubles = Troubles(self._breakers.is_open)
         self._paces = {kind: _pace(adapter.capabilities) for kind, adapter in adapters.items()}
-        self._available_until: OrderedDict[Hashable, float] = OrderedDict()
+        self._available_until: TLRUCache[Hashable, float] = TLRUCache(
+            _MOST_AVAILABLE, lambda _key, until_s, _now_s: until_s, timer=time.monotonic
+        )
         for kind in adapters:
             CREDENTIAL_REFUSED.labels(kind)  # at zero, so that the first refusal is an increase
         self._background: set[asyncio.Task[Reply | Outcome]] = set()
@@ -158,22 +160,15 @@ class UpstreamClient:
         """Mark the account available where that has not been done lately; None where it is."""
         key = (target.url, target.credential, target.session)
         call = adapter.available(target)
-        if call is None or self._available_until.get(key, 0.0) > time.monotonic():
+        if call is None or key in self._available_until:
             return None
         reply = await self._pools.send(target, call, timeout_s)
         if isinstance(reply, Reply) and adapter.outcome(reply) is Outcome.OK:
             # Long before it is made unavailable: that is counted from the end of what is shown now.
-            self._remember_available(key, min(_AVAILABLE_S, self.refresh_policy(target).quiet_s or _AVAILABLE_S))
+            lasts_s = min(_AVAILABLE_S, self.refresh_policy(target).quiet_s or _AVAILABLE_S)
+            self._available_until[key] = time.monotonic() + lasts_s
             return None
         return reply
-
-    def _remember_available(self, key: Hashable, lasts_s: float) -> None:
-        """Remember it for so long, and forget those who were marked first, once it is over or they are too many."""
-        known, now_s = self._available_until, time.monotonic()
-        known[key] = now_s + lasts_s
-        known.move_to_end(key)
-        while len(known) > _MOST_AVAILABLE or next(iter(known.values())) <= now_s:
-            known.popitem(last=False)
 
     async def _start(self, target: Target, call: Call, lasts_s: float, timeout_s: float) -> Reply | Outcome:
         """Start a call that blocks while it shows, and let it run on; an error comes at once or not at all."""

@@ -7,7 +7,7 @@ What it finds is remembered for a moment, failures too: a name that no server an
 import asyncio
 import socket
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import AsyncResolver
+from cachetools import FIFOCache
 
 LOOK_UP_S = 1.5
 """For one look-up, waiting for a place included: less than a connection may take, since that waits for it."""
@@ -65,7 +66,7 @@ class SharedResolver(AbstractResolver):
         self._source = source
         self._look_up_s = look_up_s
         self._monotonic = monotonic
-        self._known: OrderedDict[_Name, _Answer] = OrderedDict()
+        self._known: FIFOCache[_Name, _Answer] = FIFOCache(_MOST_NAMES)
         self._awaited: dict[_Name, asyncio.Task[_Answer]] = {}
         self._under_way: set[asyncio.Task[_Answer]] = set()
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -99,9 +100,6 @@ class SharedResolver(AbstractResolver):
     def _remember(self, name: _Name, addresses: Sequence[ResolveResult]) -> _Answer:
         lasts_s = FOUND_S if addresses else MISSING_S
         answer = self._known[name] = _Answer(deque(addresses), self._monotonic() + lasts_s)
-        self._known.move_to_end(name)
-        if len(self._known) > _MOST_NAMES:
-            self._known.popitem(last=False)
         return answer
 
     async def _ask(self, name: _Name) -> _Answer:

@@ -5,9 +5,10 @@ Each account has a share of those that are asked at a time, so that a list of se
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from cachetools import FIFOCache
 
 from gateway.presence.model import Instance, Target
 from gateway.presence.shares import Slots
@@ -35,7 +36,7 @@ class Connections:
     def __init__(self, upstreams: UpstreamClient) -> None:
         """Ask `upstreams`, a few at a time."""
         self._upstreams = upstreams
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: FIFOCache[str, _Known] = FIFOCache(_MOST)
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._slots = Slots(_AT_ONCE)
 
@@ -82,6 +83,3 @@ class Connections:
         async with self._slots.slot(instance.account_id):
             state = await self._upstreams.connection(instance.target, timeout_s=_PROBE_S)
         self._known[instance.id] = _Known(instance.target, state, time.monotonic())
-        self._known.move_to_end(instance.id)
-        if len(self._known) > _MOST:
-            self._known.popitem(last=False)

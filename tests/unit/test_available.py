@@ -1,40 +1,35 @@
-"""What is remembered of accounts that were set available goes when its time is over, and is bounded."""
+"""An account that must be set available first is set so again once that is over."""
+
+import time
 
 import pytest
 
+from gateway.presence.model import Chat, Outcome, State, Target
 from gateway.upstreams import client
+from gateway.upstreams.adapters.gowa import Gowa
+from gateway.upstreams.base import Call, Reply
 from gateway.upstreams.client import UpstreamClient
 
-
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The clock, moved by writing its one value."""
-    moment = [0.0]
-    monkeypatch.setattr("gateway.upstreams.client.time.monotonic", lambda: moment[0])
-    return moment
+TARGET = Target("gowa", "http://gowa.example", "sales")
+CHAT = Chat("5511999999999@s.whatsapp.net")
 
 
-def upstreams() -> UpstreamClient:
-    return UpstreamClient({}, None)  # type: ignore[arg-type]
+class Obeyed:
+    """In place of connections: notes what is sent, and says that it was done."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def send(self, _target: Target, call: Call, _timeout_s: float) -> Reply:
+        self.paths.append(call.path)
+        return Reply(200, b'{"code":"SUCCESS"}')
 
 
-def test_what_is_over_is_forgotten(now: list[float]) -> None:
-    known = upstreams()
-    known._remember_available("first", client._AVAILABLE_S)
-    now[0] = client._AVAILABLE_S / 2
-    known._remember_available("second", client._AVAILABLE_S)
-    known._remember_available("first", client._AVAILABLE_S)
-    now[0] = client._AVAILABLE_S * 1.5 - 1
-    known._remember_available("third", client._AVAILABLE_S)
-    assert list(known._available_until) == ["second", "first", "third"]
-    now[0] += 1
-    known._remember_available("fourth", client._AVAILABLE_S)
-    assert list(known._available_until) == ["third", "fourth"]
-
-
-def test_however_many_there_are_no_more_than_so_many_are_remembered(now: list[float]) -> None:
-    known = upstreams()
-    for number in range(client._MOST_AVAILABLE + 100):
-        known._remember_available(number, client._AVAILABLE_S)
-    assert len(known._available_until) == client._MOST_AVAILABLE
-    assert client._MOST_AVAILABLE + 99 in known._available_until
+async def test_it_is_set_available_once_and_again_when_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monotonic, later_s, obeyed = time.monotonic, [0.0], Obeyed()
+    monkeypatch.setattr("time.monotonic", lambda: monotonic() + later_s[0])
+    upstreams = UpstreamClient({"gowa": Gowa()}, obeyed)  # type: ignore[arg-type]
+    for later_s[0] in (0.0, 1.0, client._AVAILABLE_S + 2):
+        assert await upstreams.send(TARGET, CHAT, State.TYPING, timeout_s=5) is Outcome.OK
+    told, marked = "/send/chat-presence", "/send/presence"
+    assert obeyed.paths == [marked, told, told, marked, told]
