@@ -29,7 +29,7 @@ async def hanging_credentials(scene: Field) -> AsyncIterator[None]:
         for number in range(CREDENTIALS)
         for _ in range(_OWED_EACH)
     ]
-    statuses = await all_at_once(owed, 64)
+    statuses = await all_at_once(owed, _HANG)
     assert statuses == {200: len(owed)}, f"the attack itself was refused: {statuses}"
     scene.upstream.hang()
     try:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
@@ -92,13 +92,15 @@ async def client(services: Services, aiohttp_client: Callable[..., Awaitable[Cli
     return await aiohttp_client(create_app(services))
 
 
-async def limited(services: Services, aiohttp_client: Callable[..., Awaitable[Client]], **limits: int) -> Client:
+@asynccontextmanager
+async def limited(
+    services: Services, aiohttp_client: Callable[..., Awaitable[Client]], **limits: int
+) -> AsyncIterator[Client]:
     """A front door with other limits."""
     changed = msgspec.structs.replace(services.settings, limits=Limits(**limits))
     async with open_services(changed) as other:
-        return await aiohttp_client(
-            create_app(dataclasses.replace(services, settings=changed, admission=other.admission))
-        )
+        app = create_app(dataclasses.replace(services, settings=changed, admission=other.admission))
+        yield await aiohttp_client(app)
 
 
 async def post(client: Client, body: bytes, token: str, instance: str = "demo") -> Answer:
@@ -196,31 +198,31 @@ async def test_tokens_are_checked_as_everywhere(services: Services, client: Clie
 async def test_events_have_a_limit_of_their_own_which_their_answers_show(
     services: Services, tenant: Tenant, upstream: Upstream, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    client = await limited(services, aiohttp_client)
-    headers = {"token": tenant.instance_token}
+    async with limited(services, aiohttp_client) as client:
+        headers = {"token": tenant.instance_token}
 
-    async def report() -> tuple[int, str, str]:
-        answer = await client.post("/api/events/presence/demo", data=b"{}", headers=headers)
-        return answer.status, answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"]
+        async def report() -> tuple[int, str, str]:
+            answer = await client.post("/api/events/presence/demo", data=b"{}", headers=headers)
+            return answer.status, answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"]
 
-    rest = []
-    for _ in range(48):
-        rest += await asyncio.gather(*(report() for _ in range(25)))
-    assert {(status, limit) for status, limit, _ in rest} == {(200, "1200")}
-    assert sorted(int(remaining) for _, _, remaining in rest) == list(range(1200))
-    assert await report() == (429, "1200", "0")
-    answer = await client.get("/api/chat/presence/demo", headers=headers)
-    assert (answer.status, answer.headers["X-RateLimit-Remaining"]) == (200, "99")
+        rest = []
+        for _ in range(48):
+            rest += await asyncio.gather(*(report() for _ in range(25)))
+        assert {(status, limit) for status, limit, _ in rest} == {(200, "1200")}
+        assert sorted(int(remaining) for _, _, remaining in rest) == list(range(1200))
+        assert await report() == (429, "1200", "0")
+        answer = await client.get("/api/chat/presence/demo", headers=headers)
+        assert (answer.status, answer.headers["X-RateLimit-Remaining"]) == (200, "99")
 
 
 async def test_the_checks_come_in_the_promised_order(
     services: Services, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    client = await limited(services, aiohttp_client, events_per_minute=2)
-    assert (await post(client, b"[", "pgi_" + "0" * 40))[0] == 401
-    assert (await post(client, b"[", tenant.instance_token, "another"))[0] == 403
-    assert (await post(client, b"[", tenant.instance_token))[0] == 400
-    assert (await post(client, b"[", tenant.instance_token, "another"))[0] == 429
+    async with limited(services, aiohttp_client, events_per_minute=2) as client:
+        assert (await post(client, b"[", "pgi_" + "0" * 40))[0] == 401
+        assert (await post(client, b"[", tenant.instance_token, "another"))[0] == 403
+        assert (await post(client, b"[", tenant.instance_token))[0] == 400
+        assert (await post(client, b"[", tenant.instance_token, "another"))[0] == 429
 
 
 @pytest.mark.parametrize(
