@@ -25,10 +25,10 @@ run: $(STAMP) ## Run everything on this machine: gateway, worker, embedded Valke
 	@exec $(BIN)/presence-gateway dev $(ARGS)
 
 test: $(STAMP) ## Run every test but the release's (CI runs test-plain and dist too)
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/release $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/release $(ARGS)
 
 test-plain: $(STAMP) ## Run the acceptance tests that meet the fast ways, with all of them off ([fast] in config/gateway.toml)
-	@PLAIN_WAYS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/acceptance/test_contract.py tests/acceptance/test_indicators.py tests/acceptance/test_crash.py $(ARGS)
+	@PLAIN_WAYS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/acceptance/test_contract.py tests/acceptance/test_indicators.py tests/acceptance/test_crash.py $(ARGS)
 
 test-fast: $(STAMP) ## Run the tests that need no process but Valkey, and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)

@@ -615,11 +615,10 @@ async def test_reduced_motion_is_respected(new_page: NewPage, server: TestServer
     assert await page.locator(".dots i").first.evaluate(moving) == "none"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_nothing_is_wider_than_a_small_screen(
-    new_page: NewPage, server: TestServer, office: Office, acme: Opened, scheme: str
+    new_page: NewPage, server: TestServer, office: Office, acme: Opened
 ) -> None:
-    page = await new_page(viewport={"width": 320, "height": 640}, color_scheme=scheme)
+    page = await new_page(viewport={"width": 320, "height": 640})
     long = "a" * 100
     other = await office.open_account(long, token_name=long)
     await office.add_instance(other.id, long, url=f"https://{long}.example.com", session=long)

@@ -26,10 +26,9 @@ def address(site: Installation, prefix: str) -> str:
 
 
 @pytest.mark.parametrize("prefix", ["", "/admin"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
 async def test_each_port_has_its_own_which_fits_the_screen_and_asks_nobody_else(
-    new_page: NewPage, site: Installation, prefix: str, scheme: str, width: int
+    new_page: NewPage, site: Installation, prefix: str, width: int, scheme: str
 ) -> None:
     page = await new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     asked: list[str] = []
