@@ -97,6 +97,9 @@ _LOOK = """() => ({
     shift: window.shifted.reduce((sum, { value }) => sum + value, 0),
 })"""
 
+_HAS_TURNED = """(scheme) => matchMedia(`(prefers-color-scheme: ${scheme})`).matches
+    && document.getAnimations().every((running) => !(running instanceof CSSTransition))"""
+
 _EXAMINE = """async () => {
     const { violations } = await axe.run(document, { preload: false, resultTypes: ["violations"] });
     const grave = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
@@ -176,6 +179,7 @@ async def look(page: Page, scheme: Scheme) -> list[str]:
     """Turn a loaded page to a colour scheme, and say what is wrong with it then."""
     await page.emulate_media(color_scheme=scheme)
     await page.wait_for_timeout(SETTLE_MS)
+    await page.wait_for_function(_HAS_TURNED, arg=scheme)
     seen: dict[str, Any] = await page.evaluate(_LOOK)
     wrong = [f"axe: {found}" for found in await page.evaluate(_EXAMINE)]
     if seen["wider"] > 0:
