@@ -174,6 +174,12 @@ class OpenLoop(Load):
         """Keep it for the next request."""
         self._free.append(connection)
 
+    def lost(self, connection: Connection, *, under_way: bool) -> None:
+        """Count it, and use it no more: a server hangs up on who was idle for long."""
+        super().lost(connection, under_way=under_way)
+        if connection in self._free:
+            self._free.remove(connection)
+
     async def _ask_on_a_new_one(self, due_s: float) -> None:
         (await self.connect()).ask(due_s)
 
