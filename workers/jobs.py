@@ -59,7 +59,8 @@ def _record(woken: WakeUpResult, instance_id: str, jid: str) -> None:
         PAUSE_LATENESS.labels(woken.trigger).observe(woken.late_ms / 1000, exemplar)
     if woken.lost_lease:
         LOST_LEASES.inc()
-    line = _log.error if woken.did == "abandoned" else _log.info
+    # Of a long indicator there are many that say nothing new.
+    line = {"abandoned": _log.error, "refreshed": _log.debug}.get(woken.did, _log.info)
     line(
         "wake",
         did=woken.did,

@@ -3,7 +3,8 @@
     make bench ARGS="--only life"
 
 CPU of all three together for one indicator, and of an installation that owes nothing. A unit is the CPU of 10,000 turns
-of `x += i * i` in Python, measured in the same run, so that machines compare.
+of `x += i * i` in Python, measured in the same run, so that machines compare. Beside it what a command alone costs
+others at the same rate, with no pause behind it: what so few commands a second cost here, whoever obeys them.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from comparison import lateness
@@ -21,12 +24,14 @@ from comparison.lateness import Workshop, open_workshop
 from comparison.load import open_loop
 from comparison.plan import Plan
 from comparison.processes import LOOPBACK
-from comparison.stacks import Stack
+from comparison.stacks import OPENERS, Absent, Stack, open_upstream
 from rich.console import Console
 from rich.table import Table
 
 _LAST_S = 2.0
 """Behind the last pause."""
+
+_WIDTH = 150
 
 _UNIT = """
 import time
@@ -90,6 +95,16 @@ def _live(shop: Workshop, life: Life, seconds: float, number: int) -> tuple[dict
     return {role: spent_s / load.requests for role, spent_s in costs.cpu_s.items()}, sorted(late_ms)
 
 
+def _beside(name: str, folder: Path, rate: float, seconds: float) -> dict[str, float]:
+    """Return the CPU by role of a command at that rate on another stack, which promises nothing."""
+    for part in ("upstream", name):
+        (folder / part).mkdir()
+    with open_upstream(folder / "upstream") as (upstream_url, _), OPENERS[name](folder / name, upstream_url) as stack:
+        open_loop(stack, 0, rate, 2.0)
+        load = open_loop(stack, 1, rate, seconds)
+    return {role: spent_s / load.requests for role, spent_s in load.cpu_s.items()}
+
+
 def _idle(shop: Workshop, seconds: float) -> dict[str, float]:
     """Return the share of a core of each, while nothing is asked and nothing is owed."""
     with shop.installation.serving(1) as gateway, shop.installation.working() as worker:
@@ -99,6 +114,38 @@ def _idle(shop: Workshop, seconds: float) -> dict[str, float]:
     return {role: spent_s / costs.seconds for role, spent_s in costs.cpu_s.items()}
 
 
+def _us(each: dict[str, float]) -> Iterator[str]:
+    """Yield the whole, and what it is made of, in microseconds."""
+    roles = [each.get(role, 0.0) for role in ("gateway", "worker", "Valkey")]
+    yield from (f"{spent_s * 1e6:,.0f}" for spent_s in (sum(roles), *roles))
+
+
+def _life_row(shop: Workshop, plan: Plan, life: Life, unit: float) -> tuple[str, ...]:
+    turns = [_live(shop, life, plan.seconds, number) for number in range(plan.rounds)]
+    each = {role: statistics.median(turn[0][role] for turn in turns) for role in turns[0][0]}
+    late_ms = sorted(ms for turn in turns for ms in turn[1])
+    late = (f"{late_ms[round(share * (len(late_ms) - 1))]:.1f} ms" for share in (0.5, 0.99))
+    return f"{life.what}, {life.rate:g}/s", f"{sum(each.values()) / unit:.2f}", life.wanted, *_us(each), *late
+
+
+def _idle_row(shop: Workshop) -> tuple[str, ...]:
+    shares = _idle(shop, 10.0)
+    whole = sum(shares.values())
+    return "idle", f"{whole * 100:.2f} %", "0.3 %", "", *(f"{share * 100:.2f} %" for share in shares.values())
+
+
+def _row_beside(name: str, plan: Plan, unit: float) -> tuple[str, ...]:
+    rate = LIVES[0].rate
+    what = f"a command alone: {name}, {rate:g}/s"
+    with tempfile.TemporaryDirectory(prefix="presence-beside-") as folder:
+        try:
+            each = _beside(name, Path(folder), rate, plan.seconds)
+        except Absent as reason:
+            plan.console.print(f"left out: {reason}")
+            return what, "left out"
+    return what, f"{sum(each.values()) / unit:.2f}", "", *_us(each)
+
+
 def main(arguments: list[str]) -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(
@@ -106,44 +153,24 @@ def main(arguments: list[str]) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=8.0, help="of commands of each kind (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=24.0, help="of commands of each kind (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=1, help="turns of each kind (default: %(default)s)")
     parser.add_argument("--lives", default="2,30,idle", help="of 2, 30, idle (default: %(default)s)")
+    parser.add_argument("--beside", default="bare,nginx,least", help="a command alone, on these (default: %(default)s)")
     options = parser.parse_args(arguments)
-    unit = unit_s()
+    unit, asked, beside = unit_s(), options.lives.split(","), filter(None, options.beside.split(","))
     table = Table("life", "units", "wanted", "us", "gateway", "worker", "Valkey", "late p50", "p99")
     with tempfile.TemporaryDirectory(prefix="presence-bench-") as folder:
-        console = Console(stderr=True)
-        plan = Plan(Path(folder), console, [], options.rounds, options.seconds, 0.0, 0, 0.0)
-        asked = options.lives.split(",")
-        lives = [life for life in LIVES if str(life.duration_s) in asked]
-        with open_workshop(plan) as shop, plan.steps("life", len(lives) * options.rounds + ("idle" in asked)) as steps:
-            for life in lives:
-                turns = []
-                for number in range(options.rounds):
-                    steps.begin(life.what)
-                    turns.append(_live(shop, life, options.seconds, number))
+        plan = Plan(Path(folder), Console(stderr=True), [], options.rounds, options.seconds, 0.0, 0, 0.0)
+        with open_workshop(plan) as shop:
+            rows = {
+                life.what: partial(_life_row, shop, plan, life, unit) for life in LIVES if str(life.duration_s) in asked
+            }
+            rows |= {"idle": partial(_idle_row, shop)} if "idle" in asked else {}
+            rows |= {name: partial(_row_beside, name, plan, unit) for name in beside}
+            with plan.steps("life", len(rows)) as steps:
+                for what, measure in rows.items():
+                    steps.begin(what)
+                    table.add_row(*measure())
                     steps.done()
-                each = {role: statistics.median(turn[0][role] for turn in turns) for role in turns[0][0]}
-                late_ms = sorted(ms for turn in turns for ms in turn[1])
-                whole = sum(each.values())
-                table.add_row(
-                    f"{life.what}, {life.rate:g}/s",
-                    f"{whole / unit:.2f}",
-                    life.wanted,
-                    *(f"{spent * 1e6:,.0f}" for spent in (whole, *each.values())),
-                    *(f"{late_ms[round(share * (len(late_ms) - 1))]:.1f} ms" for share in (0.5, 0.99)),
-                )
-            if "idle" in asked:
-                steps.begin("idle")
-                idle = _idle(shop, 10.0)
-                whole = sum(idle.values())
-                table.add_row(
-                    "idle",
-                    f"{whole * 100:.2f} %",
-                    "0.3 %",
-                    "",
-                    *(f"{share * 100:.2f} %" for share in idle.values()),
-                )
-                steps.done()
-    Console().print(table, f"a unit: {unit * 1e6:.0f} us")
+    Console(width=_WIDTH).print(table, f"a unit: {unit * 1e6:.0f} us")
