@@ -6,7 +6,6 @@ an account's, and `for_instance_of_account` such a one and the `Instance`. `for_
 holds the caller and the instance as soon as they are admitted.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -86,7 +85,9 @@ class Gate:
         """Guard a route whose path names an instance that the caller must own."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            caller, instance = await self._enter(request, self._token_hash(request), _name(request))
+            token_hash, name = self._token_hash(request), _name(request)
+            asking = self._admission.admit(token_hash, instance_name=name, address=self.address(request))
+            caller, instance = await self._enter(request, asking, token_hash, name)
             return await handler(request, caller, instance)
 
         return guarded
@@ -97,10 +98,9 @@ class Gate:
         async def guarded(request: web.Request) -> web.StreamResponse:
             token_hash, name = self._token_hash(request), _name(request)
             vouched = self._known.vouch(token_hash, name)
-            entering = self._enter(request, token_hash, name)
-            if vouched is None:
-                return await handler(request, Entry(None, _ready(await entering)))
-            return await handler(request, Entry(vouched, asyncio.ensure_future(entering)))
+            asking = self._admission.admit(token_hash, instance_name=name, address=self.address(request))
+            entering = self._enter(request, asking, token_hash, name)
+            return await handler(request, Entry(vouched, entering if vouched else _ready(await entering)))
 
         return guarded
 
@@ -153,9 +153,11 @@ class Gate:
         self._note(request, admission, account_only=True)
         return admission
 
-    async def _enter(self, request: web.Request, token_hash: str, name: str) -> tuple[Caller, Instance]:
+    async def _enter(
+        self, request: web.Request, asking: Awaitable[Admission], token_hash: str, name: str
+    ) -> tuple[Caller, Instance]:
         try:
-            admission = await self._admission.admit(token_hash, instance_name=name, address=self.address(request))
+            admission = await asking
             self._note(request, admission)
             instance = await self._instance(admission)
         except StoreUnavailable:

@@ -1,7 +1,7 @@
 """The connection to Redis and its Lua scripts; the one place where Redis' failures become `StoreUnavailable`."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -151,15 +151,17 @@ class Script:
         self._source = _source(name)
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
-    async def __call__(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
-        """Run it as one atomic step.
+    def __call__(self, keys: Sequence[str], args: Sequence[Argument]) -> Coroutine[Any, Any, Any]:
+        """Run it as one atomic step; where commands share packets, it is on its way before anybody awaits it.
 
         Raises:
             StoreUnavailable: Redis could not be reached or refused to run it; it may or may not have run.
         """
+        execute = self._in_passing or self._redis.execute_command
+        return self._answer(execute("EVALSHA", self._sha, len(keys), *keys, *args), keys, args)
+
+    async def _answer(self, running: Awaitable[Any], keys: Sequence[str], args: Sequence[Argument]) -> Any:
         try:
-            execute = self._in_passing or self._redis.execute_command
-            running = execute("EVALSHA", self._sha, len(keys), *keys, *args)
             return await (trace.during(running, self._name, **_DB) if trace.is_kept() else running)
         except NoScriptError:
             return await command(self._redis, "EVAL", self._source, len(keys), *keys, *args)

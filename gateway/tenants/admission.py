@@ -1,14 +1,14 @@
 """Admission in one round trip: token to principal, the sliding-log limit, and the instance that is meant."""
 
 import time
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Literal, NamedTuple
 
 from gateway.presence.errors import InvalidToken, TooManyFailures
 from gateway.presence.model import Principal, Quota
 from gateway.store import keys
 from gateway.store.redis import Executor, Script
-from gateway.tenants.refusals import Refusals
+from gateway.tenants.refusals import Refusals, Refused
 
 LimitClass = Literal["global", "creation", "reading", "events"]
 
@@ -64,15 +64,15 @@ class RedisAdmission:
         self._limited: Refusals[Admission] = Refusals(redis)
         self._guessing: Refusals[bool] = Refusals(redis)
 
-    async def admit(
+    def admit(
         self,
         token_hash: str,
         *,
         instance_name: str = "",
         limit_class: LimitClass = "global",
         address: str = "",
-    ) -> Admission:
-        """Authenticate and count one request.
+    ) -> Coroutine[Any, Any, Admission]:
+        """Authenticate and count one request, which is under way before anybody awaits it.
 
         Args:
             token_hash: the HMAC of the caller's token.
@@ -85,13 +85,26 @@ class RedisAdmission:
             TooManyFailures: the same, from an address that sent too many of them.
             StoreUnavailable: Redis did not answer.
         """
+        if self._limited.holds((token_hash, limit_class)) or self._guessing.holds((token_hash, address)):
+            return self._refuse_again(token_hash, instance_name, limit_class, address)
+        return self._ask(token_hash, instance_name, limit_class, address)
+
+    async def _refuse_again(
+        self, token_hash: str, instance_name: str, limit_class: LimitClass, address: str
+    ) -> Admission:
+        """Say what was said before, while that holds."""
         asked_s = self._monotonic()
-        if self._limited.holds((token_hash, limit_class)):
-            limited = await self._limited.recall((token_hash, limit_class), asked_s)
-            if limited is not None:
-                return limited
-        if self._guessing.holds((token_hash, address)) and await self._guessing.recall((token_hash, address), asked_s):
+        limited = await self._limited.recall((token_hash, limit_class), asked_s)
+        if limited is not None:
+            return limited
+        if await self._guessing.recall((token_hash, address), asked_s):
             raise TooManyFailures(retry_after_s=60)
+        return await self._ask(token_hash, instance_name, limit_class, address)
+
+    def _ask(
+        self, token_hash: str, instance_name: str, limit_class: LimitClass, address: str
+    ) -> Coroutine[Any, Any, Admission]:
+        asked_s = self._monotonic()
         where = (
             keys.token(token_hash),
             keys.window(token_hash, limit_class),
@@ -106,12 +119,15 @@ class RedisAdmission:
             *self._shared_limits(limit_class),
             self._failures_per_minute,
         )
-        verdict, *rest = await self._admit(where, words)
+        return self._read(self._admit(where, words), asked_s, (token_hash, limit_class), (token_hash, address))
+
+    async def _read(self, asking: Awaitable[Any], asked_s: float, limited: Refused, guessing: Refused) -> Admission:
+        verdict, *rest = await asking
         if verdict == b"unknown":
             raise InvalidToken
         if verdict == b"guessing":
             stays_ms, change = rest
-            self._guessing.remember((token_hash, address), True, until_s=asked_s + stays_ms / 1000, change=change)
+            self._guessing.remember(guessing, True, until_s=asked_s + stays_ms / 1000, change=change)
             raise TooManyFailures(retry_after_s=60)
         limit, remaining, reset_s, kind, account_id, own, instance_id, found, stays_ms, change = rest
         admission = Admission(
@@ -123,7 +139,7 @@ class RedisAdmission:
         )
         if admission.is_limited:
             until_s = asked_s + stays_ms / 1000
-            self._limited.remember((token_hash, limit_class), admission, until_s=until_s, change=change)
+            self._limited.remember(limited, admission, until_s=until_s, change=change)
         return admission
 
     def _shared_limits(self, limit_class: LimitClass) -> tuple[int, str, int]:
