@@ -183,7 +183,7 @@ def _build(
         failures_per_minute=settings.limits.failures_per_minute,
     )
     promises = Promises(indicators)
-    health = RedisHealth(redis, executor)
+    health = RedisHealth(executor)
     removal = RedisRemoval(redis, executor, echo_s=settings.presence.echo_s)
     calls = Calls(upstreams, timeout_s=settings.upstream.timeout_s)
     presence = Presence(

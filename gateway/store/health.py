@@ -1,13 +1,16 @@
-"""How Redis is: what it owes in our name, whether it can write to disk, and how much memory it has left."""
+"""How Redis is: what it owes in our name, whether it can write to disk, and how much memory it has left.
+
+Of a cluster, each primary is asked: it writes to disk where all do, and has as much memory left as the fullest.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable
-
-from redis.asyncio import Redis
+from collections.abc import Callable, Mapping
 
 from gateway.store import keys
+from gateway.store.connections import by_server
 from gateway.store.redis import Executor, Script, command
+from gateway.store.replies import info
 from gateway.telemetry.gauges import Backlog, Health
 
 _QUEUES = [keys.queue(number) for number in range(keys.PARTITIONS)]
@@ -16,12 +19,10 @@ _QUEUES = [keys.queue(number) for number in range(keys.PARTITIONS)]
 class RedisHealth:
     """Looks, and changes nothing. `clock_us` replaces Redis' clock in tests of virtual time."""
 
-    def __init__(
-        self, redis: Redis, executor: Executor | None = None, *, clock_us: Callable[[], int] | None = None
-    ) -> None:
-        """Measure what is owed by `executor`, and look at the server that holds the tenants by `redis`."""
+    def __init__(self, redis: Executor, *, clock_us: Callable[[], int] | None = None) -> None:
+        """Look by `redis`, whose replies are as Redis sends them."""
         self._redis = redis
-        self._measure = Script(executor or redis, "store/measure")
+        self._measure = Script(redis, "store/measure")
         self._clock_us = clock_us
 
     async def look(self) -> Health:
@@ -33,14 +34,17 @@ class RedisHealth:
         began = time.perf_counter()
         backlog = await self.backlog()
         round_trip_s = time.perf_counter() - began
-        told = await command(self._redis, "INFO", "persistence", "memory")
+        servers = await by_server(self._redis, [keys.CHANGES, *_QUEUES])
+        every = await asyncio.gather(*(command(server, "INFO", "persistence", "memory") for server, _ in servers))
+        told = [info(one) for one in every]
+        fullest = max(told, key=_fullness)
         return Health(
             round_trip_s,
             backlog,
-            aof_ok=bool(told["aof_enabled"]) and told["aof_last_write_status"] == "ok",
-            rdb_ok=told["rdb_last_bgsave_status"] == "ok",
-            memory_bytes=told["used_memory"],
-            memory_limit_bytes=told["maxmemory"],
+            aof_ok=all(one["aof_enabled"] == "1" and one["aof_last_write_status"] == "ok" for one in told),
+            rdb_ok=all(one["rdb_last_bgsave_status"] == "ok" for one in told),
+            memory_bytes=int(fullest["used_memory"]),
+            memory_limit_bytes=int(fullest["maxmemory"]),
         )
 
     async def backlog(self) -> Backlog:
@@ -53,3 +57,9 @@ class RedisHealth:
         every = await asyncio.gather(*(self._measure((key,), (clock,)) for key in _QUEUES))
         owed, retrying, due = (sum(int(one[place]) for one in every) for place in range(3))
         return Backlog(owed, retrying, due, max(int(one[3]) for one in every) / 1000)
+
+
+def _fullness(told: Mapping[str, str]) -> tuple[float, int]:
+    """How much of its memory a server has used, and where it has no limit, how much at all."""
+    used, limit = int(told["used_memory"]), int(told["maxmemory"])
+    return (used / limit if limit else 0.0), used

@@ -108,7 +108,9 @@ REDIS_PERSISTENCE_OK = Gauge(
     ["kind"],
     registry=REGISTRY,
 )
-REDIS_MEMORY = Gauge("presence_redis_memory_bytes", "Memory that Redis uses.", registry=REGISTRY)
+REDIS_MEMORY = Gauge(
+    "presence_redis_memory_bytes", "Memory that Redis uses, or the fullest primary of a cluster.", registry=REGISTRY
+)
 REDIS_MEMORY_LIMIT = Gauge(
     "presence_redis_memory_limit_bytes", "Memory that Redis may use; 0 means no limit.", registry=REGISTRY
 )

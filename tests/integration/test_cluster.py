@@ -331,6 +331,22 @@ async def test_whose_chats_they_are_is_known_again_as_soon_as_there_is_a_success
             await asyncio.to_thread(cluster.heal)
 
 
+async def test_a_cluster_is_as_well_as_each_of_its_primaries(cluster: Cluster) -> None:
+    tenants = cluster.owner(TENANTS)
+    apart = cluster.others(tenants)[0]
+    async with open_services(Settings(redis=Address(url=cluster.url))) as services:
+        assert (await services.health.look()).memory_limit_bytes == 0
+        apart.run("CONFIG SET maxmemory 100mb")
+        tenants.run("CONFIG SET appendonly yes")
+        try:
+            health = await services.health.look()
+        finally:
+            apart.run("CONFIG SET maxmemory 0")
+            tenants.run("CONFIG SET appendonly no")
+    assert health.memory_limit_bytes == 100 * 1024 * 1024
+    assert not health.aof_ok, "the others write no log"
+
+
 # Channels
 
 

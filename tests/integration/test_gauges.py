@@ -35,6 +35,7 @@ async def test_what_is_promised_is_owed_until_it_is_paused(services: Services, t
     assert (told("presence_pauses_owed"), told("presence_pauses_retrying")) == (1, 0)
     assert told("presence_pause_oldest_overdue_seconds") == 0
     await services.presence.show(tenant.instance, CHAT, State.PAUSED, 0)
+    await services.presence.drain()
     await scrape(services)
     assert told("presence_pauses_owed") == 0
 
@@ -76,6 +77,7 @@ async def test_a_new_command_on_a_chat_whose_pause_failed_is_not_being_retried(
     await wake_next(services)
     phone.status = 200
     await services.presence.show(tenant.instance, CHAT, State.TYPING, 30)
+    await services.presence.drain()
     await scrape(services)
     assert (told("presence_pauses_retrying"), told("presence_pauses_owed")) == (0, 1)
     assert told("presence_pause_oldest_overdue_seconds") == 0
