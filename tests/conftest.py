@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 from clusters import start_cluster
+from everywhere import forget_everything, forget_everything_sync, open_everywhere, open_everywhere_sync
 from hypothesis import HealthCheck, settings
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from terminal import Ran, Run
 from world import VirtualClock
 
 from gateway.commands import cli
 from gateway.process.embedded import start_valkey
-from gateway.store import cluster
 from gateway.store.connections import open_executor
 from gateway.store.redis import Executor, open_redis
 
@@ -27,36 +28,45 @@ def clock() -> VirtualClock:
     return VirtualClock()
 
 
-SERVERS = ("one",)
-"""What tests that need Redis run on: one server, or `cluster`, three primaries."""
+@pytest.fixture(scope="session")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with start_valkey(tmp_path_factory.mktemp("valkey"), "--appendonly", "no") as valkey:
+        yield valkey.url
 
 
-@pytest.fixture(scope="session", params=SERVERS)
-def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("valkey")
-    if request.param == "cluster":
-        with start_cluster(folder / "nodes") as started:
-            yield started.url
-    else:
-        with start_valkey(folder, "--appendonly", "no") as valkey:
-            yield valkey.url
+@pytest.fixture(scope="session")
+def three_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with start_cluster(tmp_path_factory.mktemp("cluster") / "nodes") as started:
+        yield started.url
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with open_redis(redis_url, connect_timeout_s=1, timeout_s=5, max_connections=64) as client:
-        await forget_everything(client, redis_url)
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """Where Redis is: `integration/conftest.py` says which tests run on what; all others run on one server."""
+    # Not started before a test needs it, and then not stopped because the next one needs the other.
+    return str(request.getfixturevalue(getattr(request, "param", "one_server")))
+
+
+@pytest.fixture
+async def everywhere(redis_url: str) -> AsyncIterator[Redis]:
+    """Every server, emptied: a client for whatever key there is."""
+    async with open_everywhere(redis_url) as client:
+        await forget_everything(client)
         yield client
 
 
-async def forget_everything(redis: Redis, url: str) -> None:
-    """Empty every server."""
-    if not url.startswith(cluster.SCHEME):
-        await redis.flushall()
-        return
-    for host, port in cluster.Address.parse(url).nodes:
-        async with Redis(host=host, port=port) as node:
-            await node.flushall()
+@pytest.fixture
+def everywhere_sync(redis_url: str) -> Iterator[SyncRedis]:
+    with open_everywhere_sync(redis_url) as client:
+        forget_everything_sync(client)
+        yield client
+
+
+@pytest.fixture
+async def redis(everywhere: Redis, redis_url: str) -> AsyncIterator[Redis]:
+    """The client that the services have for the tenants' keys; on a cluster it reaches no others."""
+    async with open_redis(redis_url, connect_timeout_s=1, timeout_s=5, max_connections=64) as client:
+        yield client
 
 
 @pytest.fixture

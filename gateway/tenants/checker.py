@@ -20,10 +20,10 @@ Row = dict[str, str]
 class RedisChecker:
     """Reads everything that belongs to tenants; changes nothing."""
 
-    def __init__(self, redis: Redis, executor: Executor | None = None) -> None:
+    def __init__(self, redis: Redis, executor: Executor) -> None:
         """Read tenants in `redis`, chats wherever `executor` finds them."""
         self._redis = redis
-        self._executor = executor or redis
+        self._executor = executor
 
     async def problems(self) -> list[str]:
         """Return one sentence for each thing that is wrong, none where all is well.

@@ -23,7 +23,7 @@ class RedisRemoval:
     def __init__(
         self,
         redis: Redis,
-        executor: Executor | None = None,
+        executor: Executor,
         *,
         echo_s: float,
         hold_s: float = 30.0,
@@ -33,7 +33,7 @@ class RedisRemoval:
 
         Tenants are in `redis`, chats wherever `executor` finds them.
         """
-        self._executor = executor or redis
+        self._executor = executor
         self._echo_ms = round(echo_s * 1000)
         self._hold_ms = round(hold_s * 1000)
         self._clock_us = clock_us

@@ -23,6 +23,15 @@ from gateway.wiring import Services, open_services
 from workers.watch import Watch
 from workers.worker import work
 
+SERVERS = {"one": "one_server", "cluster": "three_servers"}
+"""What tests of the store run on, each by its fixture."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that needs Redis on both, but for those that say why they are content with one server."""
+    if "redis_url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("one_server") is None:
+        metafunc.parametrize("redis_url", SERVERS.values(), ids=SERVERS, indirect=True)
+
 
 @asynccontextmanager
 async def ringing() -> AsyncIterator[Phone]:
@@ -77,11 +86,11 @@ async def services(request: pytest.FixtureRequest, redis: AsyncRedis, redis_url:
 
 
 @pytest.fixture
-def chats(redis: AsyncRedis, pipeline: Pipeline, clock: VirtualClock) -> Chats:
+def chats(everywhere: AsyncRedis, redis: AsyncRedis, pipeline: Pipeline, clock: VirtualClock) -> Chats:
     indicators = RedisIndicators(
         pipeline, lease_s=LEASE_MS / 1000, echo_s=10, patience_s=2, monotonic=clock.monotonic, clock_us=clock.redis_us
     )
-    return Chats(redis, clock, indicators)
+    return Chats(everywhere, clock, indicators)
 
 
 @pytest.fixture

@@ -80,9 +80,9 @@ async def test_a_lowered_limit_names_a_reset_that_gets_through(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(gaps=st.lists(st.integers(0, 20_000), min_size=1, max_size=80), limit=st.integers(1, 6))
 async def test_no_minute_ever_holds_more_than_the_limit(
-    redis: Redis, clock: VirtualClock, gaps: list[int], limit: int
+    everywhere: Redis, redis: Redis, clock: VirtualClock, gaps: list[int], limit: int
 ) -> None:
-    await redis.flushall()
+    await everywhere.flushall()
     await command(redis, "HSET", keys.token("t"), "kind", "account", "account", "a")
     await command(redis, "HSET", keys.account("a"), "status", "active")
     door = admission_of(redis, clock, per_minute=limit)
@@ -271,7 +271,7 @@ async def test_the_instance_is_found_by_its_name_within_the_callers_account_only
     assert await instance_for(other.token) == ""
 
 
-async def test_nothing_in_redis_is_a_token_or_a_credential_in_clear(redis: Redis) -> None:
+async def test_nothing_in_redis_is_a_token_or_a_credential_in_clear(everywhere: Redis, redis: Redis) -> None:
     from cryptography.fernet import Fernet
 
     directory = RedisDirectory(
@@ -284,7 +284,7 @@ async def test_nothing_in_redis_is_a_token_or_a_credential_in_clear(redis: Redis
     account = await directory.create_account("acme")
     upstream = Target("sandbox", "http://phone", "s", "the-upstream-credential")
     instance = await directory.create_instance(account.id, "demo", upstream=upstream, token="a-token-of-my-own")
-    dump = b"".join([key + (await redis.dump(key) or b"") for key in await redis.keys("*")])
+    dump = b"".join([key + (await everywhere.dump(key) or b"") for key in await everywhere.keys("*")])
     for secret in (account.token, instance.token, "the-upstream-credential"):
         assert secret.encode() not in dump
     assert (await directory.find_instance(account.id, "demo")).target == upstream

@@ -17,6 +17,10 @@ from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import State
 from gateway.wiring import Services
 
+pytestmark = pytest.mark.one_server(
+    "what the front door does with its own places and failures, before or without Redis"
+)
+
 Client = TestClient[web.Request, web.Application]
 PATH = "/api/chat/presence/demo"
 TYPING = {"number": "5511999999999", "state": "typing"}

@@ -20,18 +20,18 @@ def backup(services: Services) -> RedisBackup:
 
 
 async def test_what_was_backed_up_works_after_it_was_restored(
-    services: Services, tenant: Tenant, backup: RedisBackup, redis: AsyncRedis
+    services: Services, tenant: Tenant, backup: RedisBackup, redis: AsyncRedis, everywhere: AsyncRedis
 ) -> None:
     await services.tenancy.rotate_instance_token(tenant.instance, grace_s=600)
     lines = await backup.lines()
     entries = await services.audit.entries(10)
-    await redis.flushall()
+    await everywhere.flushall()
     assert await backup.restore(lines) == len(lines) - 2
     for token in (tenant.account_token, tenant.instance_token):
         assert await services.directory.identify(services.hasher(token)) is not None
     assert await services.directory.find_instance(tenant.instance.account_id, "demo") == tenant.instance
     assert await services.audit.entries(10) == entries
-    assert await RedisChecker(redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
     assert sorted(await backup.lines()) == sorted(lines)
 
 
@@ -55,7 +55,7 @@ async def test_a_target_that_is_not_empty_is_left_alone_unless_forced(
 
 @pytest.mark.parametrize("spoil", ["cut", "row", "format", "version", "foreign", "text", "list", "empty"])
 async def test_what_is_no_whole_backup_changes_nothing(
-    tenant: Tenant, backup: RedisBackup, redis: AsyncRedis, spoil: str
+    tenant: Tenant, backup: RedisBackup, everywhere: AsyncRedis, spoil: str
 ) -> None:
     lines = await backup.lines()
     head = json.loads(lines[0])
@@ -69,10 +69,10 @@ async def test_what_is_no_whole_backup_changes_nothing(
         "list": ["[]", "[]"],
         "empty": [],
     }[spoil]
-    await redis.flushall()
+    await everywhere.flushall()
     with pytest.raises(BackupUnreadable):
         await backup.restore(spoilt)
-    assert await redis.keys("*") == []
+    assert await everywhere.keys("*") == []
 
 
 async def test_a_backup_of_another_pepper_is_refused(tenant: Tenant, backup: RedisBackup, services: Services) -> None:
@@ -81,10 +81,10 @@ async def test_a_backup_of_another_pepper_is_refused(tenant: Tenant, backup: Red
 
 
 async def test_an_interrupted_restore_is_found_and_may_be_run_again(
-    tenant: Tenant, backup: RedisBackup, redis: AsyncRedis
+    services: Services, tenant: Tenant, backup: RedisBackup, redis: AsyncRedis
 ) -> None:
     lines = await backup.lines()
     await redis.set(keys.RESTORING, "1")
-    assert await RedisChecker(redis).problems() != []
+    assert await RedisChecker(services.redis, services.executor).problems() != []
     await backup.restore(lines)
-    assert await RedisChecker(redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []

@@ -11,6 +11,8 @@ from gateway.presence.model import Chat, Instance, State, Target
 from gateway.process.server import listening
 from gateway.wiring import Services
 
+pytestmark = pytest.mark.one_server("an adapter's HTTP, in front of another gateway's")
+
 CHAT = Chat("5511999999999@s.whatsapp.net")
 
 

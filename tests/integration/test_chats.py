@@ -209,8 +209,8 @@ async def test_what_fails_is_told_with_for_whom_and_a_tenant_reads_no_address_of
 async def test_a_pause_that_is_tried_again_is_late_to_its_account_too(desk: Desk) -> None:
     await desk.show("acme", State.TYPING, 30)
     record = keys.record(desk.instances["acme"].id, CHAT.jid)
-    until_ms = int(await command(desk.services.redis, "HGET", record, "until")) - 40_000
-    await command(desk.services.redis, "HSET", record, "until", until_ms)
+    until_ms = int(await command(desk.services.executor, "HGET", record, "until")) - 40_000
+    await command(desk.services.executor, "HSET", record, "until", until_ms)
     for key, is_late in ((desk.tokens["acme"], True), (desk.tokens["other"], False)):
         told = await desk.done("GET", "troubles", key=key)
         assert (told["owed"], told["oldest_overdue_s"] > 5) == (int(is_late), is_late)
@@ -220,9 +220,9 @@ async def test_what_is_late_says_why(desk: Desk) -> None:
     await desk.show("acme", State.TYPING, 1)
     await desk.show("acme", State.TYPING, 30, OTHER_CHAT)
     record = keys.record(desk.instances["acme"].id, CHAT.jid)
-    until_ms = int(await command(desk.services.redis, "HGET", record, "until")) - 20_000
-    await command(desk.services.redis, "HSET", record, "until", until_ms)
-    await command(desk.services.redis, "ZADD", keys.chats(desk.instances["acme"].id), until_ms, CHAT.jid)
+    until_ms = int(await command(desk.services.executor, "HGET", record, "until")) - 20_000
+    await command(desk.services.executor, "HSET", record, "until", until_ms)
+    await command(desk.services.executor, "ZADD", keys.chats(desk.instances["acme"].id), until_ms, CHAT.jid)
     late, on_time = await desk.chats()
     assert (late["showing"]["why"], on_time["showing"]["why"]) == ("no worker runs", "")
     assert 15 < late["showing"]["overdue_s"] < 25

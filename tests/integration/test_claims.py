@@ -5,11 +5,18 @@ from collections import Counter
 
 import pytest
 from integration.chats import KEY, LEASE_MS, LINGER_MS, OTHER_TENANT, PAUSED, RECORDING, TYPING, Chats, chat
+from world import VirtualClock
 
+from gateway.fast.pipeline import Pipeline
 from gateway.presence.model import Chat
 from gateway.presence.steps import ChatKey, Claim, Grant
 from gateway.store import keys
 from gateway.store.health import RedisHealth
+
+
+@pytest.fixture
+def health(pipeline: Pipeline, clock: VirtualClock) -> RedisHealth:
+    return RedisHealth(pipeline, clock_us=clock.redis_us)
 
 
 async def test_what_is_due_is_claimed_in_one_step_and_says_what_it_is_for(chats: Chats) -> None:
@@ -203,9 +210,10 @@ async def test_a_worker_that_died_while_refreshing_leaves_the_pause_owed(chats: 
     assert await chats.next_wake_ms() == 10_000  # that refresh may still be on its way
 
 
-async def test_a_pause_that_a_dead_worker_was_telling_counts_as_one_that_failed(chats: Chats) -> None:
+async def test_a_pause_that_a_dead_worker_was_telling_counts_as_one_that_failed(
+    chats: Chats, health: RedisHealth
+) -> None:
     """Else it would be on time again with each worker that dies of it."""
-    health = RedisHealth(chats.redis, clock_us=chats.clock.redis_us)
     await chats.command(TYPING, 5)
     chats.clock.tick(5000)
     await chats.claimed()
@@ -218,8 +226,7 @@ async def test_a_pause_that_a_dead_worker_was_telling_counts_as_one_that_failed(
     assert (await health.backlog()).retrying == 0
 
 
-async def test_claimed_wake_ups_are_no_backlog(chats: Chats) -> None:
-    health = RedisHealth(chats.redis, clock_us=chats.clock.redis_us)
+async def test_claimed_wake_ups_are_no_backlog(chats: Chats, health: RedisHealth) -> None:
     await chats.command(TYPING, 5)
     chats.clock.tick(5000)
     assert (await health.backlog()).due_jobs == 1
@@ -231,8 +238,7 @@ async def test_claimed_wake_ups_are_no_backlog(chats: Chats) -> None:
     assert (backlog.due_jobs, backlog.oldest_overdue_s) == (1, 0.7)
 
 
-async def test_the_backlog_is_that_of_every_partition(chats: Chats) -> None:
-    health = RedisHealth(chats.redis, clock_us=chats.clock.redis_us)
+async def test_the_backlog_is_that_of_every_partition(chats: Chats, health: RedisHealth) -> None:
     for number in range(20):
         await chats.command(TYPING, 1, key=ChatKey(f"i{number}", Chat("5511999999999@s.whatsapp.net")))
     assert len({keys.partition(f"i{number}") for number in range(20)}) > 10

@@ -20,14 +20,14 @@ TOKEN = TokenView("t1", "", "", "account", "a", "", 0, None, None, "t")
 
 
 @pytest.fixture(autouse=True)
-async def token(redis: Redis) -> None:
-    await forget_everything(redis)
+async def token(everywhere: Redis) -> None:
+    await forget_everything(everywhere)
 
 
-async def forget_everything(redis: Redis) -> None:
-    await redis.flushall()
-    await command(redis, "HSET", keys.token("t"), "kind", "account", "account", "a")
-    await command(redis, "HSET", keys.account("a"), "status", "active")
+async def forget_everything(everywhere: Redis) -> None:
+    await everywhere.flushall()
+    await command(everywhere, "HSET", keys.token("t"), "kind", "account", "account", "a")
+    await command(everywhere, "HSET", keys.account("a"), "status", "active")
 
 
 def door(redis: Redis, clock: VirtualClock, *, cap: int = 0) -> RedisAdmission:
@@ -58,9 +58,9 @@ async def test_a_spent_token_is_served_again_within_a_minute(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=st.lists(st.tuples(st.integers(0, 20_000), st.sampled_from([0, 0, 0, 500, 45_000, HOUR_MS])), max_size=60))
 async def test_no_minute_that_really_passed_holds_more_than_the_limit(
-    redis: Redis, clock: VirtualClock, steps: list[tuple[int, int]]
+    everywhere: Redis, redis: Redis, clock: VirtualClock, steps: list[tuple[int, int]]
 ) -> None:
-    await forget_everything(redis)
+    await forget_everything(everywhere)
     now_ms, admitted = 0, list[int]()
     for passed_ms, back_ms in steps:
         now_ms += passed_ms

@@ -30,6 +30,8 @@ COUNT = "return redis.call('INCR', KEYS[1])"
 TIMEOUT_S = 10.0
 """Longer than a failover takes on a busy machine."""
 
+ONE_SERVER = pytest.mark.one_server("says by its name what it is about")
+
 UNTOUCHED_S = 0.5
 """What a call to a primary that nothing befalls may take on a busy machine; a failover takes thrice as long."""
 
@@ -154,6 +156,7 @@ async def test_each_server_is_asked_by_itself(way: Open, cluster: Cluster) -> No
         assert found == {node.port: keys_of(cluster, node) for node in cluster.nodes if keys_of(cluster, node)}
 
 
+@ONE_SERVER
 async def test_one_server_is_one_group(redis: Redis, pipeline: Executor) -> None:
     assert await by_server(redis, KEYS) == [(redis, KEYS)]
     assert await by_server(pipeline, KEYS) == [(pipeline, KEYS)]
@@ -399,6 +402,7 @@ def wait_until_cut_off(node: Node) -> None:
         time.sleep(0.05)
 
 
+@ONE_SERVER
 async def test_one_server_is_listened_to_by_the_same_call(redis: Redis, redis_url: str) -> None:
     async with listening(redis_url) as listener:
         await redis.publish("pg:sooner", "now")

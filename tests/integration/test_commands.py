@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis as SyncRedis
+from redis import Redis
 
 from gateway.commands.cli import main
 from gateway.process import keyfile
@@ -43,10 +43,12 @@ class Terminal:
 
 @pytest.fixture
 def terminal(
-    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    redis_url: str,
+    everywhere_sync: Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Terminal:
-    with SyncRedis.from_url(redis_url) as client:
-        client.flushall()
     keyfile.ensure(tmp_path / "secrets.toml")
     monkeypatch.setenv("PRESENCE_REDIS__URL", redis_url)
     monkeypatch.setenv("PRESENCE_SECRETS__FILE", str(tmp_path / "secrets.toml"))
@@ -102,7 +104,9 @@ def test_the_audit_log_tells_who_did_what_and_no_secret(terminal: Terminal) -> N
     assert "account.suspend" in terminal.says("audit", "--count", "1")
 
 
-def test_a_backup_goes_into_an_empty_redis_or_is_forced(terminal: Terminal, tmp_path: Path, redis_url: str) -> None:
+def test_a_backup_goes_into_an_empty_redis_or_is_forced(
+    terminal: Terminal, tmp_path: Path, everywhere_sync: Redis
+) -> None:
     made = terminal.json("account", "create", "acme")
     file = tmp_path / "tenants.ndjson"
     told = terminal.json("backup", str(file))
@@ -111,16 +115,14 @@ def test_a_backup_goes_into_an_empty_redis_or_is_forced(terminal: Terminal, tmp_
     assert made["token"] not in file.read_text()
     assert "--force" in terminal.fails("restore", str(file))
     assert terminal.json("restore", str(file), "--force")["records"] == told["records"]
-    with SyncRedis.from_url(redis_url) as client:
-        client.flushall()
+    everywhere_sync.flushall()
     assert terminal.json("restore", str(file))["records"] == told["records"]
     assert [one["name"] for one in terminal.json("account", "list")["accounts"]] == ["acme"]
 
 
-def test_check_names_each_orphan_and_exits_with_1(terminal: Terminal, redis_url: str) -> None:
+def test_check_names_each_orphan_and_exits_with_1(terminal: Terminal, everywhere_sync: Redis) -> None:
     assert terminal.json("check") == {"ok": True, "problems": []}
-    with SyncRedis.from_url(redis_url) as client:
-        client.hset(keys.ACCOUNTS, "ghost", "a0")
+    everywhere_sync.hset(keys.ACCOUNTS, "ghost", "a0")
     assert "the name ghost is taken by account a0, which does not exist" in terminal.fails("check")
 
 

@@ -63,7 +63,7 @@ Make = Callable[[float], Scene]
 
 
 @pytest.fixture
-def make(redis: Redis, pipeline: Pipeline, clock: VirtualClock) -> Make:
+def make(everywhere: Redis, redis: Redis, pipeline: Pipeline, clock: VirtualClock) -> Make:
     def scene(history_s: float) -> Scene:
         indicators = RedisIndicators(
             pipeline,
@@ -74,7 +74,7 @@ def make(redis: Redis, pipeline: Pipeline, clock: VirtualClock) -> Make:
             monotonic=clock.monotonic,
             clock_us=clock.redis_us,
         )
-        return Scene(indicators, clock, redis, pipeline)
+        return Scene(indicators, clock, everywhere, pipeline)
 
     return scene
 
@@ -248,11 +248,11 @@ async def test_what_is_kept_is_bounded_in_number_and_in_time(scene: Scene) -> No
     assert len(await scene.noted()) == 100
 
 
-async def test_of_many_instances_the_newest_ends_come_first(scene: Scene, redis: Redis) -> None:
+async def test_of_many_instances_the_newest_ends_come_first(scene: Scene) -> None:
     now_ms = round(time.time() * 1000)
     names = [f"n{number}" for number in range(250)]
     for number, name in enumerate(names):
         entry = ("chat", KEY.chat.jid, "state", "typing", "since", 0, "by", "time")
-        await command(redis, "XADD", keys.ends(name), str(now_ms - 1000 * (number * 37 % 250)), *entry)
+        await command(scene.redis, "XADD", keys.ends(name), str(now_ms - 1000 * (number * 37 % 250)), *entry)
     found = await RedisEnds(scene.pipeline, history_s=HISTORY_S).of(names)
     assert [end.ended_s for end in found] == [(now_ms - 1000 * ago) / 1000 for ago in range(100)]

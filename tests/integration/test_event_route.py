@@ -32,6 +32,10 @@ from gateway.telemetry.metrics import ENDS
 from gateway.upstreams.registry import ADAPTERS
 from gateway.wiring import Services, open_services
 
+pytestmark = pytest.mark.one_server(
+    "how bodies are read; what a message ends is in test_indicators.py and test_ends.py"
+)
+
 Client = TestClient[web.Request, web.Application]
 Answer = tuple[int, dict[str, Any]]
 
@@ -357,9 +361,7 @@ class Sender:
 
 
 @pytest.fixture
-def sender(redis_url: str) -> Iterator[Sender]:
-    with SyncRedis.from_url(redis_url) as redis:
-        redis.flushall()
+def sender(redis_url: str, everywhere_sync: SyncRedis) -> Iterator[Sender]:
     with asyncio.Runner() as runner:
         opened = AsyncExitStack()
 

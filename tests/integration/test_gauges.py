@@ -10,7 +10,6 @@ from world import Phone, Tenant
 
 from gateway.presence.model import Chat, State, Target
 from gateway.settings import Redis, Settings
-from gateway.store.redis import command
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.metrics import REGISTRY
 from gateway.telemetry.probes import create_ops
@@ -48,6 +47,7 @@ async def test_a_wake_up_that_nobody_runs_grows_overdue(services: Services, tena
     assert told("presence_queue_due_jobs") == 1
 
 
+@pytest.mark.one_server("waits for its tries; test_claims.py counts them in virtual time")
 async def test_a_pause_that_fails_again_and_again_counts_from_its_own_time_and_not_from_its_next_try(
     services: Services, tenant: Tenant, phone: Phone
 ) -> None:
@@ -83,17 +83,19 @@ async def test_a_new_command_on_a_chat_whose_pause_failed_is_not_being_retried(
     assert told("presence_pause_oldest_overdue_seconds") == 0
 
 
-async def test_a_redis_without_an_append_only_file_is_not_persistent(services: Services) -> None:
+async def test_a_redis_without_an_append_only_file_is_not_persistent(
+    services: Services, everywhere: AsyncRedis
+) -> None:
     await scrape(services)
     assert told("presence_redis_up") == 1
     assert told("presence_redis_persistence_ok", kind="aof") == 0, "the tests' Valkey has none"
     assert told("presence_redis_persistence_ok", kind="rdb") == 1
-    await command(services.redis, "CONFIG", "SET", "appendonly", "yes")
+    await everywhere.config_set("appendonly", "yes")
     try:
         await scrape(services)
         assert told("presence_redis_persistence_ok", kind="aof") == 1
     finally:
-        await command(services.redis, "CONFIG", "SET", "appendonly", "no")
+        await everywhere.config_set("appendonly", "no")
 
 
 async def test_a_refused_credential_and_an_open_circuit_are_counted(

@@ -14,6 +14,8 @@ from passing import CHAT, TEXT, UPGRADE, Door, opened, passed
 from world import until
 from yarl import URL
 
+pytestmark = pytest.mark.one_server("HTTP, and what this process holds for a caller")
+
 TOO_LARGE = (413, "Request body too large")
 FULL = (503, "Service temporarily unavailable")
 

@@ -158,7 +158,7 @@ async def test_a_deleted_instance_is_gone_at_once_and_its_pause_is_on_its_way(
 
 
 async def test_what_shows_is_listed_with_since_and_ends(
-    client: Client, tenant: Tenant, services: Services, phone: Phone
+    client: Client, tenant: Tenant, services: Services, everywhere: AsyncRedis
 ) -> None:
     other = Chat("5511888888888@s.whatsapp.net")
     await services.presence.show(tenant.instance, CHAT, State.TYPING, 30)
@@ -172,7 +172,7 @@ async def test_what_shows_is_listed_with_since_and_ends(
         await services.presence.show(tenant.instance, chat, State.PAUSED, 0)
     _, body = await ask(client, "GET", "/api/chat/presence/demo", tenant.instance_token)
     assert body["indicators"] == []
-    assert not await services.redis.exists(keys.chats(tenant.instance.id))
+    assert not await everywhere.exists(keys.chats(tenant.instance.id))
 
 
 async def test_a_rotated_token_ends_the_old_one_now_or_after_its_grace(client: Client, tenant: Tenant) -> None:
@@ -238,7 +238,7 @@ async def test_a_foreign_instance_and_none_at_all_are_one_answer_to_the_byte(
 
 
 async def test_the_whole_of_redis_holds_no_secret_in_clear(
-    redis: AsyncRedis, redis_url: str, aiohttp_client: Any
+    everywhere: AsyncRedis, redis: AsyncRedis, redis_url: str, aiohttp_client: Any
 ) -> None:
     from cryptography.fernet import Fernet
 
@@ -259,7 +259,7 @@ async def test_the_whole_of_redis_holds_no_secret_in_clear(
             account.id, "b", upstream=Target("waha", "http://waha", "", "the-instances-credential")
         )
         await ask(client, "GET", "/api/instance/list?token=pga_guess", account.token)
-        dump = b"".join([key + (await redis.dump(key) or b"") for key in await redis.keys("*")])
+        dump = b"".join([key + (await everywhere.dump(key) or b"") for key in await everywhere.keys("*")])
         for secret in (
             account.token,
             body["instance"]["token"],
@@ -269,7 +269,7 @@ async def test_the_whole_of_redis_holds_no_secret_in_clear(
             "the-operators-own-key",
         ):
             assert secret.encode() not in dump
-        assert await RedisChecker(redis).problems() == []
+        assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_answers_with_a_token_are_kept_by_nobody(client: Client, tenant: Tenant) -> None:

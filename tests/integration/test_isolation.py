@@ -19,7 +19,6 @@ from gateway.api.admin.app import create_admin
 from gateway.api.app import create_app
 from gateway.settings import Limits, Redis, Secrets, Settings, Upstream
 from gateway.store import keys
-from gateway.store.redis import command
 from gateway.tenants import tokens
 from gateway.wiring import Services, open_services
 
@@ -42,6 +41,7 @@ class World:
     """Two accounts whose instances share a name, and every kind of token that must not open anything."""
 
     services: Services
+    everywhere: AsyncRedis
     public: Client
     admin: Client
     account: str
@@ -61,12 +61,12 @@ class World:
 
     async def everything(self) -> Any:
         """All that is stored, but for counts and when a token was last used."""
-        redis, kept = self.services.redis, {}
-        for key in sorted(await command(redis, "KEYS", "pg:*")):
-            if await command(redis, "TYPE", key) == b"hash":
-                fields = await command(redis, "HGETALL", key)
+        kept = {}
+        for key in sorted(await self.everywhere.keys("pg:*")):
+            if await self.everywhere.type(key) == b"hash":
+                fields = await self.everywhere.hgetall(key)  # type: ignore[misc]
                 kept[key] = {name: value for name, value in fields.items() if name != b"used"}
-        return kept, await command(redis, "XLEN", keys.AUDIT), (await self.services.health.backlog()).owed
+        return kept, await self.everywhere.xlen(keys.AUDIT), (await self.services.health.backlog()).owed
 
 
 async def ask(client: Client, method: str, url: URL | str, headers: dict[str, str]) -> Told:
@@ -83,7 +83,7 @@ def told(answer: Told) -> tuple[int, str]:
 
 @pytest.fixture
 async def world(
-    redis: AsyncRedis, redis_url: str, phone: Phone, aiohttp_client: Callable[..., Awaitable[Client]]
+    everywhere: AsyncRedis, redis_url: str, phone: Phone, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> AsyncIterator[World]:
     limits = Limits(per_minute=100_000, creation_per_minute=100_000, failures_per_minute=100_000)
     settings = Settings(
@@ -125,6 +125,7 @@ async def world(
         admin.add_subapp("/admin/", create_admin(services, guesses_per_minute=100_000))
         yield World(
             services,
+            everywhere,
             await aiohttp_client(create_app(services)),
             await aiohttp_client(admin),
             own.token,

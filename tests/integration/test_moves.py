@@ -84,7 +84,7 @@ async def test_what_shows_is_paused_where_it_shows_and_the_new_place_hears_nothi
     assert (await services.health.backlog()).owed == 0  # the worker finished its call: nothing more can come
     assert other_phone.told == []
     assert (await again(services, instance)).target.url == other_phone.url
-    assert await RedisChecker(services.redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 @CHANGES
@@ -149,15 +149,15 @@ async def test_a_command_under_way_is_paused_where_it_was_sent(
 
 
 async def test_it_may_move_again_and_again_and_be_deleted(
-    services: Services, phone: Phone, other_phone: Phone, redis: AsyncRedis
+    services: Services, phone: Phone, other_phone: Phone, everywhere: AsyncRedis
 ) -> None:
     instance = await made(services)
     urls = [other_phone.url, phone.url, other_phone.url]
-    removal = RedisRemoval(redis, echo_s=10, hold_s=0)
+    removal = RedisRemoval(services.redis, services.executor, echo_s=10, hold_s=0)
     for url in urls:
         await services.presence.show(await again(services, instance), CHAT, TYPING, 60)
         await moved(services, instance, url)
-        assert await RedisChecker(redis).problems() == []
+        assert await RedisChecker(services.redis, services.executor).problems() == []
     last = await again(services, instance)
     assert last.chats_id == f"{instance.id}~3"
     await services.presence.show(last, OTHER_CHAT, TYPING, 60)
@@ -165,9 +165,9 @@ async def test_it_may_move_again_and_again_and_be_deleted(
     async with working(services):
         await until(lambda: phone.states().count(PAUSED) == 2 == other_phone.states().count(PAUSED), within_s=5)
     assert await removal.clean_up() == 0
-    assert await redis.keys(keys.former("*")) == await redis.keys(keys.session("*")) == []
-    assert await redis.keys(keys.instance("*")) == []
-    assert await RedisChecker(redis).problems() == []
+    assert await everywhere.keys(keys.former("*")) == await everywhere.keys(keys.session("*")) == []
+    assert await everywhere.keys(keys.instance("*")) == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_many_that_follow_move_in_one_step_or_none(services: Services, phone: Phone, other_phone: Phone) -> None:
@@ -182,7 +182,7 @@ async def test_many_that_follow_move_in_one_step_or_none(services: Services, pho
         await until(lambda: phone.states().count(PAUSED) == 31, within_s=10)
     assert other_phone.told == []
     assert {one.target.url for one in await services.directory.instances(instance.account_id)} == {other_phone.url}
-    assert await RedisChecker(services.redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_an_instance_made_while_the_accounts_upstream_changes_follows_the_new_one(
@@ -199,7 +199,7 @@ async def test_an_instance_made_while_the_accounts_upstream_changes_follows_the_
     monkeypatch.setattr(services.directory, "_claim", late)
     await services.directory.create_instance(instance.account_id, "new")
     assert (await services.directory.find_instance(instance.account_id, "new")).target.url == other_phone.url
-    assert await RedisChecker(services.redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_without_an_encryption_key_the_services_credential_is_still_used(
@@ -231,7 +231,7 @@ async def test_a_move_that_dies_anywhere_leaves_nothing_on(
     *,
     after: bool,
 ) -> None:
-    instance, removal = await made(services), RedisRemoval(services.redis, echo_s=10, hold_s=0)
+    instance, removal = await made(services), RedisRemoval(services.redis, services.executor, echo_s=10, hold_s=0)
     real = services.redis.execute_command
     for step in range(1, 30):
         before = await again(services, instance)
@@ -254,7 +254,7 @@ async def test_a_move_that_dies_anywhere_leaves_nothing_on(
             await change(services, instance, url)
         survived = left > 0
         monkeypatch.setattr(services.redis, "execute_command", real)
-        assert await RedisChecker(services.redis).problems() == []
+        assert await RedisChecker(services.redis, services.executor).problems() == []
         now = await again(services, instance)
         if now.target.url != url:  # it never happened, and what shows is still owed in time
             await services.presence.show(now, CHAT, PAUSED, 0)
@@ -269,10 +269,10 @@ async def test_a_move_that_dies_anywhere_leaves_nothing_on(
 
 
 async def test_where_it_was_is_kept_as_long_as_a_request_under_way_may_promise(
-    services: Services, other_phone: Phone, redis: AsyncRedis, pipeline: Pipeline, clock: VirtualClock
+    services: Services, other_phone: Phone, everywhere: AsyncRedis, pipeline: Pipeline, clock: VirtualClock
 ) -> None:
     instance = await made(services)
-    removal = RedisRemoval(redis, echo_s=10, hold_s=30, clock_us=clock.redis_us)
+    removal = RedisRemoval(services.redis, services.executor, echo_s=10, hold_s=30, clock_us=clock.redis_us)
     services.moves._clock_us = clock.redis_us
     await moved(services, instance, other_phone.url)
     indicators = RedisIndicators(
@@ -291,4 +291,4 @@ async def test_where_it_was_is_kept_as_long_as_a_request_under_way_may_promise(
     assert await services.directory.keeper(key.instance_id, await services.directory.latest_change()) == instance
     await indicators.settle_wake(claim.grant, report, retry_ms=None)
     assert await removal.clean_up() == 0
-    assert not await redis.keys(keys.former("*"))
+    assert not await everywhere.keys(keys.former("*"))

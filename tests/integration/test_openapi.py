@@ -21,6 +21,8 @@ from gateway.presence.errors import GatewayError
 from gateway.presence.model import Target
 from gateway.wiring import Services
 
+pytestmark = pytest.mark.one_server("descriptions and routes")
+
 PASSED = {"/api/{path}/{instance}", "/ws/{instance}"}  # the upstream's to describe
 REFERENCE = re.compile(r"(/admin)?/(openapi\.json|docs(/.*)?)")
 

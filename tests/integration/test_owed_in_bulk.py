@@ -2,11 +2,14 @@
 
 import time
 
+import pytest
 from comparison import owed
 from redis.asyncio import Redis
 from world import Tenant
 
 from gateway.wiring import Services
+
+pytestmark = pytest.mark.one_server("a benchmark's way to fill the socket of one server")
 
 MODEL, FIRST = "5511900000000", "5511800000007"
 

@@ -17,6 +17,8 @@ from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import Chat, Instance, State, Target
 from gateway.settings import Secrets
 
+pytestmark = pytest.mark.one_server("HTTP from here to an upstream; its tokens are admitted by the same script as any")
+
 
 async def all_that_is_documented(client: RyzeapiClient, fake: FakeRyzeapi) -> list[Said]:
     """Use the API as its documentation says; all bodies, in order."""

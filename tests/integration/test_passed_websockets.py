@@ -15,6 +15,10 @@ from yarl import URL
 
 from gateway.presence.model import Target
 
+pytestmark = pytest.mark.one_server(
+    "WebSockets from here to an upstream; their tokens are admitted by the same script as any"
+)
+
 
 async def listening(door: Door, **options: object) -> aiohttp.ClientWebSocketResponse:
     """Connect a caller, and wait until the upstream has them."""

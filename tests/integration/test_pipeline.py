@@ -17,6 +17,8 @@ from gateway.fast.pipeline import Pipeline
 from gateway.process.embedded import Running, start_valkey
 from gateway.store.redis import open_pipeline, open_plain
 
+pytestmark = pytest.mark.one_server("the packets of one connection to one server; a cluster's are in test_cluster.py")
+
 
 @pytest.fixture
 def valkey(tmp_path: Path) -> Iterator[Running]:

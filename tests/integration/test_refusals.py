@@ -9,12 +9,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 from world import Tenant
 
 from gateway.api.app import create_app
 from gateway.store import keys
 from gateway.tenants import tokens
-from gateway.wiring import Services
+from gateway.wiring import Services, open_services
 
 Client = TestClient[web.Request, web.Application]
 
@@ -110,18 +111,18 @@ async def world(services: Services, tenant: Tenant, aiohttp_client: Callable[...
     )
 
 
-async def forget_requests(services: Services) -> None:
+async def forget_requests(everywhere: Redis) -> None:
     """Begin a new minute: guesses are limited too, and hypothesis makes many."""
-    await services.redis.delete(*(await services.redis.keys(keys.window("*", "*")) or ["none"]))
+    await everywhere.delete(*(await everywhere.keys(keys.window("*", "*")) or ["none"]))
 
 
 # No more malformed tokens than one address may guess in a minute.
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES)
 async def test_who_proves_nothing_gets_401_on_every_route_whatever_they_send(
-    services: Services, world: World, body: bytes | None
+    everywhere: Redis, world: World, body: bytes | None
 ) -> None:
-    await forget_requests(services)
+    await forget_requests(everywhere)
     assert len(world.routes) == 9
     for method, path in world.routes:
         refused, _, headers = await world.ask(method, path, "demo", None, body)
@@ -136,9 +137,9 @@ async def test_who_proves_nothing_gets_401_on_every_route_whatever_they_send(
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, name=st.sampled_from(["nobody", "a" * 100, "a" * 101, "%00", "..b", "ü", "a%2Fb"]))
 async def test_a_foreign_instance_is_refused_like_one_that_never_was(
-    services: Services, world: World, body: bytes | None, name: str
+    everywhere: Redis, world: World, body: bytes | None, name: str
 ) -> None:
-    await forget_requests(services)
+    await forget_requests(everywhere)
     for method, path in world.routes:
         if "{instance}" not in path:
             continue
@@ -158,12 +159,9 @@ async def test_a_wrong_kind_of_token_is_told_before_the_limit_is(world: World, t
 
 
 async def test_a_revoked_token_is_refused_by_every_process_with_its_next_request(
-    services: Services, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]], redis_url: str
+    services: Services, tenant: Tenant, aiohttp_client: Callable[..., Awaitable[Client]]
 ) -> None:
-    from gateway.settings import Redis, Settings
-    from gateway.wiring import open_services
-
-    async with open_services(Settings(redis=Redis(url=redis_url))) as elsewhere:
+    async with open_services(services.settings) as elsewhere:
         doors = [await aiohttp_client(create_app(one)) for one in (services, elsewhere)]
         issued = await services.directory.issue_token(tenant.instance.account_id)
 

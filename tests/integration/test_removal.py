@@ -1,6 +1,7 @@
 """Creation, deletion, rotation: killed at any step nothing is half there; in virtual time on a real Valkey."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,34 +31,39 @@ class Killed(BaseException):
 
 
 class Mortal:
-    """A Redis whose caller dies before its n-th command, or right after it when the answer is lost."""
+    """Both ways to Redis, whose caller dies before the n-th command, or right after it when the answer is lost."""
 
-    def __init__(self, redis: AsyncRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._redis, self._real, self._patch = redis, redis.execute_command, monkeypatch
+    def __init__(self, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ways: list[tuple[Any, Callable[..., Awaitable[Any]]]] = [
+            (way, way.execute_command) for way in (services.redis, services.executor)
+        ]
+        self._patch = monkeypatch
 
     def dies_at(self, step: int, *, after: bool) -> None:
         left = step
 
-        async def execute(*words: Any, **options: Any) -> Any:
+        async def execute(real: Callable[..., Awaitable[Any]], *words: Any, **options: Any) -> Any:
             nonlocal left
             left -= 1
             if left == 0 and not after:
                 raise Killed
             try:
-                return await self._real(*words, **options)  # type: ignore[no-untyped-call]
+                return await real(*words, **options)
             finally:
                 if left == 0:
                     raise Killed
 
-        self._patch.setattr(self._redis, "execute_command", execute)
+        for way, real in self._ways:
+            self._patch.setattr(way, "execute_command", partial(execute, real))
 
     def lives(self) -> None:
-        self._patch.setattr(self._redis, "execute_command", self._real)
+        for way, real in self._ways:
+            self._patch.setattr(way, "execute_command", real)
 
 
 async def survives(services: Services, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[Any]]) -> int:
     """Kill `work` at its next step each time, until it gets through; after each death nothing may be half there."""
-    mortal = Mortal(services.redis, monkeypatch)
+    mortal = Mortal(services, monkeypatch)
     for step in range(1, 40):
         for after in (False, True):
             mortal.dies_at(step, after=after)
@@ -68,7 +74,7 @@ async def survives(services: Services, monkeypatch: pytest.MonkeyPatch, work: Ca
                 survived = False
             finally:
                 mortal.lives()
-            assert await RedisChecker(services.redis).problems() == []
+            assert await RedisChecker(services.redis, services.executor).problems() == []
             if survived:
                 return step
     raise AssertionError
@@ -85,9 +91,9 @@ async def test_a_creation_that_dies_anywhere_leaves_all_or_nothing(
 
 
 async def test_a_deletion_that_dies_anywhere_is_finished_by_a_worker(
-    services: Services, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    services: Services, tenant: Tenant, everywhere: AsyncRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    removal = RedisRemoval(services.redis, echo_s=10, hold_s=0)
+    removal = RedisRemoval(services.redis, services.executor, echo_s=10, hold_s=0)
     account_id = tenant.instance.account_id
 
     async def delete_instance() -> None:
@@ -104,7 +110,7 @@ async def test_a_deletion_that_dies_anywhere_is_finished_by_a_worker(
         await survives(services, monkeypatch, delete_account)
     await survives(services, monkeypatch, removal.clean_up)
     assert await removal.clean_up() == 0
-    left = [key.decode() for key in await services.redis.keys("*")]
+    left = [key.decode() for key in await everywhere.keys("*")]
     assert set(left) <= {keys.AUDIT, keys.audit(account_id), keys.CHANGES}
 
 
@@ -119,7 +125,7 @@ async def test_a_rotation_that_dies_anywhere_leaves_a_token_that_works(
 async def test_the_checker_finds_what_a_careless_hand_breaks(
     services: Services, tenant: Tenant, redis: AsyncRedis
 ) -> None:
-    checker = RedisChecker(redis)
+    checker = RedisChecker(services.redis, services.executor)
     assert await checker.problems() == []
     (token,) = [one for one in await services.directory.tokens(tenant.instance.account_id) if one.kind == "instance"]
     await redis.delete(keys.token(token.hash))
@@ -133,12 +139,14 @@ async def test_the_checker_finds_what_a_careless_hand_breaks(
 class Scene:
     """An instance that owes, a clock that we move, and the worker's part played by hand."""
 
-    def __init__(self, services: Services, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant) -> None:
-        self.services, self.redis, self.clock, self.tenant = services, services.redis, clock, tenant
+    def __init__(
+        self, services: Services, everywhere: AsyncRedis, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant
+    ) -> None:
+        self.services, self.redis, self.clock, self.tenant = services, everywhere, clock, tenant
         self.indicators = RedisIndicators(
             pipeline, lease_s=5.5, echo_s=10, patience_s=2, monotonic=clock.monotonic, clock_us=clock.redis_us
         )
-        self.removal = RedisRemoval(self.redis, echo_s=10, hold_s=30, clock_us=clock.redis_us)
+        self.removal = RedisRemoval(services.redis, pipeline, echo_s=10, hold_s=30, clock_us=clock.redis_us)
         self.key = ChatKey(tenant.instance.id, CHAT)
 
     async def promise(self) -> Grant:
@@ -161,8 +169,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(services: Services, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant) -> Scene:
-    return Scene(services, pipeline, clock, tenant)
+def scene(services: Services, everywhere: AsyncRedis, pipeline: Pipeline, clock: VirtualClock, tenant: Tenant) -> Scene:
+    return Scene(services, everywhere, pipeline, clock, tenant)
 
 
 async def test_a_pending_pause_is_brought_forward_and_the_credential_outlives_it(scene: Scene) -> None:
@@ -247,7 +255,7 @@ async def test_a_grace_time_ends_to_the_millisecond_and_leaves_nothing(
     await door.admit(services.hasher(created.token))
     assert await tenancy.expire_tokens() == 1
     assert not await redis.exists(keys.token(old))
-    assert await RedisChecker(redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_the_last_use_is_written_once_a_minute(
@@ -290,12 +298,13 @@ async def test_a_moved_or_renamed_target_of_a_leaving_instance_is_no_more(servic
 async def test_an_instance_that_owes_thousands_is_expedited_in_short_steps(
     services: Services,
     tenant: Tenant,
+    everywhere: AsyncRedis,
     pipeline: Pipeline,
     clock: VirtualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gateway.tenants.removal._CHATS_AT_ONCE", 7)
-    scene = Scene(services, pipeline, clock, tenant)
+    scene = Scene(services, everywhere, pipeline, clock, tenant)
     for number in range(50):
         scene.key = ChatKey(tenant.instance.id, Chat(f"55119{number:08}@s.whatsapp.net"))
         await scene.indicators.settle_command(await scene.promise(), OK, 60_000)
@@ -313,7 +322,7 @@ async def test_an_instance_has_ten_live_tokens_and_those_replaced_first_die_firs
         made.append((await tenancy.rotate_instance_token(tenant.instance, grace_s=grace_s)).token)
     living = [await redis.exists(keys.token(services.hasher(token))) for token in made]
     assert living == [0] * 8 + [1] * 10
-    assert await RedisChecker(redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_rotating_costs_the_same_however_often_it_was_done(
@@ -350,4 +359,4 @@ async def test_an_account_has_as_many_tokens_of_its_own_as_it_may_and_no_more(
         await services.directory.issue_token(account_id)
     await services.directory.revoke_token(issued[0].id)
     await services.directory.issue_token(account_id)
-    assert await RedisChecker(redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []

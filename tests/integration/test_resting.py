@@ -30,9 +30,9 @@ def indicators(pipeline: Pipeline, clock: VirtualClock) -> RedisIndicators:
 
 
 @pytest.fixture
-async def resting(redis: Redis, clock: VirtualClock) -> RedisRestingAccounts:
+async def resting(redis: Redis, pipeline: Pipeline, clock: VirtualClock) -> RedisRestingAccounts:
     await command(redis, "HSET", keys.instance("i1"), "version", "v1")
-    return RedisRestingAccounts(redis, lease_s=5.5, clock_us=clock.redis_us)
+    return RedisRestingAccounts(pipeline, lease_s=5.5, clock_us=clock.redis_us)
 
 
 @pytest.fixture
@@ -62,17 +62,17 @@ async def test_an_account_rests_so_long_after_its_last_indicator_and_once(
 
 
 async def test_an_account_rests_though_redis_is_full(
-    redis: Redis, resting: RedisRestingAccounts, send: Send, clock: VirtualClock
+    everywhere: Redis, resting: RedisRestingAccounts, send: Send, clock: VirtualClock
 ) -> None:
     await send(State.TYPING, 5)
     await send(State.PAUSED)
     clock.tick(25_000)
-    await redis.config_set("maxmemory", 1)
+    await everywhere.config_set("maxmemory", 1)
     try:
         assert await resting.due(HOME) == ["i1"]
         await resting.rested("i1", done=True)
     finally:
-        await redis.config_set("maxmemory", 0)
+        await everywhere.config_set("maxmemory", 0)
 
 
 async def test_not_while_another_chat_shows_and_then_after_that_one(
@@ -114,11 +114,11 @@ async def test_an_indicator_waits_while_its_account_is_being_told(
 
 
 async def test_where_it_is_off_nobody_is_told_and_a_bare_pause_tells_nobody_either(
-    resting: RedisRestingAccounts, send: Send, clock: VirtualClock, redis: Redis
+    resting: RedisRestingAccounts, send: Send, clock: VirtualClock, everywhere: Redis
 ) -> None:
     await send(State.TYPING, 5, refresh=RefreshPolicy(4.0, 5.5))
     await send(State.PAUSED, refresh=RefreshPolicy(4.0, 5.5))
     await send(State.PAUSED, key=TWO)
     clock.tick(60_000)
     assert await resting.due(HOME) == []
-    assert await redis.keys("pg:{??}:quiet*") == []
+    assert await everywhere.keys("pg:{??}:quiet*") == []

@@ -51,6 +51,7 @@ async def test_what_is_due_at_once_is_told_at_once_and_not_at_the_next_look(
             await until(lambda n=number: len(phone.told) == n + 1, within_s=0.3)  # type: ignore[misc]
 
 
+@pytest.mark.one_server("about a worker's own calls and places")
 @BOTH_WAYS
 async def test_without_notices_it_is_told_at_the_next_look(
     services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
@@ -63,6 +64,7 @@ async def test_without_notices_it_is_told_at_the_next_look(
             await until(lambda n=number: len(phone.told) == n + 1, within_s=LOOK_EVERY_S + 0.5)  # type: ignore[misc]
 
 
+@pytest.mark.one_server("about a worker's own calls and places")
 @BOTH_WAYS
 async def test_a_pause_that_fails_is_tried_again_at_its_time(services: Services, tenant: Tenant, phone: Phone) -> None:
     tried: list[float] = []
@@ -78,6 +80,7 @@ async def test_a_pause_that_fails_is_tried_again_at_its_time(services: Services,
     assert tried[2] - tried[1] < 0.6 * 1.2 + 0.2
 
 
+@pytest.mark.one_server("about a worker's own calls and places")
 async def test_a_look_that_failed_is_soon_made_again(
     services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +123,7 @@ async def test_claims_whose_replies_were_lost_have_what_they_had_taken_when_they
         await until(lambda: phone.states().count(State.PAUSED) == 8, within_s=ends - time.monotonic() + 1)
 
 
+@pytest.mark.one_server("about a worker's own calls and places")
 async def test_no_pause_waits_for_who_knows_the_tenants(
     services: Services, tenant: Tenant, phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +139,7 @@ async def test_no_pause_waits_for_who_knows_the_tenants(
         await until(lambda: phone.states().count(State.PAUSED) == 2, within_s=1.5)
 
 
+@pytest.mark.one_server("about a worker's own calls and places")
 async def test_an_account_whose_upstream_hangs_hides_nobody_of_its_partition(
     services: Services, tenant: Tenant, phone: Phone, other_phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +227,7 @@ async def test_a_worker_that_leaves_is_replaced_at_once(services: Services, tena
         await until(lambda: State.PAUSED in phone.states(), within_s=0.7)
 
 
+@pytest.mark.one_server("about a worker's own calls and places")
 @BOTH_WAYS
 async def test_a_worker_that_still_waits_for_a_call_at_its_end_keeps_nobody_elses_pause(
     services: Services, tenant: Tenant, phone: Phone
@@ -254,6 +260,7 @@ async def test_a_worker_that_ends_says_so(services: Services) -> None:
     assert await workers(services) == []
 
 
+@pytest.mark.one_server("counts the commands of one server")
 @pytest.mark.parametrize("services", [Fast()], indirect=True)
 async def test_an_idle_worker_asks_for_each_partition_about_once_a_second_and_for_nothing_else(
     services: Services,

@@ -20,6 +20,8 @@ from gateway.sandbox.webhooks import Webhook
 from gateway.upstreams.base import Connection
 from gateway.wiring import Services
 
+pytestmark = pytest.mark.one_server("a page and an upstream of our own")
+
 Client = TestClient[web.Request, web.Application]
 
 CHAT = "5511999999999@s.whatsapp.net"

@@ -80,7 +80,7 @@ async def test_on_the_services_upstream_a_session_is_named_by_account_and_instan
         assert (status, body["instance"]["upstream"]["session"]) == (201, f"{name}.sales")
         await services.presence.show(await services.directory.find_instance(account.id, "sales"), CHAT, State.TYPING, 5)
     assert phone.states() == [State.TYPING] * 2
-    assert await RedisChecker(services.redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_no_two_names_of_accounts_and_instances_make_one_session(services: Services) -> None:
@@ -144,7 +144,7 @@ async def test_of_many_accounts_that_ask_at_once_one_gets_the_session(services: 
         return_exceptions=True,
     )
     assert sum(isinstance(answer, Conflict) for answer in answers) == 7
-    assert await RedisChecker(services.redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 @pytest.mark.parametrize("kind", sorted(ADAPTERS))
@@ -174,7 +174,7 @@ async def test_moving_an_instance_or_an_account_is_held_to_it_too(services: Serv
     assert (await services.directory.account(other.id)).upstream is None
     moved = await doors.operate("PATCH", f"instances/{theirs.id}", {"upstream": upstream | {"session": "y"}})
     assert (moved[0], moved[1]["instance"]["upstream"]["session"]) == (200, "y")
-    assert await RedisChecker(services.redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_a_session_is_free_when_its_last_pause_was_delivered(services: Services) -> None:
@@ -184,7 +184,7 @@ async def test_a_session_is_free_when_its_last_pause_was_delivered(services: Ser
     instance = await services.directory.find_instance(account.id, "x")
     await services.presence.show(instance, CHAT, State.TYPING, 60)
     await services.presence.drain()
-    removal = RedisRemoval(services.redis, echo_s=10, hold_s=0)
+    removal = RedisRemoval(services.redis, services.executor, echo_s=10, hold_s=0)
     await removal.delete_instance(instance)
     await removal.clean_up()
     with pytest.raises(Conflict):
@@ -192,7 +192,7 @@ async def test_a_session_is_free_when_its_last_pause_was_delivered(services: Ser
     assert [woken.did for woken in await wake_due(services)] == ["paused"]
     assert await removal.clean_up() == 0
     await services.directory.create_instance(other.id, "x", upstream=phone)
-    assert await RedisChecker(services.redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def of_0_1_0(services: Services, account_id: str, name: str) -> None:
@@ -219,7 +219,7 @@ async def test_what_0_1_0_made_keeps_its_sessions_and_they_are_taken_from_the_fi
         await services.directory.create_instance(other.id, "x", session="sales")
     await services.directory.create_instance(account.id, "new")
     assert await session_of(services, account.id, "new") == "acme.new"
-    assert await RedisChecker(services.redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_two_accounts_of_0_1_0_on_one_session_go_on_and_check_names_them(services: Services) -> None:
@@ -227,26 +227,30 @@ async def test_two_accounts_of_0_1_0_on_one_session_go_on_and_check_names_them(s
     for account in accounts[:2]:
         await of_0_1_0(services, account.id, "sales")
     assert await services.moves.settle() == 2
-    (problem,) = await RedisChecker(services.redis).problems()
+    (problem,) = await RedisChecker(services.redis, services.executor).problems()
     assert all(account.id in problem for account in accounts[:2])
     with pytest.raises(Conflict):
         await services.directory.create_instance(accounts[2].id, "x", session="sales")
 
 
-async def test_a_backup_holds_who_uses_which_session(services: Services, redis: AsyncRedis) -> None:
+async def test_a_backup_holds_who_uses_which_session(
+    services: Services, redis: AsyncRedis, everywhere: AsyncRedis
+) -> None:
     account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
     await services.directory.create_instance(account.id, "x", upstream=SHARED)
     lines = await RedisBackup(redis, services.hasher).lines()
-    await redis.flushall()
+    await everywhere.flushall()
     await RedisBackup(redis, services.hasher).restore(lines)
     with pytest.raises(Conflict):
         await services.directory.create_instance(other.id, "x", upstream=SHARED)
-    assert await RedisChecker(redis).problems() == []
+    assert await RedisChecker(services.redis, services.executor).problems() == []
 
 
 async def test_what_an_older_worker_buried_holds_its_session_no_longer(services: Services, redis: AsyncRedis) -> None:
     account, other = [await services.directory.create_account(name) for name in ("acme", "other")]
     created = await services.directory.create_instance(account.id, "x", upstream=SHARED)
     await redis.delete(keys.instance(created.id), keys.instance_tokens(created.id))
-    assert any("does not use it" in problem for problem in await RedisChecker(redis).problems())
+    assert any(
+        "does not use it" in problem for problem in await RedisChecker(services.redis, services.executor).problems()
+    )
     await services.directory.create_instance(other.id, "x", upstream=SHARED)

@@ -15,6 +15,8 @@ from gateway.upstreams.client import UpstreamClient, open_client
 from gateway.upstreams.registry import ADAPTERS
 from gateway.upstreams.resolver import SharedResolver, open_resolver
 
+pytestmark = pytest.mark.one_server("names of upstreams, and DNS")
+
 HOSTS = Path("/etc/hosts").read_text(encoding="utf-8")
 CHAT = Chat("5511999999999@s.whatsapp.net")
 

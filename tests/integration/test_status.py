@@ -43,16 +43,15 @@ def listener(location: str = "") -> Iterator[tuple[str, list[str]]]:
 
 
 def test_an_address_of_the_roster_is_sent_no_key_and_followed_nowhere(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    redis_url: str, everywhere_sync: Redis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secrets = keyfile.generate()
     monkeypatch.setenv("PRESENCE_REDIS__URL", redis_url)
     for name, value in secrets.items():
         monkeypatch.setenv(f"PRESENCE_SECRETS__{name.upper()}", value)
-    with Redis.from_url(redis_url) as redis, listener() as (elsewhere, unheard), listener(elsewhere) as (url, heard):
-        redis.flushall()
+    with listener() as (elsewhere, unheard), listener(elsewhere) as (url, heard):
         member = {"role": "gateway", "host": "h", "pid": 1, "url": url, "version": "1", "started": 0}
-        redis.zadd(keys.PROCESSES, {json.dumps(member): time.time() + 60})
+        everywhere_sync.zadd(keys.PROCESSES, {json.dumps(member): time.time() + 60})
 
         with pytest.raises(SystemExit) as ended:
             cli.main(["status", "--json"])

@@ -19,6 +19,8 @@ from gateway.telemetry import otel
 from gateway.wiring import Services
 from workers.jobs import perform
 
+pytestmark = pytest.mark.one_server("headers and spans")
+
 Client = TestClient[web.Request, web.Application]
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GIVEN = f"00-{TRACE_ID}-{SPAN_ID}-01"

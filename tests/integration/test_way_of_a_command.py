@@ -62,10 +62,11 @@ async def refuse(*args: Any, **options: Any) -> Any:
 async def owes(services: Services, tenant: Tenant) -> bool:
     """Whether anything is promised on the chat, once what comes behind an answer has been done."""
     await services.presence.drain()
-    record = await command(services.redis, "HGETALL", keys.record(tenant.instance.id, f"{CHAT}@s.whatsapp.net"))
+    record = await command(services.executor, "HGETALL", keys.record(tenant.instance.id, f"{CHAT}@s.whatsapp.net"))
     return b"owner" in record or b"until" in record
 
 
+@pytest.mark.one_server("counts the commands of one server")
 async def test_a_command_takes_three_scripts_and_a_repeat_none_more(
     client: Client, services: Services, tenant: Tenant, redis: Redis
 ) -> None:
@@ -178,6 +179,7 @@ async def tight(services: Services, tenant: Tenant, aiohttp_client: Callable[...
     return client
 
 
+@pytest.mark.one_server("about the places of this process")
 async def test_a_caller_is_refused_at_once_while_every_place_is_taken(
     tight: Client, tenant: Tenant, phone: Phone
 ) -> None:
@@ -273,7 +275,7 @@ async def test_a_promise_whose_reply_was_lost_is_rolled_back(
         lose_replies_of(services, lossy)
         assert await send(client, tenant.account_token) == AWAY
         where = keys.record(tenant.instance.id, f"{CHAT}@s.whatsapp.net")
-        assert await command(services.redis, "HGET", where, "owner") is not None
+        assert await command(services.executor, "HGET", where, "owner") is not None
     assert not await owes(services, tenant)
     assert phone.states() == [State.RECORDING]
     assert await send(client, tenant.account_token) == FINE
@@ -285,12 +287,12 @@ async def test_what_shows_already_keeps_its_own_pause_when_a_promise_is_rolled_b
     await send(client, tenant.account_token)
     await services.presence.drain()
     where = keys.record(tenant.instance.id, f"{CHAT}@s.whatsapp.net")
-    until_ms = await command(services.redis, "HGET", where, "until")
+    until_ms = await command(services.executor, "HGET", where, "until")
     with monkeypatch.context() as lossy:
         lose_replies_of(services, lossy)
         assert await send(client, tenant.account_token, RECORDING) == AWAY
     await services.presence.drain()
-    assert await command(services.redis, "HMGET", where, "state", "until", "owner") == [b"typing", until_ms, None]
+    assert await command(services.executor, "HMGET", where, "state", "until", "owner") == [b"typing", until_ms, None]
 
 
 async def test_a_pause_gets_through_although_its_promises_reply_was_lost(

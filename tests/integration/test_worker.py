@@ -14,7 +14,6 @@ from gateway import settings
 from gateway.presence.model import Chat, State, Target
 from gateway.presence.steps import ChatKey, Claim
 from gateway.settings import Settings, Upstream
-from gateway.store.redis import command
 from gateway.wiring import Services, open_services
 
 CHAT = Chat("5511999999999@s.whatsapp.net")
@@ -41,15 +40,16 @@ async def test_a_pause_arrives_by_itself_after_its_duration_and_never_before(
 
 
 async def test_a_finished_wake_up_leaves_nothing_of_arq_behind(
-    services: Services, tenant: Tenant, phone: Phone, redis: Redis
+    services: Services, tenant: Tenant, phone: Phone, everywhere: Redis
 ) -> None:
     async with working(services):
         await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
         await until(lambda: len(phone.told) == 2, within_s=3)
-    assert await redis.keys("arq:*") == []
-    assert await redis.keys("pg:{??}:queue") == []
+    assert await everywhere.keys("arq:*") == []
+    assert await everywhere.keys("pg:{??}:queue") == []
 
 
+@pytest.mark.one_server("about a worker's own places and its upstreams")
 async def test_a_failing_upstream_gets_its_pause_when_it_is_back(
     services: Services, tenant: Tenant, phone: Phone
 ) -> None:
@@ -62,16 +62,17 @@ async def test_a_failing_upstream_gets_its_pause_when_it_is_back(
 
 
 async def test_the_worker_goes_on_after_redis_threw_every_connection_out(
-    services: Services, tenant: Tenant, phone: Phone, redis: Redis
+    services: Services, tenant: Tenant, phone: Phone, everywhere: Redis
 ) -> None:
     async with working(services):
         for round_ in range(1, 4):
             await services.presence.show(tenant.instance, CHAT, State.TYPING, 1)
             for kind in ("normal", "pubsub"):
-                await command(redis, "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+                await everywhere.client_kill_filter(_type=kind, skipme=True)
             await until(lambda pauses=round_: phone.states().count(State.PAUSED) == pauses, within_s=6)  # type: ignore[misc]
 
 
+@pytest.mark.one_server("test_claims.py has the lease in virtual time")
 async def test_what_a_dead_worker_claimed_comes_back_when_its_lease_ends(
     services: Services, tenant: Tenant, phone: Phone
 ) -> None:
@@ -96,6 +97,7 @@ async def test_two_workers_side_by_side_tell_each_pause_once(services: Services,
     assert len(paused) == len(set(paused)) == 200
 
 
+@pytest.mark.one_server("about a worker's own places and its upstreams")
 async def test_a_worker_takes_no_more_for_an_account_than_it_has_places_left(
     services: Services, tenant: Tenant, phone: Phone, other_phone: Phone
 ) -> None:
@@ -112,6 +114,7 @@ async def test_a_worker_takes_no_more_for_an_account_than_it_has_places_left(
         assert phone.asked - asked == 3
 
 
+@pytest.mark.one_server("about a worker's own places and its upstreams")
 async def test_what_fails_at_once_is_tried_no_faster_than_there_are_places(
     services: Services, tenant: Tenant, phone: Phone
 ) -> None:
@@ -127,6 +130,7 @@ async def test_what_fails_at_once_is_tried_no_faster_than_there_are_places(
         await until(lambda: phone.states().count(State.PAUSED) == 40, within_s=15)
 
 
+@pytest.mark.one_server("about a worker's own places and its upstreams")
 async def test_an_instance_that_hangs_leaves_places_for_the_others(
     services: Services, tenant: Tenant, phone: Phone, other_phone: Phone
 ) -> None:
