@@ -80,11 +80,11 @@ class Pipeline:
             call.fail(RedisConnectionError("closed"))
             return
         self._waiting.append(call)
-        if in_passing:
+        if len(self._waiting) >= _PACKET and self._connection is not None and not self._connection.is_closing():
+            self._leave()
+        elif in_passing:
             if self._passing is None and not self._is_due:
                 self._passing = self._loop.call_later(_PASSING_S, self._leave)
-        elif len(self._waiting) >= _PACKET and self._connection is not None and not self._connection.is_closing():
-            self._leave()
         elif not self._is_due:
             self._is_due = True
             self._loop.call_soon(self._end_turn)
