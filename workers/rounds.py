@@ -25,7 +25,7 @@ LOOK_EVERY_S = 0.9
 _AHEAD_MS = 1200
 """A look that is late finds nothing overdue."""
 
-_TOGETHER_S = 0.003
+_TOGETHER_S = 0.004
 """Between two claims, or a notice and its look: what comes in between is done in one go."""
 
 _TICK_S = 0.001
@@ -219,7 +219,8 @@ class Rounds:
                 self._owners[chat] = owner
                 self._let_go(chat, account_id, _AGAIN_S)
             return
-        await asyncio.wait({change}, timeout=_CHANGE_S)
+        if not change.done():  # where both were asked of one server, it is
+            await asyncio.wait({change}, timeout=_CHANGE_S)
         as_of = change.result() if change.done() else None
         for (chat, account_id), claim in zip(some, claims, strict=True):
             if isinstance(claim, Claim):
