@@ -82,6 +82,8 @@ class Valkey:
             "save": "",
             # A promise is refused rather than another one forgotten.
             "maxmemory-policy": "noeviction",
+            # A stream takes its first node whole, and every account has an audit trail of its own.
+            "stream-node-max-bytes": "1024",
             # `_is_ours` knows a server by its command line.
             "set-proc-title": "no",
         }
