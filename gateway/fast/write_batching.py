@@ -4,7 +4,7 @@ Writing to a socket wakes whoever reads there. Between two answers lies the work
 the reader to fall asleep again, so each would pay for a wake-up of its own. Written in a row they find it awake.
 
 Leans on: aiohttp 3.14, which writes to a connection by nothing but the methods that `BatchedTransport` has of its own.
-Gains: a tenth of the gateway's CPU for a command. `PRESENCE_FAST__WRITE_BATCHING=false make bench
+Gains: a twentieth of the gateway's CPU for a command. `PRESENCE_FAST__WRITE_BATCHING=false make bench
     ARGS="--only throughput --stacks ours"`, and without the variable.
 Plain way: `[fast] write_batching = false`; `AtOnce`, which leaves each transport to itself.
 """
