@@ -131,12 +131,10 @@ class Rounds:
     def _look_at_all(self) -> None:
         mine = set(self._mine())
         self._asking.begin(self._say(mine))
-        known = self._schedule.chats
-        if any(self._indicators.partition(chat) not in mine for chat in known):
-            self._schedule.keep(chat for chat in known if self._indicators.partition(chat) in mine)
-            self._owners = {
-                chat: owner for chat, owner in self._owners.items() if self._indicators.partition(chat) in mine
-            }
+        known, partition = self._schedule.chats, self._indicators.partition
+        if any(partition(chat) not in mine for chat in known):
+            self._schedule.keep(chat for chat in known if partition(chat) in mine)
+            self._owners = {chat: owner for chat, owner in self._owners.items() if partition(chat) in mine}
         self._look_at(mine)
 
     async def _say(self, mine: set[int]) -> None:

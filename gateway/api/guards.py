@@ -246,6 +246,3 @@ class _Failures:
         self._of[address] = self._of.get(address, 0) + 1
         if self._of[address] > self._per_minute:
             raise TooManyFailures(retry_after_s=60)
-
-
-__all__ = ["NAME", "Caller", "Gate", "Handler", "TooManyFailures"]

@@ -45,21 +45,14 @@ class Promising:
             StoreUnavailable: Redis did not answer; what it may have made of it is rolled back.
         """
         owner, looks = ids.fresh(), 0
-        op, lasts_ms, why = wanted
         while True:
             asked_s = self._monotonic()
-            try:
-                answer = await self._indicators.promise(
-                    key, op, lasts_ms, owner=owner, ticket=ticket, trace=trace, refresh=refresh, why=why
-                )
-            except StoreUnavailable:
-                # It may have been made, or be made yet, and our caller hears that nothing is owed: roll it back, or
-                # it would cut short what the chat shows.
-                self._retries.until_done(partial(self._roll_back, Grant(key, owner, op, 0.0), lasts_ms))
-                raise
+            answer = await self._ask(key, wanted, owner, refresh, trace, ticket=ticket)
             if isinstance(answer, Repeated) and self._promises is not None:
-                repeated = Grant(key, owner, op, 0.0, ticket=answer.ticket)
-                self._promises.remember(repeated, refresh, lasts_ms, answered_ms_ago=in_ms(self._monotonic() - asked_s))
+                repeated = Grant(key, owner, wanted.op, 0.0, ticket=answer.ticket)
+                self._promises.remember(
+                    repeated, refresh, wanted.lasts_ms, answered_ms_ago=in_ms(self._monotonic() - asked_s)
+                )
             assert not isinstance(answer, Unclear)  # which only answers what is asked ahead
             if not isinstance(answer, Busy):
                 return answer
@@ -69,21 +62,38 @@ class Promising:
 
     async def promise_ahead(self, key: ChatKey, wanted: Wanted, refresh: RefreshPolicy, trace: str) -> Ahead | None:
         """Promise for a caller who is being admitted meanwhile; None where that has to wait."""
-        owner = ids.fresh()
-        op, lasts_ms, why = wanted
         try:
-            answer = await self._indicators.promise(
-                key, op, lasts_ms, owner=owner, ticket=None, trace=trace, refresh=refresh, why=why, ahead=True
-            )
+            answer = await self._ask(key, wanted, ids.fresh(), refresh, trace, ahead=True)
         except StoreUnavailable:
-            self._retries.until_done(partial(self._roll_back, Grant(key, owner, op, 0.0), lasts_ms))
             return None
-        return Ahead(answer, lasts_ms) if isinstance(answer, Grant) else None
+        return Ahead(answer, wanted.lasts_ms) if isinstance(answer, Grant) else None
 
     async def withdraw(self, ahead: Ahead) -> None:
         """Roll back a promise that was made ahead, before its caller hears of a refusal."""
         step = partial(self._roll_back, ahead.use(), ahead.lasts_ms, "withdrawn")
         await asyncio.wait({self._retries.begin(step)})
+
+    async def _ask(
+        self,
+        key: ChatKey,
+        wanted: Wanted,
+        owner: str,
+        refresh: RefreshPolicy,
+        trace: str,
+        *,
+        ticket: str | None = None,
+        ahead: bool = False,
+    ) -> Grant | Busy | Overtaken | Repeated | NothingShows | Unclear:
+        op, lasts_ms, why = wanted
+        try:
+            return await self._indicators.promise(
+                key, op, lasts_ms, owner=owner, ticket=ticket, trace=trace, refresh=refresh, why=why, ahead=ahead
+            )
+        except StoreUnavailable:
+            # It may have been made, or be made yet, and our caller hears that nothing is owed: roll it back, or it
+            # would cut short what the chat shows.
+            self._retries.until_done(partial(self._roll_back, Grant(key, owner, op, 0.0), lasts_ms))
+            raise
 
     async def _roll_back(self, grant: Grant, duration_ms: int, outcome: str = "") -> None:
         await self._indicators.settle_command(grant, NOBODY._replace(outcome=outcome), duration_ms)

@@ -12,14 +12,20 @@ NewPage: TypeAlias = Callable[..., Awaitable[Page]]
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium of this test's own."""
+def chromium_program() -> str:
+    """The path of a Chromium."""
     program = chromium.find_chromium()
     if program is None:
         assert not os.environ.get("CI"), f"CI needs Chromium: {chromium.TO_INSTALL}"
         pytest.skip(f"the browser tests need Chromium on the PATH: {chromium.TO_INSTALL}")
+    return program
+
+
+@pytest.fixture
+async def browser(chromium_program: str) -> AsyncIterator[Browser]:
+    """A headless Chromium of this test's own."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=chromium.ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=chromium_program, args=chromium.ARGUMENTS)
         yield browser
         await browser.close()
 

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import chromium
 import images
 import pytest
 from installation import outside_environment
@@ -13,9 +12,8 @@ from rig import ROOT
 
 
 @pytest.mark.timeout(90)
+@pytest.mark.usefixtures("chromium_program")
 def test_every_picture_of_a_page_is_taken(tmp_path: Path) -> None:
-    if chromium.find_chromium() is None:
-        pytest.skip(f"the pictures need Chromium on the PATH: {chromium.TO_INSTALL}")
     environ = outside_environment() | {"PYTHONPATH": str(ROOT / "tests")}
     command = [sys.executable, str(ROOT / "bench/take_pictures.py"), "--to", str(tmp_path)]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=80, check=False)
