@@ -66,11 +66,12 @@ class Promising:
             answer = await self._ask(key, wanted, ids.fresh(), refresh, trace, ahead=True)
         except StoreUnavailable:
             return None
-        return Ahead(answer, wanted.lasts_ms) if isinstance(answer, Grant) else None
+        return Ahead(answer, wanted) if isinstance(answer, Grant) else None
 
     async def withdraw(self, ahead: Ahead) -> None:
         """Roll back a promise that was made ahead, before its caller hears of a refusal."""
-        step = partial(self._roll_back, ahead.use(), ahead.lasts_ms, "withdrawn")
+        grant, wanted = ahead.use()
+        step = partial(self._roll_back, grant, wanted.lasts_ms, "withdrawn")
         await asyncio.wait({self._retries.begin(step)})
 
     async def _ask(

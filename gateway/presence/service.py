@@ -88,12 +88,12 @@ class Presence:
         Raises:
             GatewayError: as contract section 4 lists; nothing is owed then, except after `UpstreamSilent`.
         """
-        wanted = self._wanted(state, duration_s)
-        refresh = self._calls.refresh_policy(instance)
         if ahead is not None:
-            grant: Grant | Overtaken | Repeated | NothingShows = ahead.use()
+            grant: Grant | Overtaken | Repeated | NothingShows
+            grant, wanted = ahead.use()
         else:
-            grant = await self._promising.promise(ChatKey(instance.chats_id, chat), wanted, refresh, trace)
+            key, wanted = ChatKey(instance.chats_id, chat), self._wanted(state, duration_s)
+            grant = await self._promising.promise(key, wanted, self._calls.refresh_policy(instance), trace)
         if not isinstance(grant, Grant):
             return CommandResult("repeated" if isinstance(grant, Repeated) else "overtaken")
         told = await self._send(instance, grant, wanted)

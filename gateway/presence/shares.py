@@ -25,7 +25,8 @@ class Shares:
 
     def has_room(self, owner: str) -> bool:
         """Whether one more would leave the owner with no more than others find free."""
-        return self._held[owner] < self.free if owner in self._held else self.free > 0
+        held = self._held.get(owner, 0)
+        return held < self.free if held else self.free > 0
 
     def take(self, owner: str) -> bool:
         """Take a place, unless the owner has its share."""
@@ -89,7 +90,7 @@ class Slots(Shares):
     def give_back(self, owner: str) -> None:
         """Free a place, and grant it to the next owner who may have it."""
         super().give_back(owner)
-        while self._grant():
+        while self._waiting and self._grant():
             pass
 
     def _grant(self) -> bool:

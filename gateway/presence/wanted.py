@@ -27,13 +27,13 @@ class Ahead:
     """A promise that was made before its caller was admitted."""
 
     _grant: Grant
-    lasts_ms: int
+    _wanted: Wanted
     is_used: bool = False
 
-    def use(self) -> Grant:
+    def use(self) -> tuple[Grant, Wanted]:
         """Take it, once."""
         self.is_used = True
-        return self._grant
+        return self._grant, self._wanted
 
 
 @dataclass(slots=True)

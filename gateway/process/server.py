@@ -59,6 +59,7 @@ class _Connection(web.RequestHandler):
         self._clock = loop
         self._is_answering = False
         self._address: str | None = None
+        self._head_due_s: float | None = None
         self._head_expiry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -82,24 +83,32 @@ class _Connection(web.RequestHandler):
     def begin(self) -> None:
         """A head is whole, and its request is being answered."""
         self._is_answering = True
-        self._stop_expecting()
+        self._head_due_s = None
 
     def _expect_head(self) -> None:
         """Bound it from its first byte on; one byte more now and then gains no time."""
-        if self._head_expiry is None:
-            self._head_expiry = self._clock.call_later(self._door.head_timeout_s, self.force_close)
+        if self._head_due_s is None:
+            self._head_due_s = self._clock.time() + self._door.head_timeout_s
+            if self._head_expiry is None:
+                self._head_expiry = self._clock.call_at(self._head_due_s, self._look_at_head)
 
-    def _stop_expecting(self) -> None:
-        if self._head_expiry is not None:
-            self._head_expiry.cancel()
-            self._head_expiry = None
+    def _look_at_head(self) -> None:
+        """One timer runs for many heads: it was set for the first of them, and goes on for the one that is due next."""
+        self._head_expiry = None
+        if self._head_due_s is None:
+            return
+        if self._head_due_s <= self._clock.time():
+            self.force_close()
+        else:
+            self._head_expiry = self._clock.call_at(self._head_due_s, self._look_at_head)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Make room for the next one."""
         if self._address is not None:
             self._door.caps.give_back(self._address)
             self._address = None
-        self._stop_expecting()
+        if self._head_expiry is not None:
+            self._head_expiry.cancel()
         super().connection_lost(exc)
 
     def eof_received(self) -> None:

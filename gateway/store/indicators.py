@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from gateway.presence.errors import StoreUnavailable
@@ -243,5 +244,6 @@ class RedisIndicators:
         return "" if self._clock_us is None else self._clock_us()
 
 
+@lru_cache(maxsize=64)
 def _in_ms(refresh: RefreshPolicy) -> tuple[int, int, int]:
     return round(refresh.refresh_s * 1000), round(refresh.life_s * 1000), round(refresh.quiet_s * 1000)

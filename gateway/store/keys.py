@@ -5,6 +5,7 @@ instance's chats that of its partition, `{00}` to `{63}`; those of tenants `{t}`
 """
 
 import zlib
+from functools import lru_cache
 from typing import Final
 
 PARTITIONS: Final = 64
@@ -118,6 +119,7 @@ def failures(address: str) -> str:
     return f"{_T}w:fail:{address}"
 
 
+@lru_cache(maxsize=8192)
 def partition(chats_id: str) -> int:
     """Return the partition of an instance's chats, 0 to 63: for every place where it ever kept them the same."""
     return zlib.crc32(instance_of(chats_id).encode()) % PARTITIONS

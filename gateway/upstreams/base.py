@@ -96,7 +96,8 @@ class Capabilities:
 
     def reaches(self, chat: Chat) -> bool:
         """Whether an indicator for this chat is shown on it, and on no other."""
-        return chat.kind in self.chats and (not chat.is_phone or len(chat.user) <= self.phone_digits)
+        kind = chat.kind
+        return kind in self.chats and (kind is not ChatKind.PHONE or len(chat.user) <= self.phone_digits)
 
 
 class Connection(StrEnum):

@@ -155,10 +155,11 @@ class Breakers:
         return sum(breaker.opens_at > now_s for breaker in self._of.values())
 
     def _get(self, key: Hashable) -> Breaker:
-        breaker = self._of.get(key)
-        if breaker is None:
+        try:
+            return self._of[key]
+        except KeyError:
             breaker = self._of[key] = Breaker()
-        return breaker
+            return breaker
 
 
 def _has_room(origin: Breaker, session: Breaker, now_s: float) -> bool:

@@ -5,7 +5,7 @@ the same past it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from typing import Protocol
@@ -64,7 +64,9 @@ OpenTransport = Callable[[aiohttp.TCPConnector, Mapping[str, str], int], Abstrac
 """Opens one on a connector; it sends these headers with every request, and reads about so many bytes of a body."""
 
 
-async def send(transport: Transport, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
+def send(
+    transport: Transport, target: Target, call: Call, timeout_s: float
+) -> Coroutine[object, object, Reply | Outcome]:
     """Send one request and read its answer.
 
     Returns:
@@ -72,10 +74,13 @@ async def send(transport: Transport, target: Target, call: Call, timeout_s: floa
         where the request surely never left; `GARBLED` where the answer was no HTTP or too long; `UNKNOWN` where
         nobody knows whether the upstream acted.
     """
-    if not trace.is_kept():
-        return await _send(transport, target, call, timeout_s)
+    sending = _send(transport, target, call, timeout_s)
+    return _traced(sending, target, call) if trace.is_kept() else sending
+
+
+async def _traced(sending: Coroutine[object, object, Reply | Outcome], target: Target, call: Call) -> Reply | Outcome:
     with trace.step(f"{call.method} {target.kind}", **{"http.request.method": call.method}) as span:
-        result = await _send(transport, target, call, timeout_s)
+        result = await sending
         if isinstance(result, Reply):
             span.note("http.response.status_code", result.status)
         else:

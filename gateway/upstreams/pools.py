@@ -27,18 +27,6 @@ class Pool:
     transport: Transport
     shares: ConnectionShares
 
-    async def send(self, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
-        """Send one request within the account's share; `UNAVAILABLE` where that is taken for as long as we may wait."""
-        account_id, origin = target.account_id, _origin(target.url)
-        try:
-            await self.shares.take(account_id, origin, min(CONNECT_S, timeout_s))
-        except TimeoutError:
-            return Outcome.UNAVAILABLE
-        try:
-            return await send(self.transport, target, call, timeout_s)
-        finally:
-            self.shares.give_back(account_id, origin)
-
 
 @lru_cache(maxsize=4096)
 def _origin(url: str) -> Hashable:
@@ -59,16 +47,25 @@ class Pools:
     policy: UpstreamPolicy
 
     async def send(self, target: Target, call: Call, timeout_s: float) -> Reply | Outcome:
-        """Send one request by the pool that reaches the target (see `http.send`).
+        """Send one request by the pool that reaches the target, within the account's share of it (see `http.send`).
 
         Returns:
-            What `http.send` returns; `NOT_ALLOWED` where the operator's rules keep us from there.
+            What `http.send` returns; `NOT_ALLOWED` where the operator's rules keep us from there, `UNAVAILABLE` where
+            the share is taken for as long as we may wait.
         """
         pool = self._of(target)
         if pool is None:
             return Outcome.NOT_ALLOWED
-        asking_account.set(target.account_id)
-        return await pool.send(target, call, timeout_s)
+        account_id, origin = target.account_id, _origin(target.url)
+        asking_account.set(account_id)
+        try:
+            await pool.shares.take(account_id, origin, min(CONNECT_S, timeout_s))
+        except TimeoutError:
+            return Outcome.UNAVAILABLE
+        try:
+            return await send(pool.transport, target, call, timeout_s)
+        finally:
+            pool.shares.give_back(account_id, origin)
 
     def _of(self, target: Target) -> Pool | None:
         match self.policy.route(target):
