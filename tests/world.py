@@ -20,9 +20,10 @@ class VirtualClock:
     """Redis' clock and this process's, moved by the test."""
 
     ms: int = 1_800_000_000_000
+    redis_ahead_ms: int = 0
 
     def redis_us(self) -> int:
-        return self.ms * 1000
+        return (self.ms + self.redis_ahead_ms) * 1000
 
     def monotonic(self) -> float:
         return self.ms / 1000

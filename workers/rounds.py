@@ -38,8 +38,6 @@ _CHANGE_S = 0.03
 """For so long what was claimed waits for word of the latest change: chats are on other servers than tenants, and what
 is remembered of those will do where theirs is slow or away."""
 
-Perform = Callable[[Claim, str | None], Coroutine[Any, Any, WakeUpResult | None]]
-
 
 class Rounds:
     """The rounds of one worker."""
@@ -53,7 +51,7 @@ class Rounds:
         *,
         mine: Callable[[], Iterable[int]],
         begin: Callable[[Coroutine[Any, Any, None]], object],
-        perform: Perform,
+        perform: Callable[[Claim, str | None], Coroutine[Any, Any, WakeUpResult | None]],
         rest: Callable[[int], Coroutine[Any, Any, None]],
         beat: Callable[[], Coroutine[Any, Any, bool]],
         tidy: Callable[[], Coroutine[Any, Any, None]],
@@ -131,21 +129,24 @@ class Rounds:
     def _look_at_all(self) -> None:
         mine = set(self._mine())
         self._asking.begin(self._say(mine))
-        known, partition = self._schedule.chats, self._indicators.partition
-        if any(partition(chat) not in mine for chat in known):
-            self._schedule.keep(chat for chat in known if partition(chat) in mine)
+        partition = self._indicators.partition
+        if any(partition(chat) not in mine for chat in self._schedule.chats):
+            self._schedule.keep(lambda chat: partition(chat) in mine)
             self._owners = {chat: owner for chat, owner in self._owners.items() if partition(chat) in mine}
-        self._look_at(mine)
+        self._asking.begin(self._look_at(mine))
 
     async def _say(self, mine: set[int]) -> None:
         """Say that we work; what another worker left to us is looked at now."""
         wants_tidying = await self._beat()
-        self._look_at(set(self._mine()) - mine)
+        await self._look_at(set(self._mine()) - mine)
         if wants_tidying:
             await self._tidy()
 
-    def _look_at(self, partitions: set[int]) -> None:
-        for partition in partitions - self._looking - self._soon:
+    async def _look_at(self, partitions: set[int]) -> None:
+        used = set(await self._indicators.in_use(partitions))
+        if partitions and not used:
+            self._watch.saw()
+        for partition in used - self._looking - self._soon:
             self._asking.begin(self._look(partition))
 
     async def _look(self, partition: int) -> None:

@@ -78,17 +78,19 @@ async def learn(settings: Settings, instance_ids: list[str]) -> Owing:
     path = settings.redis.url.removeprefix("unix://")
     async with open_services(settings) as services:
 
-        async def promise_one(phone: str = _MODEL_PHONE) -> None:
+        async def promise_one(phone: str = _MODEL_PHONE, op: State = State.TYPING, ms: int = _MODEL_MS) -> None:
             key = ChatKey(instance_ids[0], Chat(f"{phone}@s.whatsapp.net"))
             grant = await services.indicators.promise(
-                key, State.TYPING, _MODEL_MS, owner=_OWNER, ticket=None, trace="", refresh=_NO_REFRESH
+                key, op, ms, owner=_OWNER, ticket=None, trace="", refresh=_NO_REFRESH
             )
             assert isinstance(grant, Grant)
-            await services.indicators.settle_command(grant, Report("ok", _NO_REFRESH, 0, 0), _MODEL_MS)
+            await services.indicators.settle_command(grant, Report("ok", _NO_REFRESH, 0, 0), ms)
 
         # The first time the scripts are sent whole; a chat of its own, so that the model's record is a new one.
         await promise_one(_WARM_UP_PHONE)
         seen = await watch(path, promise_one, _MODEL_PHONE, 2)
+        for phone in (_WARM_UP_PHONE, _MODEL_PHONE):
+            await promise_one(phone, State.PAUSED, 0)  # nothing is left owed
     promise, settle = map(list, seen)
     promise[_DEADLINE] = settle[_ANSWERED_BY] = _NEVER_US
     model = b"".join([resp(promise), resp(["TIME"]), resp(settle)])

@@ -1,6 +1,6 @@
 """What the domain needs of the world, as Protocols whose docstrings state the promises."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from gateway.presence.model import Chat, Instance, Outcome, State, Target
@@ -58,6 +58,10 @@ class Indicators(Protocol):
 
     async def settle_wake(self, grant: Grant, report: Report, *, retry_ms: int | None) -> Settled:
         """Record what became of a refresh or a pause; a failed pause is armed again in `retry_ms`, or given up."""
+        ...
+
+    async def in_use(self, partitions: Collection[int]) -> Collection[int]:
+        """Return those of some partitions that are worth a look: the others have nothing, now. Never fails."""
         ...
 
     async def look(self, partition: int, *, ahead_ms: int) -> Look:

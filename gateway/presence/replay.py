@@ -20,6 +20,9 @@ from gateway.presence.steps import ChatKey, Grant, RefreshPolicy
 LOOK_EVERY_S = 0.5
 """How soon a Redis that lost something is noticed; one `INFO` of each server each time."""
 
+_SELDOM = 10
+"""Looks of which all but one are left out where nothing is remembered."""
+
 _LINGER_S = 30.0
 """For how long a command without an end is still the chat's newest: its record lives no longer either."""
 
@@ -78,10 +81,13 @@ class Promises:
         self._kept[grant.key] = Kept(grant.ticket, grant.op, ends_s, forget_s, refresh)
 
     async def watch(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled; now and then only, while there is nothing to say again."""
         while True:
             await self.look()
-            await self._sleep(LOOK_EVERY_S)
+            for _ in range(_SELDOM):
+                await self._sleep(LOOK_EVERY_S)
+                if self._kept:
+                    break
 
     async def look(self) -> int:
         """Ask Redis who it is; a stranger is told everything that may still matter. Returns how much it had lost."""

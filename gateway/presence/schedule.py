@@ -6,7 +6,7 @@ wrong or forgotten, the next look at Redis puts right.
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from gateway.presence.shares import Shares
 from gateway.presence.steps import ChatKey
@@ -41,12 +41,11 @@ class Schedule:
             self._at[chat] = at_s
             heapq.heappush(self._heap, (at_s, chat, account_id))
 
-    def keep(self, wanted: Iterable[ChatKey]) -> None:
-        """Forget all but these: others look after the rest."""
-        stays = set(wanted)
-        self._at = {chat: at_s for chat, at_s in self._at.items() if chat in stays}
+    def keep(self, stays: Callable[[ChatKey], bool]) -> None:
+        """Forget all others: somebody else looks after them."""
+        self._at = {chat: at_s for chat, at_s in self._at.items() if stays(chat)}
         for account_id, chats in list(self._ready.items()):
-            self._ready[account_id] = OrderedDict.fromkeys(chat for chat in chats if chat in stays)
+            self._ready[account_id] = OrderedDict.fromkeys(filter(stays, chats))
 
     @property
     def chats(self) -> list[ChatKey]:

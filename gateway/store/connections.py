@@ -9,7 +9,7 @@ from gateway.fast.cluster_pipeline import ClusterPipeline
 from gateway.fast.pipeline import Pipeline
 from gateway.store import cluster
 from gateway.store.plain_cluster import PlainCluster
-from gateway.store.redis import Executor, connection_pool, open_pipeline, open_plain, store_errors
+from gateway.store.redis import Executor, command, connection_pool, open_pipeline, open_plain, store_errors
 
 
 def open_executor(
@@ -64,6 +64,15 @@ async def by_server(redis: Executor, keys: Sequence[str]) -> Sequence[tuple[Exec
         return [(redis, list(keys))]
     async with store_errors():
         return await redis.by_server(keys)
+
+
+async def are_absent(redis: Executor, keys: Sequence[str]) -> bool:
+    """Whether no such key exists; False, unasked, where that would be a question for each: on a cluster.
+
+    Raises:
+        StoreUnavailable: Redis did not answer.
+    """
+    return not isinstance(redis, ClusterPipeline | PlainCluster) and not await command(redis, "EXISTS", *keys)
 
 
 @asynccontextmanager

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 
 from gateway.store import keys
 from gateway.store.connections import by_server
+from gateway.store.partitions import QUEUES
 from gateway.store.redis import Executor, Script, command
 from gateway.store.replies import info
 from gateway.telemetry.gauges import Backlog, Health
-
-_QUEUES = [keys.queue(number) for number in range(keys.PARTITIONS)]
 
 
 class RedisHealth:
@@ -34,7 +33,7 @@ class RedisHealth:
         began = time.perf_counter()
         backlog = await self.backlog()
         round_trip_s = time.perf_counter() - began
-        servers = await by_server(self._redis, [keys.CHANGES, *_QUEUES])
+        servers = await by_server(self._redis, [keys.CHANGES, *QUEUES])
         every = await asyncio.gather(*(command(server, "INFO", "persistence", "memory") for server, _ in servers))
         told = [info(one) for one in every]
         fullest = max(told, key=_fullness)
@@ -54,7 +53,7 @@ class RedisHealth:
             StoreUnavailable: Redis did not answer.
         """
         clock = "" if self._clock_us is None else self._clock_us()
-        every = await asyncio.gather(*(self._measure((key,), (clock,)) for key in _QUEUES))
+        every = await asyncio.gather(*(self._measure((key,), (clock,)) for key in QUEUES))
         owed, retrying, due = (sum(int(one[place]) for one in every) for place in range(3))
         return Backlog(owed, retrying, due, max(int(one[3]) for one in every) / 1000)
 

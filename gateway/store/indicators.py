@@ -1,9 +1,7 @@
 """The chats' records in Redis: promise, settle, look, claim. Each is one script and one round trip."""
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,18 +23,15 @@ from gateway.presence.steps import (
     Why,
 )
 from gateway.store import keys
-from gateway.store.clock import RedisClock
-from gateway.store.connections import by_server
-from gateway.store.redis import Executor, Script, command
-from gateway.store.replies import claimed, info, promised
+from gateway.store.partitions import QUEUES, Partitions
+from gateway.store.redis import Executor, Script
+from gateway.store.replies import claimed, promised
 
 _ASK_AT_MOST = 2
 
 _LOOKED_AT = 4000
 """Chats of one partition that one look brings at the most: a few milliseconds of Redis' time."""
 
-_QUEUES = [keys.queue(number) for number in range(keys.PARTITIONS)]
-_NUMBER = {queue: number for number, queue in enumerate(_QUEUES)}
 _SETTLED = Settled(lost_lease=False, late_ms=None)
 
 
@@ -70,12 +65,11 @@ class RedisIndicators:
         self._look = Script(redis, "store/look")
         self._claim = Script(redis, "store/claim")
         self._replay = Script(redis, "store/replay")
-        self._redis = redis
         self._lease_ms = round(lease_s * 1000)
         self._echo_ms = round(echo_s * 1000)
         self._history_ms = round(history_s * 1000)
         self._patience_us = round(patience_s * 1_000_000)
-        self._clocks = [RedisClock() for _ in range(keys.PARTITIONS)]
+        self._partitions = Partitions(redis, monotonic=monotonic, clock_us=clock_us)
         self._monotonic = monotonic
         self._clock_us = clock_us
 
@@ -94,7 +88,7 @@ class RedisIndicators:
     ) -> Grant | Busy | Overtaken | Repeated | NothingShows | Unclear:
         """Take the lease and arm a provisional pause (see `ports.Indicators.promise`)."""
         number = keys.partition(key.instance_id)
-        clock = self._clocks[number]
+        clock = self._partitions.clocks[number]
         for _ in range(_ASK_AT_MOST):
             if not clock.is_known and not (await self.servers())[number]:
                 raise StoreUnavailable
@@ -138,7 +132,7 @@ class RedisIndicators:
     async def look(self, partition: int, *, ahead_ms: int) -> Look:
         """Say what of a partition wakes up within the next while (see `ports.Indicators.look`)."""
         now_ms, may_rest, *found = await self._look(
-            (_QUEUES[partition],), (self._now(), ahead_ms, _LOOKED_AT, self._lease_ms)
+            (QUEUES[partition],), (self._now(), ahead_ms, _LOOKED_AT, self._lease_ms)
         )
         due = []
         for chats_id, chats in zip(found[::2], found[1::2], strict=True):
@@ -152,7 +146,7 @@ class RedisIndicators:
         deadline_s = self._deadline_s()
         words = [word for key in chats for word in (key.instance_id, key.chat.jid)]
         now_ms, *found = await self._claim(
-            (_QUEUES[self.partition(chats[0])],), (self._now(), owner, self._lease_ms, self._echo_ms, *words)
+            (QUEUES[self.partition(chats[0])],), (self._now(), owner, self._lease_ms, self._echo_ms, *words)
         )
         return [
             claimed(key, owner, deadline_s, told) if isinstance(told, list) else told - now_ms if told else None
@@ -164,28 +158,13 @@ class RedisIndicators:
         """Say in which partition a chat is."""
         return keys.partition(key.instance_id)
 
+    async def in_use(self, partitions: Collection[int]) -> Collection[int]:
+        """Return those of some partitions in which something may be (see `ports.Indicators.in_use`)."""
+        return await self._partitions.in_use(partitions)
+
     async def servers(self) -> list[str]:
         """Name the server that answers for each partition (see `ports.Indicators.servers`)."""
-        names = [""] * keys.PARTITIONS
-        with suppress(StoreUnavailable):
-            groups = await by_server(self._redis, _QUEUES)
-            await asyncio.gather(*(self._ask(server, held, names) for server, held in groups))
-        return names
-
-    async def _ask(self, server: Executor, held: Sequence[str], names: list[str]) -> None:
-        """Ask one server for its name and its clock, on behalf of the partitions whose queues it holds."""
-        asked_us = self._monotonic_us()
-        try:
-            told = info(await command(server, "INFO", "server", "replication"))
-        except StoreUnavailable:
-            return
-        if told["role"] != "master" or told.get("min_slaves_good_slaves") == "0":
-            return  # it takes no writes, and what it knows may be lost
-        answered_us = self._monotonic_us()
-        redis_us = int(self._now() or told["server_time_usec"])
-        for number in map(_NUMBER.__getitem__, held):
-            self._clocks[number].looked_at(redis_us, asked_us=asked_us, answered_us=answered_us)
-            names[number] = told["run_id"]
+        return await self._partitions.servers()
 
     async def replay(
         self, key: ChatKey, op: State, left_ms: int | None, *, ticket: str, refresh: RefreshPolicy

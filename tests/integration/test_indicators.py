@@ -33,6 +33,22 @@ async def test_a_promise_is_armed_before_the_upstream_is_told(chats: Chats) -> N
     assert await chats.next_wake_ms() == LEASE_MS + 5000
 
 
+@pytest.mark.one_server("a cluster is not asked: it would be a question for each partition")
+async def test_one_question_tells_that_no_partition_is_in_use(chats: Chats) -> None:
+    every = set(range(keys.PARTITIONS))
+    assert not await chats.indicators.in_use(every)
+    await chats.promise(TYPING, 5)
+    assert await chats.indicators.in_use(every) == every
+    assert await chats.indicators.in_use({keys.partition(KEY.instance_id)}) == {keys.partition(KEY.instance_id)}
+    assert not await chats.indicators.in_use({0, 1, 2} - {keys.partition(KEY.instance_id)})
+
+
+async def test_a_partition_with_something_in_it_is_in_use(chats: Chats) -> None:
+    await chats.promise(TYPING, 5)
+    here = {keys.partition(KEY.instance_id)}
+    assert await chats.indicators.in_use(here) == here
+
+
 async def test_a_settled_indicator_is_paused_at_its_time_counted_from_the_answer(chats: Chats) -> None:
     grant = await chats.granted(TYPING, 5)
     chats.clock.tick(200)
@@ -215,7 +231,7 @@ async def test_a_primary_that_is_cut_off_from_its_replicas_is_as_good_as_away(ch
 @pytest.mark.parametrize("step_s", [3600, -3600])
 async def test_a_redis_whose_clock_is_set_goes_on_promising(chats: Chats, step_s: int) -> None:
     await chats.command(TYPING, 5)
-    chats.indicators._clock_us = lambda: chats.clock.redis_us() + step_s * 1_000_000
+    chats.clock.redis_ahead_ms = step_s * 1000
     await chats.granted(PAUSED, key=OTHER_TENANT)
 
 

@@ -122,3 +122,11 @@ async def test_where_it_is_off_nobody_is_told_and_a_bare_pause_tells_nobody_eith
     clock.tick(60_000)
     assert await resting.due(HOME) == []
     assert await everywhere.keys("pg:{??}:quiet*") == []
+
+
+async def test_a_partition_where_an_account_is_to_rest_is_in_use_although_nothing_shows(
+    indicators: RedisIndicators, send: Send
+) -> None:
+    await send(State.TYPING, 60)
+    await send(State.PAUSED)
+    assert await indicators.in_use({HOME}) == {HOME}

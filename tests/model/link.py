@@ -151,6 +151,11 @@ async def by_server(executor: Link, names: Sequence[str]) -> list[tuple[Link, li
     return [(executor.at(store), held) for store, held in zip(STORES, executor.held(names), strict=True)]
 
 
+async def are_absent(_executor: Link, _names: Sequence[str]) -> bool:
+    """Stand for `store.connections.are_absent`, on a cluster."""
+    return False
+
+
 class Notices:
     """What `workers.notices` takes for a Redis: one worker's subscription, on some primary."""
 

@@ -220,7 +220,7 @@ class _Indicators(RedisIndicators):
     async def servers(self) -> list[str]:
         node, stores = self._node, self._node.world.stores
         events, names = self._known
-        if events == stores.events and node.link.knows_all and all(clock.is_known for clock in self._clocks):
+        if events == stores.events and node.link.knows_all and all(clock.is_known for clock in self._partitions.clocks):
             await node.sleep(node.world.faults.latency_s[1])
             return names
         events = stores.events

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from unittest.mock import patch
 
-from gateway.store import indicators, redis
+from gateway.store import partitions, redis
 from model import oracle
 from model.events import Faults
 from model.keyspace import Keyspace
-from model.link import by_server
+from model.link import are_absent, by_server
 from model.loop import run as run_virtually
 from model.node import NATURAL_S, Node
 from model.orders import BETWEEN, CUT_BETWEEN, Order, orders_of, side_by_side, talk
@@ -109,7 +109,8 @@ def _over_at(orders: list[Order], faults: Faults) -> float:
 
 def play(scenario: Scenario, keyspace: Keyspace, mutate: Mutate | None = None) -> Report:
     """Run a scenario to its end and ask the oracle."""
-    with patch.object(indicators, "by_server", by_server), patch.object(redis, "_source", _source):
+    servers = patch.multiple(partitions, by_server=by_server, are_absent=are_absent)
+    with servers, patch.object(redis, "_source", _source):
         return run_virtually(_play(scenario, keyspace, mutate))
 
 

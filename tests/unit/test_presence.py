@@ -1,6 +1,6 @@
 """The heart without I/O: what is promised before what is told, and what each outcome means to the caller."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -103,6 +103,9 @@ class World:
         raise AssertionError
 
     async def claim(self, chats: Sequence[ChatKey], *, owner: str) -> list[Claim | int | None]:
+        raise AssertionError
+
+    async def in_use(self, partitions: Collection[int]) -> Collection[int]:
         raise AssertionError
 
     async def servers(self) -> list[str]:

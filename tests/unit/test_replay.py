@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from gateway.presence.model import Chat, State
-from gateway.presence.replay import Promises
+from gateway.presence.replay import LOOK_EVERY_S, Promises
 from gateway.presence.steps import ChatKey, Grant, RefreshPolicy
 
 REFRESH_POLICY = RefreshPolicy(4.0, 5.5)
@@ -20,8 +22,10 @@ class Store:
     others: str = "o1"
     now_s: float = 100.0
     told: list[tuple[ChatKey, State, int | None, str]] = field(default_factory=list)
+    asked_at_s: list[float] = field(default_factory=list)
 
     async def servers(self) -> list[str]:
+        self.asked_at_s.append(self.now_s)
         return [self.name or "", self.others]
 
     @staticmethod
@@ -98,3 +102,23 @@ async def test_only_what_a_stranger_holds_is_said_again() -> None:
     store.name = "s2"
     assert await promises.look() == 1
     assert store.told[1:] == [(KEY, State.TYPING, 30_000, "7")]
+
+
+class Over(Exception):
+    """A test has seen enough."""
+
+
+async def test_redis_is_asked_twice_a_second_while_anything_is_remembered_and_else_seldom() -> None:
+    store = Store(now_s=0.0)
+
+    async def sleep(seconds: float) -> None:
+        store.now_s += seconds
+        if store.now_s == 7.0:
+            keep(promises, KEY, 600, "7")
+        if store.now_s == 10.0:
+            raise Over
+
+    promises = Promises(store, monotonic=lambda: store.now_s, sleep=sleep)  # type: ignore[arg-type]
+    with pytest.raises(Over):
+        await promises.watch()
+    assert store.asked_at_s == [0.0, 5.0, *(7.0 + n * LOOK_EVERY_S for n in range(6))]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +38,9 @@ class World:
     done: list[ChatKey] = field(default_factory=list)
     begun: set[asyncio.Task[None]] = field(default_factory=set)
     began_s: float = field(default_factory=time.monotonic)
+
+    async def in_use(self, partitions: Collection[int]) -> Collection[int]:
+        return partitions
 
     async def look(self, partition: int, *, ahead_ms: int) -> Look:
         self.looks += 1

@@ -120,7 +120,7 @@ def test_what_others_look_after_is_forgotten_whether_it_is_due_or_not() -> None:
     for number in range(4):
         learn(schedule, chat(number), number)
     assert begun(schedule, 1.0, Shares(1)) == [chat(0)]
-    schedule.keep([chat(2)])
+    schedule.keep(lambda key: key == chat(2))
     assert schedule.chats == [chat(2)]
     assert begun(schedule, 9.0) == [chat(2)]
 
@@ -175,7 +175,7 @@ class Worker(RuleBasedStateMachine):
 
     @rule(instance_ids=st.sets(st.sampled_from(sorted(ACCOUNTS))))
     def keep(self, instance_ids: set[str]) -> None:
-        self.schedule.keep([key for key in self.schedule.chats if key.instance_id in instance_ids])
+        self.schedule.keep(lambda key: key.instance_id in instance_ids)
         self.at = {key: at_s for key, at_s in self.at.items() if key.instance_id in instance_ids}
         self.ready = [key for key in self.ready if key.instance_id in instance_ids]
 
