@@ -13,6 +13,9 @@ from gateway.telemetry.logs import chat_label
 from gateway.telemetry.metrics import ENDS, LOST_LEASES, PAUSE_LATENESS, PAUSES, REFRESHES
 from gateway.telemetry.trace import Trace
 
+_LEVEL = {"abandoned": "error", "refreshed": "debug"}
+"""Of a long indicator there are many refreshes, which say nothing new."""
+
 _log = structlog.get_logger()
 
 
@@ -59,9 +62,7 @@ def _record(woken: WakeUpResult, instance_id: str, jid: str) -> None:
         PAUSE_LATENESS.labels(woken.trigger).observe(woken.late_ms / 1000, exemplar)
     if woken.lost_lease:
         LOST_LEASES.inc()
-    # Of a long indicator there are many that say nothing new.
-    line = {"abandoned": _log.error, "refreshed": _log.debug}.get(woken.did, _log.info)
-    line(
+    getattr(_log, _LEVEL.get(woken.did, "info"))(
         "wake",
         did=woken.did,
         trigger=woken.trigger,

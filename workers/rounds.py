@@ -154,9 +154,9 @@ class Rounds:
         try:
             look = await self._indicators.look(partition, ahead_ms=_AHEAD_MS)
             now_s = self._loop.time()
+            whose = {one: await self._directory.account_of(one) for one in {chat.instance_id for chat, _ in look.due}}
             for chat, in_ms in look.due:
-                account_id = await self._directory.account_of(chat.instance_id)
-                self._schedule.learn(chat, now_s + in_ms / 1000, account_id)
+                self._schedule.learn(chat, now_s + in_ms / 1000, whose[chat.instance_id])
         except StoreUnavailable as error:
             self._watch.missed(error)
             self._look_soon(partition, _AGAIN_S)

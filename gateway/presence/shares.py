@@ -23,22 +23,14 @@ class Shares:
         """How many each owner holds who holds any."""
         return self._held
 
-    def has_room(self, owner: str) -> bool:
-        """Whether one more would leave the owner with no more than others find free."""
-        held = self._held.get(owner, 0)
-        return held < self.free if held else self.free > 0
-
     def take(self, owner: str) -> bool:
-        """Take a place, unless the owner has its share."""
-        if not self.has_room(owner):
+        """Take a place, unless the owner would have more than others find free."""
+        held = self._held.get(owner, 0)
+        if held >= self.free:
             return False
-        self.hold(owner)
-        return True
-
-    def hold(self, owner: str) -> None:
-        """Take a place that was granted elsewhere, whatever the share."""
         self.free -= 1
-        self._held[owner] += 1
+        self._held[owner] = held + 1
+        return True
 
     def give_back(self, owner: str) -> None:
         """Free a place."""
@@ -95,16 +87,17 @@ class Slots(Shares):
 
     def _grant(self) -> bool:
         for owner in self._waiting:
-            if self.has_room(owner):
-                return self._grant_to(owner)
+            if self.take(owner):
+                self._grant_to(owner)
+                return True
         return False
 
-    def _grant_to(self, owner: str) -> bool:
+    def _grant_to(self, owner: str) -> None:
         turns = self._waiting.pop(owner)
         turn = turns.popleft()
         if turns:
             self._waiting[owner] = turns
-        if not turn.done():
-            self.hold(owner)
+        if turn.done():
+            super().give_back(owner)
+        else:
             turn.set_result(None)
-        return True

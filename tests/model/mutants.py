@@ -218,10 +218,14 @@ def _no_retry(node: Node) -> None:
 
 
 def _no_shares(node: Node) -> None:
-    def has_room(owner: str) -> bool:
-        return node.places.free > 0
+    def take(owner: str) -> bool:
+        if node.places.free <= 0:
+            return False
+        node.places.free -= 1
+        node.places._held[owner] += 1
+        return True
 
-    node.places.has_room = has_room  # type: ignore[method-assign]
+    node.places.take = take  # type: ignore[method-assign]
 
 
 def _no_breakers_of_its_own(node: Node) -> None:

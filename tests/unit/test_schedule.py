@@ -100,7 +100,7 @@ def test_what_an_account_holds_already_counts() -> None:
 
 def test_whoever_holds_least_comes_first() -> None:
     schedule, shares = greedy_and_calm(owed=20), Shares(4)
-    shares.hold("greedy")
+    shares.take("greedy")
     assert [account for _, account in schedule.begin(1.0, shares)] == ["calm", "greedy"]
 
 
@@ -161,7 +161,7 @@ class Worker(RuleBasedStateMachine):
             self.ready.remove(key)
             self.under_way[key] = None
         for key in self.ready:
-            assert not self.shares.has_room(ACCOUNTS[key.instance_id]), "a place is left, and it waits"
+            assert not self.shares.take(ACCOUNTS[key.instance_id]), "a place is left, and it waits"
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
