@@ -79,7 +79,8 @@ class WakeUps:
         # An upstream that doubts the number has paused all the same, and would say the same of it every time.
         is_obeyed = is_pause and told.outcome is Outcome.DOUBTED_NUMBER
         done = told._replace(outcome=Outcome.OK) if is_obeyed else told
-        retry_ms = self._retry_ms(claim, told.outcome) if is_pause else None
+        failed = is_pause and done.outcome is not Outcome.OK
+        retry_ms = self._retry_ms(claim, told.outcome) if failed else None
         settled = await self._retries.insist(
             lambda: self._indicators.settle_wake(claim.grant, done.report(self._monotonic()), retry_ms=retry_ms)
         )

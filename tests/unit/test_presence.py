@@ -326,7 +326,7 @@ async def test_a_due_pause_is_told_and_its_lateness_returned() -> None:
     world = World()
     claim = claim_of(State.PAUSED)
     assert await wake(world, claim) == WakeUpResult("paused", "due", Outcome.OK, late_ms=7, ended="time")
-    assert world.events == ["keeper as of 9", "tell paused within 4.5", "settle ok retry=300"]
+    assert world.events == ["keeper as of 9", "tell paused within 4.5", "settle ok retry=None"]
 
 
 async def test_a_refresh_tells_the_state_again() -> None:
@@ -348,7 +348,7 @@ async def test_a_pause_is_over_where_only_its_number_is_doubted() -> None:
     world = World(outcome=Outcome.DOUBTED_NUMBER)
     claim = claim_of(State.PAUSED)
     assert await wake(world, claim) == WakeUpResult("paused", "due", Outcome.DOUBTED_NUMBER, late_ms=7, ended="time")
-    assert world.events[-1] == "settle ok retry=300"
+    assert world.events[-1] == "settle ok retry=None"
 
 
 async def test_a_pause_waits_longer_while_the_session_is_down() -> None:
