@@ -1,22 +1,13 @@
 """`presence-gateway account`: tenants."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from gateway.commands.installation import with_directory, with_services
+from gateway.commands.installation import with_account, with_services
 from gateway.commands.manual import examples
 from gateway.commands.names import Account, NewName
-from gateway.commands.printing import (
-    Confirm,
-    Json,
-    confirmed,
-    print_created,
-    print_done,
-    print_json,
-    print_table,
-    when,
-)
+from gateway.commands.printing import Confirm, Json, confirmed, print_created, print_done, print_list
 from gateway.tenants.views import AccountView
 from gateway.wiring import Services
 
@@ -64,9 +55,9 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make an account and its first token, which is shown this once."""
-    created = with_directory(
+    created = with_services(
         context,
-        lambda directory: directory.create_account(
+        lambda services: services.directory.create_account(
             name,
             per_minute=per_minute,
             creation_per_minute=creation_per_minute,
@@ -81,42 +72,29 @@ def create(
 @app.command("list", epilog=examples("presence-gateway account list", "presence-gateway account list --json"))
 def list_accounts(context: typer.Context, *, as_json: Json = False) -> None:
     """List every account."""
-    shown = [_shown(account) for account in with_directory(context, lambda directory: directory.accounts())]
-    if as_json:
-        print_json({"accounts": shown})
-        return
-    rows = [
-        [
-            when(row[column]) if column == "created" else "" if row[column] is None else row[column]
-            for column in _COLUMNS
-        ]
-        for row in shown
-    ]
-    print_table(_COLUMNS, rows, empty="No accounts yet; make one: presence-gateway account create NAME")
+    shown = [_shown(account) for account in with_services(context, lambda services: services.directory.accounts())]
+    empty = "No accounts yet; make one: presence-gateway account create NAME"
+    print_list("accounts", shown, _COLUMNS, empty=empty, as_json=as_json)
 
 
 @app.command(epilog=examples("presence-gateway account suspend acme"))
 def suspend(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
     """Refuse all of an account's tokens from their next request on; pauses that are owed still come."""
-
-    async def work(services: Services) -> str:
-        account_id = await services.directory.find_account(account)
-        await services.tenancy.set_status(account_id, "suspended")
-        return account_id
-
-    print_done(f"Account {account} is suspended.", {"id": with_services(context, work), "status": "suspended"}, as_json)
+    print_done(f"Account {account} is suspended.", _set_status(context, account, "suspended"), as_json)
 
 
 @app.command(epilog=examples("presence-gateway account resume acme"))
 def resume(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
     """Let a suspended account work again."""
+    print_done(f"Account {account} works again.", _set_status(context, account, "active"), as_json)
 
-    async def work(services: Services) -> str:
-        account_id = await services.directory.find_account(account)
-        await services.tenancy.set_status(account_id, "active")
-        return account_id
 
-    print_done(f"Account {account} works again.", {"id": with_services(context, work), "status": "active"}, as_json)
+def _set_status(context: typer.Context, account: str, status: Literal["active", "suspended"]) -> dict[str, str]:
+    async def work(services: Services, account_id: str) -> dict[str, str]:
+        await services.tenancy.set_status(account_id, status)
+        return {"id": account_id, "status": status}
+
+    return with_account(context, account, work)
 
 
 @app.command(
@@ -148,16 +126,15 @@ def limits(
     }
     figures = {name: figure for name, figure in given.items() if reset or figure is not None}
 
-    async def work(services: Services) -> AccountView:
-        account_id = await services.directory.find_account(account)
+    async def work(services: Services, account_id: str) -> AccountView:
         if figures:
             await services.tenancy.set_limits(account_id, figures)
         return await services.directory.account(account_id)
 
-    shown = _shown(with_services(context, work))
-    own = {name: shown["quota" if name == "instances_quota" else name] for name in given}
+    limited = with_account(context, account, work)
+    own = {name: getattr(limited.limits, name) for name in given}
     told = ", ".join(f"{name} {'default' if figure is None else figure}" for name, figure in own.items())
-    print_done(f"Account {account}: {told}.", shown, as_json)
+    print_done(f"Account {account}: {told}.", _shown(limited), as_json)
 
 
 @app.command(
@@ -171,12 +148,11 @@ def delete(context: typer.Context, account: Account, *, confirm: Confirm = None,
     """Delete an account with its instances and tokens. Pauses that are owed are dispatched now."""
     confirmed(account, confirm)
 
-    async def work(services: Services) -> str:
-        found = await services.directory.account(await services.directory.find_account(account))
-        await services.removal.delete_account(found)
-        return found.id
+    async def work(services: Services, account_id: str) -> dict[str, str]:
+        await services.removal.delete_account(await services.directory.account(account_id))
+        return {"id": account_id, "status": "deleted"}
 
-    print_done(f"Account {account} is deleted.", {"id": with_services(context, work), "status": "deleted"}, as_json)
+    print_done(f"Account {account} is deleted.", with_account(context, account, work), as_json)
 
 
 def _shown(account: AccountView) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.installation import with_services
-from gateway.commands.printing import Json, print_json, print_table, when
+from gateway.commands.printing import Json, print_list
 
 _COLUMNS = ("at", "actor", "action", "subject", "detail")
 
@@ -30,8 +30,4 @@ def audit(
         }
         for entry in entries
     ]
-    if as_json:
-        print_json({"entries": shown})
-        return
-    rows = [[when(one["at"]), *(one[name] for name in _COLUMNS[1:])] for one in shown]
-    print_table(_COLUMNS, rows, empty="Nothing was changed yet.")
+    print_list("entries", shown, _COLUMNS, empty="Nothing was changed yet.", as_json=as_json)

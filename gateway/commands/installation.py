@@ -12,7 +12,6 @@ from gateway import settings
 from gateway.commands.masking import masked_url
 from gateway.presence.errors import StoreUnavailable
 from gateway.process.embedded import Valkey
-from gateway.tenants.directory import RedisDirectory
 from gateway.wiring import Services, open_services
 
 T = TypeVar("T")
@@ -42,9 +41,13 @@ def with_services(context: typer.Context, work: Callable[[Services], Awaitable[T
         raise CommandFailed(f"Redis does not answer at {masked_url(loaded.redis.url)}: {error.__cause__}") from error
 
 
-def with_directory(context: typer.Context, work: Callable[[RedisDirectory], Awaitable[T]]) -> T:
-    """Do `work` on the installation's directory (see `with_services`)."""
-    return with_services(context, lambda services: work(services.directory))
+def with_account(context: typer.Context, account: str, work: Callable[[Services, str], Awaitable[T]]) -> T:
+    """Do `work` with the id of the account of that name or id (see `with_services`)."""
+
+    async def find(services: Services) -> T:
+        return await work(services, await services.directory.find_account(account))
+
+    return with_services(context, find)
 
 
 def operator_settings(data: Path) -> settings.Settings:

@@ -5,21 +5,13 @@ from typing import Annotated
 import typer
 
 from gateway.api.instance_bodies import is_name
-from gateway.commands.installation import with_directory, with_services
+from gateway.commands.installation import with_account
 from gateway.commands.manual import examples
 from gateway.commands.names import Account, NewName
-from gateway.commands.printing import (
-    Confirm,
-    Json,
-    confirmed,
-    print_created,
-    print_done,
-    print_json,
-    print_table,
-)
+from gateway.commands.printing import Confirm, Json, confirmed, print_created, print_done, print_list
 from gateway.presence.model import Instance, Target, is_base_url
 from gateway.tenants import tokens
-from gateway.tenants.directory import Created, RedisDirectory
+from gateway.tenants.directory import Created
 from gateway.upstreams.registry import ADAPTERS
 from gateway.wiring import Services
 
@@ -115,12 +107,11 @@ def create(
     """Make an instance of an account that is there, and its token, which is shown this once."""
     upstream = _upstream(upstream_kind, upstream_url, upstream_session, upstream_credential)
 
-    async def make(directory: RedisDirectory) -> Created:
-        account_id = await directory.find_account(account)
+    async def make(services: Services, account_id: str) -> Created:
         given = "" if upstream else upstream_session
-        return await directory.create_instance(account_id, name, upstream=upstream, session=given, token=token)
+        return await services.directory.create_instance(account_id, name, upstream=upstream, session=given, token=token)
 
-    print_created("Instance", with_directory(context, make), {"account": account}, as_json=as_json)
+    print_created("Instance", with_account(context, account, make), {"account": account}, as_json=as_json)
 
 
 @app.command(
@@ -128,16 +119,10 @@ def create(
 )
 def list_instances(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
     """List an account's instances and where each lives; never their credentials."""
-
-    async def read(directory: RedisDirectory) -> list[Instance]:
-        return await directory.instances(await directory.find_account(account))
-
-    shown = [_shown(instance) for instance in sorted(with_directory(context, read), key=lambda found: found.name)]
-    if as_json:
-        print_json({"instances": shown})
-        return
-    rows = [[instance[column] or "(the service's)" for column in _COLUMNS] for instance in shown]
-    print_table(_COLUMNS, rows, empty=f"No instances yet; make one: presence-gateway instance create {account} NAME")
+    found = with_account(context, account, lambda services, owner: services.directory.instances(owner))
+    shown = [_shown(instance) for instance in found]
+    empty = f"No instances yet; make one: presence-gateway instance create {account} NAME"
+    print_list("instances", shown, _COLUMNS, empty=empty, as_json=as_json, blank="(the service's)")
 
 
 @app.command(
@@ -162,12 +147,13 @@ def move(
     if upstream is None:
         raise typer.BadParameter("name where it is to live", param_hint="--upstream-kind")
 
-    async def work(services: Services) -> Instance:
-        found = await services.directory.find_instance(await services.directory.find_account(account), name)
+    async def work(services: Services, account_id: str) -> Instance:
+        found = await services.directory.find_instance(account_id, name)
         await services.moves.move_instance(found.id, upstream)
         return await services.directory.instance_by_id(found.id)
 
-    print_done(f"Instance {name} lives at {upstream.where} now.", _shown(with_services(context, work)), as_json)
+    moved = with_account(context, account, work)
+    print_done(f"Instance {name} lives at {upstream.where} now.", _shown(moved), as_json)
 
 
 @app.command(
@@ -183,12 +169,12 @@ def delete(
     """Delete an instance: its tokens die at once, and pauses that are owed are dispatched now."""
     confirmed(name, confirm)
 
-    async def work(services: Services) -> str:
-        found = await services.directory.find_instance(await services.directory.find_account(account), name)
+    async def work(services: Services, account_id: str) -> dict[str, str]:
+        found = await services.directory.find_instance(account_id, name)
         await services.removal.delete_instance(found)
-        return found.id
+        return {"id": found.id, "status": "deleted"}
 
-    print_done(f"Instance {name} is deleted.", {"id": with_services(context, work), "status": "deleted"}, as_json)
+    print_done(f"Instance {name} is deleted.", with_account(context, account, work), as_json)
 
 
 def _shown(instance: Instance) -> dict[str, str]:

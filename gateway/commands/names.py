@@ -1,11 +1,10 @@
 """Names on the command line, checked before anything is asked of Redis."""
 
-import re
 from typing import Annotated
 
 import typer
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+from gateway.api.guards import NAME
 
 
 def checked(name: str) -> str:
@@ -14,7 +13,7 @@ def checked(name: str) -> str:
     Raises:
         BadParameter: it may not.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise typer.BadParameter("use 1 to 100 letters, digits, dots, dashes or underscores")
     return name
 

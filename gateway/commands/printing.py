@@ -21,6 +21,9 @@ Confirm = Annotated[
 _PAPER_WIDTH = 300
 """Columns; what is not a terminal has no edge to wrap at."""
 
+_INSTANTS = {"at", "created", "last_used", "expires"}
+"""Keys of what is listed that hold Unix seconds."""
+
 
 def print_json(value: object) -> None:
     """Print one JSON document."""
@@ -39,6 +42,23 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
+
+
+def print_list(
+    name: str,
+    shown: Sequence[Mapping[str, object]],
+    columns: Sequence[str],
+    *,
+    empty: str,
+    as_json: bool,
+    blank: str = "",
+) -> None:
+    """Print things under their name as JSON, or these columns of them as a table, with `blank` for what they lack."""
+    if as_json:
+        print_json({name: shown})
+        return
+    rows = [[_cell(column, one[column], blank) for column in columns] for one in shown]
+    print_table(columns, rows, empty=empty)
 
 
 def print_created(what: str, created: Created, more: Mapping[str, str], *, as_json: bool) -> None:
@@ -71,11 +91,12 @@ def confirmed(name: str, given: str | None) -> None:
         raise typer.BadParameter(f"is {again}, not {name}; nothing is deleted", param_hint="--confirm")
 
 
-def when(instant_s: object) -> str:
-    """Word a Unix second for a table."""
-    if not isinstance(instant_s, (int, float)):
-        return ""
-    return datetime.fromtimestamp(instant_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _cell(column: str, value: object, blank: str) -> object:
+    if value is None or value == "":
+        return blank
+    if column in _INSTANTS and isinstance(value, (int, float)):
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return value
 
 
 def _console() -> Console:

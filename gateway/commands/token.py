@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.installation import with_directory, with_services
+from gateway.commands.installation import with_account, with_services
 from gateway.commands.manual import examples
 from gateway.commands.names import Account
-from gateway.commands.printing import Json, print_created, print_done, print_json, print_table, when
+from gateway.commands.printing import Json, print_created, print_done, print_list
 from gateway.tenants.changes import MAX_GRACE_S
-from gateway.tenants.directory import Created, RedisDirectory
+from gateway.tenants.directory import Created
 from gateway.tenants.views import TokenView
 from gateway.wiring import Services
 
@@ -37,26 +37,17 @@ def issue(
     as_json: Json = False,
 ) -> None:
     """Issue one more account token, with a minute of its own; it is shown this once."""
-
-    async def make(directory: RedisDirectory) -> Created:
-        return await directory.issue_token(await directory.find_account(account), name=name)
-
-    print_created("Token", with_directory(context, make), {}, as_json=as_json)
+    created = with_account(context, account, lambda services, owner: services.directory.issue_token(owner, name=name))
+    print_created("Token", created, {}, as_json=as_json)
 
 
 @app.command("list", epilog=examples("presence-gateway token list acme"))
 def list_tokens(context: typer.Context, account: Account, *, as_json: Json = False) -> None:
     """List an account's tokens and those of its instances; never a token itself."""
-
-    async def read(directory: RedisDirectory) -> list[TokenView]:
-        return await directory.tokens(await directory.find_account(account))
-
-    shown = [_shown(token) for token in with_directory(context, read)]
-    if as_json:
-        print_json({"tokens": shown})
-        return
-    rows = [[when(token[name]) if name in _COLUMNS[4:] else token[name] for name in _COLUMNS] for token in shown]
-    print_table(_COLUMNS, rows, empty=f"No tokens; issue one: presence-gateway token issue {account}")
+    found = with_account(context, account, lambda services, owner: services.directory.tokens(owner))
+    shown = [_shown(token) for token in found]
+    empty = f"No tokens; issue one: presence-gateway token issue {account}"
+    print_list("tokens", shown, _COLUMNS, empty=empty, as_json=as_json)
 
 
 @app.command(epilog=examples("presence-gateway token rotate t0123456789ab --grace 3600"))
@@ -84,7 +75,7 @@ def rotate(
 @app.command(epilog=examples("presence-gateway token revoke t0123456789ab"))
 def revoke(context: typer.Context, token_id: TokenId, *, as_json: Json = False) -> None:
     """Revoke a token. It is refused from its next request on; pauses that are owed still come."""
-    with_directory(context, lambda directory: directory.revoke_token(token_id))
+    with_services(context, lambda services: services.directory.revoke_token(token_id))
     print_done(f"Token {token_id} is revoked.", {"id": token_id, "revoked": True}, as_json)
 
 
