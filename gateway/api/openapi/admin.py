@@ -5,7 +5,7 @@ from typing import Any
 from gateway.api.admin import answers, chat_answers
 from gateway.api.admin.bodies import AccountFields, ChatFields, ConfirmFields, MoveFields, NameFields, NumberFields
 from gateway.api.instance_bodies import GraceFields, InstanceFields
-from gateway.api.openapi.words import BEARER, Refusal, Schema, document, header, operation, part, paths, schema
+from gateway.api.openapi.words import BEARER, Refusal, Schema, document, header, operation, part, schema
 from gateway.presence import errors
 from gateway.presence.errors import (
     AccountNotFound,
@@ -34,206 +34,178 @@ def _do(name: str, summary: str, answer: type, *refusals: Refusal, **more: Any) 
 
 
 _ACCOUNTS = {
-    "/admin/session": {"get": _do("session", "Say who is asking", answers.Session)},
-    "/admin/accounts": {
-        "get": _do("listAccounts", "List accounts", answers.Accounts),
-        "post": _do(
-            "createAccount",
-            "Make an account and its first token",
-            answers.NewAccount,
-            *(errors.InvalidAccountName, errors.InvalidFigure, errors.InvalidUpstream, errors.EncryptionOff),
-            *(Conflict("Account already exists"), Conflict),
-            status=201,
-            body=schema(AccountFields, "name"),
-            bodies={"Plain": {"name": "acme"}, "With a limit": {"name": "acme", "per_minute": 500}},
-        ),
-    },
-    "/admin/accounts/{account}": {
-        "patch": _do(
-            "changeAccount",
-            "Change figures or upstream; null resets",
-            answers.OneAccount,
-            *(errors.InvalidFigure, errors.InvalidUpstream, errors.EncryptionOff, Conflict, ChangedMeanwhile),
-            body=schema(AccountFields),
-            bodies={"Raise a limit": {"per_minute": 500}, "Reset it": {"per_minute": None}},
-        ),
-        "delete": _do(
-            "deleteAccount",
-            "Delete an account",
-            answers.AccountDeleted,
-            errors.ConfirmationNeeded,
-            body=schema(ConfirmFields, "confirm"),
-        ),
-    },
-    "/admin/accounts/{account}/suspend": {
-        "post": _do("suspendAccount", "Refuse an account's tokens", answers.OneAccount)
-    },
-    "/admin/accounts/{account}/resume": {"post": _do("resumeAccount", "Let an account work again", answers.OneAccount)},
+    "GET /admin/session": _do("session", "Say who is asking", answers.Session),
+    "GET /admin/accounts": _do("listAccounts", "List accounts", answers.Accounts),
+    "POST /admin/accounts": _do(
+        "createAccount",
+        "Make an account and its first token",
+        answers.NewAccount,
+        *(errors.InvalidAccountName, errors.InvalidFigure, errors.InvalidUpstream, errors.EncryptionOff),
+        *(Conflict("Account already exists"), Conflict),
+        status=201,
+        body=schema(AccountFields, "name"),
+        bodies={"Plain": {"name": "acme"}, "With a limit": {"name": "acme", "per_minute": 500}},
+    ),
+    "PATCH /admin/accounts/{account}": _do(
+        "changeAccount",
+        "Change figures or upstream; null resets",
+        answers.OneAccount,
+        *(errors.InvalidFigure, errors.InvalidUpstream, errors.EncryptionOff, Conflict, ChangedMeanwhile),
+        body=schema(AccountFields),
+        bodies={"Raise a limit": {"per_minute": 500}, "Reset it": {"per_minute": None}},
+    ),
+    "DELETE /admin/accounts/{account}": _do(
+        "deleteAccount",
+        "Delete an account",
+        answers.AccountDeleted,
+        errors.ConfirmationNeeded,
+        body=schema(ConfirmFields, "confirm"),
+    ),
+    "POST /admin/accounts/{account}/suspend": _do("suspendAccount", "Refuse an account's tokens", answers.OneAccount),
+    "POST /admin/accounts/{account}/resume": _do("resumeAccount", "Let an account work again", answers.OneAccount),
 }
 _TOKENS = {
-    "/admin/accounts/{account}/tokens": {
-        "get": _do("listTokens", "List an account's tokens", answers.Tokens),
-        "post": _do(
-            "issueToken",
-            "Make one more token",
-            answers.NewToken,
-            *(errors.InvalidLabel, errors.TokenQuotaExceeded),
-            status=201,
-            body=schema(NameFields),
-            body_required=False,
-            bodies={"Named": {"name": "crm"}},
-        ),
-    },
-    "/admin/tokens/{token}/rotate": {
-        "post": _do(
-            "rotateToken",
-            "Replace a token",
-            answers.NewToken,
-            *(errors.InvalidGrace, errors.TokenQuotaExceeded, TokenNotFound),
-            status=201,
-            body=schema(GraceFields),
-            body_required=False,
-            bodies=_GRACE,
-        )
-    },
-    "/admin/tokens/{token}": {"delete": _do("revokeToken", "Revoke a token", answers.TokenRevoked, TokenNotFound)},
+    "GET /admin/accounts/{account}/tokens": _do("listTokens", "List an account's tokens", answers.Tokens),
+    "POST /admin/accounts/{account}/tokens": _do(
+        "issueToken",
+        "Make one more token",
+        answers.NewToken,
+        *(errors.InvalidLabel, errors.TokenQuotaExceeded),
+        status=201,
+        body=schema(NameFields),
+        body_required=False,
+        bodies={"Named": {"name": "crm"}},
+    ),
+    "POST /admin/tokens/{token}/rotate": _do(
+        "rotateToken",
+        "Replace a token",
+        answers.NewToken,
+        *(errors.InvalidGrace, errors.TokenQuotaExceeded, TokenNotFound),
+        status=201,
+        body=schema(GraceFields),
+        body_required=False,
+        bodies=_GRACE,
+    ),
+    "DELETE /admin/tokens/{token}": _do("revokeToken", "Revoke a token", answers.TokenRevoked, TokenNotFound),
 }
 _INSTANCES = {
-    "/admin/accounts/{account}/instances": {
-        "get": _do("listInstancesOfAccount", "List an account's instances", answers.Instances),
-        "post": _do(
-            "createInstanceOfAccount",
-            "Make an instance",
-            answers.InstanceCreated,
-            *(errors.NameRequired, errors.InvalidName, errors.InvalidOwnToken, errors.InvalidUpstream),
-            *(errors.UpstreamNotAllowed, errors.QuotaExceeded, errors.EncryptionOff),
-            *(Conflict, Conflict("Token already in use"), ChangedMeanwhile),
-            status=201,
-            body=schema(InstanceFields, "name"),
-            bodies={"On the default upstream": {"name": "sales"}},
-        ),
-    },
-    "/admin/instances/{instance}": {
-        "patch": _do(
-            "moveInstance",
-            "Give an instance another upstream; what it owes is paused where it was",
-            answers.OneInstance,
-            *(errors.InvalidUpstream, errors.EncryptionOff, InstanceNotFound, Conflict, ChangedMeanwhile),
-            body=schema(MoveFields),
-            bodies={"To WAHA": {"upstream": {"kind": "waha", "url": "http://waha.internal:3000"}}},
-        ),
-        "delete": _do(
-            "deleteInstanceById",
-            "Delete an instance",
-            answers.InstanceDeleted,
-            *(errors.ConfirmationNeeded, InstanceNotFound),
-            body=schema(ConfirmFields, "confirm"),
-        ),
-    },
-    "/admin/instances/{instance}/token": {
-        "post": _do(
-            "rotateTokenOfInstance",
-            "Replace an instance's token",
-            answers.TokenRotated,
-            *(errors.InvalidGrace, InstanceNotFound),
-            status=201,
-            body=schema(GraceFields),
-            body_required=False,
-            bodies=_GRACE,
-        )
-    },
+    "GET /admin/accounts/{account}/instances": _do(
+        "listInstancesOfAccount", "List an account's instances", answers.Instances
+    ),
+    "POST /admin/accounts/{account}/instances": _do(
+        "createInstanceOfAccount",
+        "Make an instance",
+        answers.InstanceCreated,
+        *(errors.NameRequired, errors.InvalidName, errors.InvalidOwnToken, errors.InvalidUpstream),
+        *(errors.UpstreamNotAllowed, errors.QuotaExceeded, errors.EncryptionOff),
+        *(Conflict, Conflict("Token already in use"), ChangedMeanwhile),
+        status=201,
+        body=schema(InstanceFields, "name"),
+        bodies={"On the default upstream": {"name": "sales"}},
+    ),
+    "PATCH /admin/instances/{instance}": _do(
+        "moveInstance",
+        "Give an instance another upstream; what it owes is paused where it was",
+        answers.OneInstance,
+        *(errors.InvalidUpstream, errors.EncryptionOff, InstanceNotFound, Conflict, ChangedMeanwhile),
+        body=schema(MoveFields),
+        bodies={"To WAHA": {"upstream": {"kind": "waha", "url": "http://waha.internal:3000"}}},
+    ),
+    "DELETE /admin/instances/{instance}": _do(
+        "deleteInstanceById",
+        "Delete an instance",
+        answers.InstanceDeleted,
+        *(errors.ConfirmationNeeded, InstanceNotFound),
+        body=schema(ConfirmFields, "confirm"),
+    ),
+    "POST /admin/instances/{instance}/token": _do(
+        "rotateTokenOfInstance",
+        "Replace an instance's token",
+        answers.TokenRotated,
+        *(errors.InvalidGrace, InstanceNotFound),
+        status=201,
+        body=schema(GraceFields),
+        body_required=False,
+        bodies=_GRACE,
+    ),
 }
 _CHATS = {
-    "/admin/history": {
-        "get": _do(
-            "showHistory",
-            "List what chats show and were told in the last minutes, numbers masked",
-            chat_answers.History,
-            query={**_OF_ACCOUNT, "chat": "Only this chat's, by its id."},
-        )
-    },
-    "/admin/chats/find": {
-        "post": _do(
-            "findChat",
-            "Answer a number's id",
-            chat_answers.FoundChat,
-            *(errors.NumberRequired, errors.InvalidNumber),
-            body=schema(NumberFields, "number"),
-            bodies={"A phone": {"number": "5511999999999"}},
-        )
-    },
-    "/admin/instances/{instance}/chats/{chat}/number": {
-        "post": _do(
-            "showNumber",
-            "Answer a chat's number; the audit log says who asked",
-            chat_answers.Number,
-            *_OF_CHAT,
-        )
-    },
-    "/admin/instances/{instance}/chats/{chat}/pause": {
-        "post": _do(
-            "pauseChat",
-            "Pause a chat's indicator now; the audit log says who did",
-            chat_answers.PausedChat,
-            *(*_OF_CHAT, errors.InvalidNumber, errors.StateUnsupported("paused"), errors.UpstreamRejected),
-            *(errors.InstanceNotConnected, errors.UpstreamSilent),
-        )
-    },
-    "/admin/instances/{instance}/doctor": {
-        "post": _do(
-            "examineInstance",
-            "Follow the way of a presence to its upstream, and say why one did not show",
-            chat_answers.Diagnosis,
-            *_OF_CHAT,
-            body=schema(ChatFields),
-            body_required=False,
-            bodies={"Of a chat": {"chat": _CHAT_ID}},
-        )
-    },
+    "GET /admin/history": _do(
+        "showHistory",
+        "List what chats show and were told in the last minutes, numbers masked",
+        chat_answers.History,
+        query={**_OF_ACCOUNT, "chat": "Only this chat's, by its id."},
+    ),
+    "POST /admin/chats/find": _do(
+        "findChat",
+        "Answer a number's id",
+        chat_answers.FoundChat,
+        *(errors.NumberRequired, errors.InvalidNumber),
+        body=schema(NumberFields, "number"),
+        bodies={"A phone": {"number": "5511999999999"}},
+    ),
+    "POST /admin/instances/{instance}/chats/{chat}/number": _do(
+        "showNumber",
+        "Answer a chat's number; the audit log says who asked",
+        chat_answers.Number,
+        *_OF_CHAT,
+    ),
+    "POST /admin/instances/{instance}/chats/{chat}/pause": _do(
+        "pauseChat",
+        "Pause a chat's indicator now; the audit log says who did",
+        chat_answers.PausedChat,
+        *(*_OF_CHAT, errors.InvalidNumber, errors.StateUnsupported("paused"), errors.UpstreamRejected),
+        *(errors.InstanceNotConnected, errors.UpstreamSilent),
+    ),
+    "POST /admin/instances/{instance}/doctor": _do(
+        "examineInstance",
+        "Follow the way of a presence to its upstream, and say why one did not show",
+        chat_answers.Diagnosis,
+        *_OF_CHAT,
+        body=schema(ChatFields),
+        body_required=False,
+        bodies={"Of a chat": {"chat": _CHAT_ID}},
+    ),
 }
 _OVERVIEW = {
-    "/admin/troubles": {
-        "get": _do(
-            "showTroubles",
-            "List which upstreams fail and for whom, what else needs a person, and what is owed",
-            chat_answers.Troubles,
-            query=_OF_ACCOUNT,
-        )
-    },
-    "/admin/upstreams": {"get": _do("listUpstreams", "List the kinds of upstreams", answers.Upstreams)},
-    "/admin/indicators": {
-        "get": _do(
-            "showIndicators",
-            "List what shows now, what ended lately and why, and what is owed",
-            chat_answers.Indicators,
-            query=_OF_ACCOUNT,
-        )
-    },
-    "/admin/usage": {"get": _do("showUsage", "List how much of this minute is used", answers.Usage, query=_OF_ACCOUNT)},
-    "/admin/audit": {
-        "get": _do(
-            "showAudit",
-            "List the latest changes",
-            answers.Entries,
-            errors.InvalidFigure,
-            query={"count": "How many, 1 to 1000; 100 by default."},
-        )
-    },
-    "/admin/keys/rotate": {"post": _do("rotateKeys", "Encrypt credentials under the newest key", answers.Resealed)},
+    "GET /admin/troubles": _do(
+        "showTroubles",
+        "List which upstreams fail and for whom, what else needs a person, and what is owed",
+        chat_answers.Troubles,
+        query=_OF_ACCOUNT,
+    ),
+    "GET /admin/upstreams": _do("listUpstreams", "List the kinds of upstreams", answers.Upstreams),
+    "GET /admin/indicators": _do(
+        "showIndicators",
+        "List what shows now, what ended lately and why, and what is owed",
+        chat_answers.Indicators,
+        query=_OF_ACCOUNT,
+    ),
+    "GET /admin/usage": _do("showUsage", "List how much of this minute is used", answers.Usage, query=_OF_ACCOUNT),
+    "GET /admin/audit": _do(
+        "showAudit",
+        "List the latest changes",
+        answers.Entries,
+        errors.InvalidFigure,
+        query={"count": "How many, 1 to 1000; 100 by default."},
+    ),
+    "POST /admin/keys/rotate": _do("rotateKeys", "Encrypt credentials under the newest key", answers.Resealed),
 }
 
 
 def describe() -> dict[str, Any]:
     """Describe the operator's API."""
-    account = part("account", "The account's name or id.", "demo")
-    token = part("token", "The token's id.", "t0123456789ab")
-    instance = part("instance", "The instance's id.", "i0123456789ab")
-    chat = part("chat", "The chat's id.", _CHAT_ID)
-    described = (
-        paths("Accounts", _ACCOUNTS, account=account)
-        | paths("Tokens", _TOKENS, account=account, token=token)
-        | paths("Instances", _INSTANCES, account=account, instance=instance)
-        | paths("Chats", _CHATS, instance=instance, chat=chat)
-        | paths("Overview", _OVERVIEW)
-    )
-    return document("Presence gateway: operator", _ABOUT, {"token": header("token"), "bearer": BEARER}, described)
+    groups = {
+        "Accounts": _ACCOUNTS,
+        "Tokens": _TOKENS,
+        "Instances": _INSTANCES,
+        "Chats": _CHATS,
+        "Overview": _OVERVIEW,
+    }
+    parts = {
+        "account": part("account", "The account's name or id.", "demo"),
+        "token": part("token", "The token's id.", "t0123456789ab"),
+        "instance": part("instance", "The instance's id.", "i0123456789ab"),
+        "chat": part("chat", "The chat's id.", _CHAT_ID),
+    }
+    return document("Presence gateway: operator", _ABOUT, {"token": header("token"), "bearer": BEARER}, groups, parts)

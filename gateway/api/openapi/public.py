@@ -7,7 +7,7 @@ from msgspec import Struct
 from gateway.api import answers
 from gateway.api.bodies import PresenceFields
 from gateway.api.instance_bodies import GraceFields, InstanceFields
-from gateway.api.openapi.words import BEARER, Examples, Fault, document, header, operation, part, paths, schema
+from gateway.api.openapi.words import BEARER, Examples, Fault, document, header, operation, part, schema
 from gateway.presence import errors
 from gateway.presence.errors import InstanceNotFound, InvalidAccountToken, InvalidToken, MissingToken
 
@@ -61,77 +61,65 @@ _NEW: Examples = {
 }
 
 _PRESENCE = {
-    "/api/chat/presence/{instance}": {
-        "post": operation(
-            "sendPresence",
-            "Show typing or recording on a chat, or pause it",
-            answers.PresenceSent,
-            *(*_OF_INSTANCE, errors.NumberRequired, errors.StateRequired, errors.InvalidState, errors.InvalidNumber),
-            *(errors.InvalidDuration, errors.StateUnsupported("recording"), errors.UpstreamRejected),
-            *(errors.InstanceNotConnected, errors.UpstreamSilent),
-            body=schema(PresenceFields, "number", "state"),
-            bodies=_COMMANDS,
-            answers=_SENT,
-        ),
-        "get": operation(
-            "listIndicators", "List what the instance's chats show right now", answers.Indicators, *_OF_INSTANCE
-        ),
-    },
-    "/api/events/presence/{instance}": {
-        "post": operation(
-            "takeEvent",
-            "Take a webhook of the instance's upstream; a message that was sent ends its chat's indicator",
-            answers.Said,
-            *_OF_INSTANCE,
-            body={"type": "object"},
-            bodies=_EVENT,
-        )
-    },
+    "POST /api/chat/presence/{instance}": operation(
+        "sendPresence",
+        "Show typing or recording on a chat, or pause it",
+        answers.PresenceSent,
+        *(*_OF_INSTANCE, errors.NumberRequired, errors.StateRequired, errors.InvalidState, errors.InvalidNumber),
+        *(errors.InvalidDuration, errors.StateUnsupported("recording"), errors.UpstreamRejected),
+        *(errors.InstanceNotConnected, errors.UpstreamSilent),
+        body=schema(PresenceFields, "number", "state"),
+        bodies=_COMMANDS,
+        answers=_SENT,
+    ),
+    "GET /api/chat/presence/{instance}": operation(
+        "listIndicators", "List what the instance's chats show right now", answers.Indicators, *_OF_INSTANCE
+    ),
+    "POST /api/events/presence/{instance}": operation(
+        "takeEvent",
+        "Take a webhook of the instance's upstream; a message that was sent ends its chat's indicator",
+        answers.Said,
+        *_OF_INSTANCE,
+        body={"type": "object"},
+        bodies=_EVENT,
+    ),
 }
 _INSTANCES = {
-    "/api/instance/new": {
-        "post": operation(
-            "createInstance",
-            "Make an instance; its token is shown this once",
-            answers.InstanceCreated,
-            *(*_OF_ACCOUNT, errors.NameRequired, errors.InvalidName, errors.InvalidOwnToken, errors.InvalidUpstream),
-            *(errors.UpstreamNotAllowed, errors.QuotaExceeded, errors.EncryptionOff, errors.AccountNotFound),
-            *(errors.Conflict, errors.Conflict("Token already in use"), errors.ChangedMeanwhile),
-            status=201,
-            body=schema(InstanceFields, "name"),
-            bodies=_NEW,
-        )
-    },
-    "/api/instance/list": {
-        "get": operation(
-            "listInstances",
-            "List instances with their connection",
-            answers.Instances,
-            *(*_GATE, InstanceNotFound),
-            query={"instanceName": "Only these, separated by commas."},
-        )
-    },
-    "/api/instance/delete/{instance}": {
-        "delete": operation(
-            "deleteInstance",
-            "Delete an instance; what it owes is paused now",
-            answers.InstanceDeleted,
-            *(*_OF_ACCOUNT, InstanceNotFound),
-        )
-    },
-    "/api/instance/token/{instance}": {
-        "post": operation(
-            "rotateInstanceToken",
-            "Replace the instance's token",
-            answers.TokenRotated,
-            *(*_OF_ACCOUNT, InstanceNotFound, errors.InvalidGrace),
-            body=schema(GraceFields),
-            body_required=False,
-            bodies={"For an hour both work": {"grace": 3600}},
-        )
-    },
+    "POST /api/instance/new": operation(
+        "createInstance",
+        "Make an instance; its token is shown this once",
+        answers.InstanceCreated,
+        *(*_OF_ACCOUNT, errors.NameRequired, errors.InvalidName, errors.InvalidOwnToken, errors.InvalidUpstream),
+        *(errors.UpstreamNotAllowed, errors.QuotaExceeded, errors.EncryptionOff, errors.AccountNotFound),
+        *(errors.Conflict, errors.Conflict("Token already in use"), errors.ChangedMeanwhile),
+        status=201,
+        body=schema(InstanceFields, "name"),
+        bodies=_NEW,
+    ),
+    "GET /api/instance/list": operation(
+        "listInstances",
+        "List instances with their connection",
+        answers.Instances,
+        *(*_GATE, InstanceNotFound),
+        query={"instanceName": "Only these, separated by commas."},
+    ),
+    "DELETE /api/instance/delete/{instance}": operation(
+        "deleteInstance",
+        "Delete an instance; what it owes is paused now",
+        answers.InstanceDeleted,
+        *(*_OF_ACCOUNT, InstanceNotFound),
+    ),
+    "POST /api/instance/token/{instance}": operation(
+        "rotateInstanceToken",
+        "Replace the instance's token",
+        answers.TokenRotated,
+        *(*_OF_ACCOUNT, InstanceNotFound, errors.InvalidGrace),
+        body=schema(GraceFields),
+        body_required=False,
+        bodies={"For an hour both work": {"grace": 3600}},
+    ),
 }
-_HEALTH = {"/health": {"get": operation("health", "Say that the gateway serves", _Health, always=(Fault,))}}
+_HEALTH = {"GET /health": operation("health", "Say that the gateway serves", _Health, always=(Fault,))}
 
 
 def describe() -> dict[str, Any]:
@@ -141,10 +129,6 @@ def describe() -> dict[str, Any]:
         "bearer": BEARER,
         "query": {"type": "apiKey", "in": "query", "name": "token"},
     }
-    name = part("instance", "The instance's name, URL-encoded.", "demo")
-    described = (
-        paths("Presence", _PRESENCE, instance=name)
-        | paths("Instances", _INSTANCES, instance=name)
-        | paths("Health", _HEALTH)
-    )
-    return document("Presence gateway", _ABOUT, schemes, described)
+    groups = {"Presence": _PRESENCE, "Instances": _INSTANCES, "Health": _HEALTH}
+    parts = {"instance": part("instance", "The instance's name, URL-encoded.", "demo")}
+    return document("Presence gateway", _ABOUT, schemes, groups, parts)

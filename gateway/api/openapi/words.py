@@ -91,30 +91,39 @@ def operation(
     return described
 
 
-def paths(tag: str, of: Mapping[str, Mapping[str, Schema]], **parts: Schema) -> dict[str, Schema]:
-    """Describe paths under one heading: their operations by method; `parts` are what stands in braces in them."""
-    return {
-        path: {
-            **{method: {"tags": [tag], **told} for method, told in operations.items()},
-            "parameters": [parts[name] for name in re.findall(r"{(\w+)}", path)],
-        }
-        for path, operations in of.items()
-    }
-
-
 def part(name: str, about: str, example: str) -> Schema:
     """Describe what stands in braces in a path."""
     told = _parameter(name, "path", about)
     return {**told, "required": True, "example": example, "schema": {"type": "string", "minLength": 1}}
 
 
-def document(title: str, about: str, schemes: Mapping[str, Any], described: Mapping[str, Any]) -> Schema:
-    """Put a description together."""
+def document(
+    title: str,
+    about: str,
+    schemes: Mapping[str, Any],
+    groups: Mapping[str, Mapping[str, Schema]],
+    parts: Mapping[str, Schema],
+) -> Schema:
+    """Put a description together.
+
+    Args:
+        title: the API's name.
+        about: what it is for.
+        schemes: how its callers say who they are.
+        groups: under each heading the operations, by method and path.
+        parts: what stands in braces in a path.
+    """
+    paths: dict[str, Schema] = {}
+    for heading, operations in groups.items():
+        for route, told in operations.items():
+            method, path = route.split()
+            described = paths.setdefault(path, {"parameters": [parts[name] for name in re.findall(r"{(\w+)}", path)]})
+            described[method.lower()] = {"tags": [heading], **told}
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": VERSION, "description": about, "x-service": SERVICE},
         "security": [{name: []} for name in schemes],
-        "paths": dict(described),
+        "paths": paths,
         "components": {"securitySchemes": dict(schemes), "schemas": {"Refusal": schema(_Refusal)}},
     }
 
