@@ -7,14 +7,6 @@ from gateway.api.admin.bodies import AccountFields, ChatFields, ConfirmFields, M
 from gateway.api.instance_bodies import GraceFields, InstanceFields
 from gateway.api.openapi.words import BEARER, Refusal, Schema, document, header, operation, part, schema
 from gateway.presence import errors
-from gateway.presence.errors import (
-    AccountNotFound,
-    ChangedMeanwhile,
-    ChatNotFound,
-    Conflict,
-    InstanceNotFound,
-    TokenNotFound,
-)
 
 _ABOUT = (
     "Tenants, their tokens and their instances, for the operator. An account's token works here too, on what is that "
@@ -23,13 +15,13 @@ _ABOUT = (
 
 
 _OF_ACCOUNT = {"account": "Only this account's, by its name or id."}
-_OF_CHAT = (InstanceNotFound, ChatNotFound)
+_OF_CHAT = (errors.InstanceNotFound, errors.ChatNotFound)
 _CHAT_ID = "0123456789abcdef"
 _GRACE = {"For an hour both work": {"grace": 3600}}
 
 
 def _do(name: str, summary: str, answer: type, *refusals: Refusal, **more: Any) -> Schema:
-    gate = (errors.MissingKey, errors.InvalidKey, errors.AdminOff, errors.OperatorOnly, AccountNotFound)
+    gate = (errors.MissingKey, errors.InvalidKey, errors.AdminOff, errors.OperatorOnly, errors.AccountNotFound)
     return operation(name, summary, answer, *gate, *refusals, **more)
 
 
@@ -41,7 +33,7 @@ _ACCOUNTS = {
         "Make an account and its first token",
         answers.NewAccount,
         *(errors.InvalidAccountName, errors.InvalidFigure, errors.InvalidUpstream, errors.EncryptionOff),
-        *(Conflict("Account already exists"), Conflict),
+        *(errors.Conflict("Account already exists"), errors.Conflict),
         status=201,
         body=schema(AccountFields, "name"),
         bodies={"Plain": {"name": "acme"}, "With a limit": {"name": "acme", "per_minute": 500}},
@@ -50,7 +42,7 @@ _ACCOUNTS = {
         "changeAccount",
         "Change figures or upstream; null resets",
         answers.OneAccount,
-        *(errors.InvalidFigure, errors.InvalidUpstream, errors.EncryptionOff, Conflict, ChangedMeanwhile),
+        *(errors.InvalidFigure, errors.InvalidUpstream, errors.EncryptionOff, errors.Conflict, errors.ChangedMeanwhile),
         body=schema(AccountFields),
         bodies={"Raise a limit": {"per_minute": 500}, "Reset it": {"per_minute": None}},
     ),
@@ -80,13 +72,13 @@ _TOKENS = {
         "rotateToken",
         "Replace a token",
         answers.NewToken,
-        *(errors.InvalidGrace, errors.TokenQuotaExceeded, TokenNotFound),
+        *(errors.InvalidGrace, errors.TokenQuotaExceeded, errors.TokenNotFound),
         status=201,
         body=schema(GraceFields),
         body_required=False,
         bodies=_GRACE,
     ),
-    "DELETE /admin/tokens/{token}": _do("revokeToken", "Revoke a token", answers.TokenRevoked, TokenNotFound),
+    "DELETE /admin/tokens/{token}": _do("revokeToken", "Revoke a token", answers.TokenRevoked, errors.TokenNotFound),
 }
 _INSTANCES = {
     "GET /admin/accounts/{account}/instances": _do(
@@ -98,7 +90,7 @@ _INSTANCES = {
         answers.InstanceCreated,
         *(errors.NameRequired, errors.InvalidName, errors.InvalidOwnToken, errors.InvalidUpstream),
         *(errors.UpstreamNotAllowed, errors.QuotaExceeded, errors.EncryptionOff),
-        *(Conflict, Conflict("Token already in use"), ChangedMeanwhile),
+        *(errors.Conflict, errors.Conflict("Token already in use"), errors.ChangedMeanwhile),
         status=201,
         body=schema(InstanceFields, "name"),
         bodies={"On the default upstream": {"name": "sales"}},
@@ -107,7 +99,13 @@ _INSTANCES = {
         "moveInstance",
         "Give an instance another upstream; what it owes is paused where it was",
         answers.OneInstance,
-        *(errors.InvalidUpstream, errors.EncryptionOff, InstanceNotFound, Conflict, ChangedMeanwhile),
+        *(
+            errors.InvalidUpstream,
+            errors.EncryptionOff,
+            errors.InstanceNotFound,
+            errors.Conflict,
+            errors.ChangedMeanwhile,
+        ),
         body=schema(MoveFields),
         bodies={"To WAHA": {"upstream": {"kind": "waha", "url": "http://waha.internal:3000"}}},
     ),
@@ -115,14 +113,14 @@ _INSTANCES = {
         "deleteInstanceById",
         "Delete an instance",
         answers.InstanceDeleted,
-        *(errors.ConfirmationNeeded, InstanceNotFound),
+        *(errors.ConfirmationNeeded, errors.InstanceNotFound),
         body=schema(ConfirmFields, "confirm"),
     ),
     "POST /admin/instances/{instance}/token": _do(
         "rotateTokenOfInstance",
         "Replace an instance's token",
         answers.TokenRotated,
-        *(errors.InvalidGrace, InstanceNotFound),
+        *(errors.InvalidGrace, errors.InstanceNotFound),
         status=201,
         body=schema(GraceFields),
         body_required=False,

@@ -9,7 +9,6 @@ from gateway.api.bodies import PresenceFields
 from gateway.api.instance_bodies import GraceFields, InstanceFields
 from gateway.api.openapi.words import BEARER, Examples, Fault, document, header, operation, part, schema
 from gateway.presence import errors
-from gateway.presence.errors import InstanceNotFound, InvalidAccountToken, InvalidToken, MissingToken
 
 _ABOUT = (
     "Typing and recording indicators that appear at once and always end on time. Every authenticated answer carries "
@@ -26,9 +25,9 @@ class _Health(Struct):
     service: str
 
 
-_GATE = (MissingToken, InvalidToken)
-_OF_INSTANCE = (*_GATE, errors.InstanceTokenMismatch, InstanceNotFound)
-_OF_ACCOUNT = (*_GATE, InvalidAccountToken)
+_GATE = (errors.MissingToken, errors.InvalidToken)
+_OF_INSTANCE = (*_GATE, errors.InstanceTokenMismatch, errors.InstanceNotFound)
+_OF_ACCOUNT = (*_GATE, errors.InvalidAccountToken)
 
 
 def _sent(state: str, duration: int = 0) -> dict[str, Any]:
@@ -100,20 +99,20 @@ _INSTANCES = {
         "listInstances",
         "List instances with their connection",
         answers.Instances,
-        *(*_GATE, InstanceNotFound),
+        *(*_GATE, errors.InstanceNotFound),
         query={"instanceName": "Only these, separated by commas."},
     ),
     "DELETE /api/instance/delete/{instance}": operation(
         "deleteInstance",
         "Delete an instance; what it owes is paused now",
         answers.InstanceDeleted,
-        *(*_OF_ACCOUNT, InstanceNotFound),
+        *(*_OF_ACCOUNT, errors.InstanceNotFound),
     ),
     "POST /api/instance/token/{instance}": operation(
         "rotateInstanceToken",
         "Replace the instance's token",
         answers.TokenRotated,
-        *(*_OF_ACCOUNT, InstanceNotFound, errors.InvalidGrace),
+        *(*_OF_ACCOUNT, errors.InstanceNotFound, errors.InvalidGrace),
         body=schema(GraceFields),
         body_required=False,
         bodies={"For an hour both work": {"grace": 3600}},
