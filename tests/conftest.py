@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, settings
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from terminal import Ran, Run
+from valkeys import start_valkey
 from world import VirtualClock
 
 from gateway.commands import cli
-from gateway.process.embedded import start_valkey
 from gateway.store.connections import open_executor
 from gateway.store.redis import Executor, open_redis
 

@@ -15,12 +15,12 @@ from typing import Any
 import aiohttp
 import uvloop
 from redis import Redis
+from valkeys import Running, start_valkey
 
 from gateway import settings
 from gateway.commands.dev.ports import free_port
 from gateway.presence.model import Target
 from gateway.process import keyfile
-from gateway.process.embedded import Running, start_valkey
 from gateway.wiring import open_services
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,13 +16,13 @@ from pathlib import Path
 from string import Template
 
 from redis import Redis
+from valkeys import Running
 
 from comparison import least, obvious, ours
 from comparison.held import CannotHold, held
 from comparison.processes import HERE, LOOPBACK, program, running, tree
 from comparison.valkey import valkey
 from gateway.commands.dev.ports import free_port
-from gateway.process.embedded import Running
 from gateway.tenants import tokens
 
 NAMES = [f"bench{number}" for number in range(16)]

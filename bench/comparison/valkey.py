@@ -10,7 +10,7 @@ import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from gateway.process.embedded import Running, start_valkey
+from valkeys import Running, start_valkey
 
 JEMALLOC = ctypes.util.find_library("jemalloc")
 

@@ -1,4 +1,4 @@
-"""The embedded Valkey: a server of our own on a socket in a data folder, for one machine and for the tests."""
+"""The embedded Valkey: a server of our own on a socket in a data folder, for one machine."""
 
 import hashlib
 import os
@@ -7,8 +7,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -20,9 +19,6 @@ _LONGEST_SOCKET_BYTES = 100
 """A socket's path must fit into the kernel's `sockaddr_un`: 107 bytes on Linux, 103 on macOS."""
 
 _ANSWER_S = 1.0
-_START_S = 60.0
-"""It reads its whole log before it answers."""
-
 _STOP_S = 10.0
 _LOOK_EVERY_S = 0.01
 
@@ -125,58 +121,6 @@ class Valkey:
         """Whether the process is a server of this folder, and not another that was given an old number."""
         command = _command_line(pid)
         return "valkey-server" in command and str(self.folder) in command
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A server that runs inside a `start_valkey` block."""
-
-    url: str
-    pid: int
-
-
-@contextmanager
-def start_valkey(folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """Run a server on `folder` inside the block.
-
-    Args:
-        folder: its data, log and socket.
-        options: more of its own, such as `"--maxmemory", "10mb"`.
-        environ: its environment, by default ours.
-
-    Raises:
-        EmbeddedError: it does not start.
-    """
-    valkey = Valkey.of(folder)
-    valkey.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    valkey.recover()
-    process = subprocess.Popen(  # noqa: S603 - ours
-        [*valkey.command, *options], stdin=subprocess.DEVNULL, umask=0o077, env=environ
-    )
-    try:
-        _wait_until_it_answers(valkey, process)
-        yield Running(valkey.url, process.pid)
-    finally:
-        _stop(process)
-
-
-def _wait_until_it_answers(valkey: Valkey, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + _START_S
-    while not valkey.answers():
-        if process.poll() is not None:
-            raise EmbeddedError(f"the embedded Valkey ended with code {process.returncode}; {valkey.log} says why")
-        if time.monotonic() > deadline:
-            raise EmbeddedError(f"the embedded Valkey does not answer; {valkey.log} says why")
-        time.sleep(_LOOK_EVERY_S)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _binary() -> str:

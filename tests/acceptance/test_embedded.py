@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from valkeys import start_valkey
 
-from gateway.process.embedded import EmbeddedError, Valkey, start_valkey
+from gateway.process.embedded import EmbeddedError, Valkey
 
 
 def connect(url: str) -> Redis:
@@ -59,11 +60,6 @@ def test_its_data_is_its_owners_only(tmp_path: Path) -> None:
         client.set("a", 1)
         others = [path for path in (folder, *folder.rglob("*.*")) if path.stat().st_mode & 0o077]
     assert others == []
-
-
-def test_its_own_options_can_be_given(tmp_path: Path) -> None:
-    with start_valkey(tmp_path, "--maxmemory", "10mb") as valkey, connect(valkey.url) as client:
-        assert client.config_get("maxmemory")["maxmemory"] == str(10 * 1024 * 1024)
 
 
 def test_what_it_acknowledged_survives_kill_9(tmp_path: Path) -> None:
@@ -140,11 +136,3 @@ def test_a_place_for_sockets_that_others_can_enter_is_refused(tmp_path: Path, mo
 def test_a_path_with_spaces_and_signs_works(tmp_path: Path) -> None:
     with start_valkey(tmp_path / "a b%20?#é") as valkey, connect(valkey.url) as client:
         assert client.ping()
-
-
-def test_a_server_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:
-    with (
-        pytest.raises(EmbeddedError, match=r"ended with code 1; .*valkey\.log says why"),
-        start_valkey(tmp_path, "--port", "no"),
-    ):
-        pass

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import requests
 from units import Started, Unit, documented, documented_ports, etc_presence, own_address
-
-from gateway.process.embedded import start_valkey
+from valkeys import start_valkey
 
 START_S = 60.0
 """Of two cores that do other work too."""

@@ -17,12 +17,12 @@ from integration.chats import (
     Chats,
     Result,
 )
+from valkeys import start_valkey
 from world import VirtualClock
 
 from gateway.presence.errors import StoreUnavailable
 from gateway.presence.model import State
 from gateway.presence.steps import Busy, Grant, NothingShows, Overtaken, RefreshPolicy, Repeated, Report, Settled
-from gateway.process.embedded import start_valkey
 from gateway.store import keys
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import open_pipeline, open_redis

@@ -12,9 +12,9 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
+from valkeys import Running, start_valkey
 
 from gateway.fast.pipeline import Pipeline
-from gateway.process.embedded import Running, start_valkey
 from gateway.store.redis import open_pipeline, open_plain
 
 pytestmark = pytest.mark.one_server("the packets of one connection to one server; a cluster's are in test_cluster.py")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from integration.chats import KEY, LEASE_MS, OTHER_TENANT, PAUSED, RECORDING, TYPING, Chats, chat
+from valkeys import start_valkey
 from world import VirtualClock
 
 from gateway.presence.steps import Repeated, Report
-from gateway.process.embedded import start_valkey
 from gateway.store.indicators import RedisIndicators
 from gateway.store.redis import open_pipeline, open_redis
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import hiredis
 from redis.exceptions import NoScriptError, ResponseError
+from valkeys import start_valkey
 
 from gateway.commands.dev.ports import free_port
-from gateway.process.embedded import start_valkey
 from gateway.store import keys
 
 STORES = (0, 1)
