@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 
 from aiohttp import web
 
@@ -41,14 +40,12 @@ class EventRoutes:
         body_timeout_s: float,
         max_in_flight: int,
         max_in_flight_per_account: int,
-        wall_s: Callable[[], float] = time.time,
     ) -> None:
         """Bound a body in size and in time, and how many events are under way beside that many commands."""
         self._presence = presence
         self._max_bytes = max_bytes
         self._body_timeout_s = body_timeout_s
         self._events = ConcurrencyLimit(max(1, max_in_flight // _SHARE), max(1, max_in_flight_per_account // _SHARE))
-        self._wall_s = wall_s
 
     async def take(self, request: web.Request, _: Caller, instance: Instance) -> web.Response:
         """End the indicator of the chat to which the event says that a message was sent (contract section 8)."""
@@ -71,7 +68,7 @@ class EventRoutes:
         chats, sent_s = adapter.sent_to(reported)[:_MOST_CHATS], adapter.sent_at(reported)
         if sent_s is None:
             return chats, 0.0
-        return chats, max(0.0, self._wall_s() - sent_s - _RESOLUTION_S - _TOLERANCE_S)
+        return chats, max(0.0, time.time() - sent_s - _RESOLUTION_S - _TOLERANCE_S)
 
     async def _end(self, instance: Instance, chats: tuple[Chat, ...], sent_ago_s: float) -> None:
         ended = (self._presence.message_sent(instance, chat, sent_ago_s=sent_ago_s) for chat in chats)

@@ -37,20 +37,6 @@ class Sockets:
     admin: int | None = None
 
 
-class Drain:
-    """Whether this process still takes work; `/readyz` tells the balancer."""
-
-    def __init__(self) -> None:
-        """Start out taking work."""
-        self.begun = asyncio.Event()
-
-    def on_signals(self) -> None:
-        """Begin at SIGTERM or SIGINT."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.begun.set)
-
-
 async def serve(settings: Settings, doors: Sockets | None = None) -> None:
     """Run the front door until SIGTERM or SIGINT, then drain it.
 
@@ -58,14 +44,15 @@ async def serve(settings: Settings, doors: Sockets | None = None) -> None:
         OSError: a port is in use.
     """
     doors = doors or Sockets()
-    drain = Drain()
-    drain.on_signals()
+    drain = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, drain.set)
     with logs.buffering():
         async with open_services(settings) as services:
             await _serve(settings, services, doors, drain)
 
 
-async def _serve(settings: Settings, services: Services, doors: Sockets, drain: Drain) -> None:
+async def _serve(settings: Settings, services: Services, doors: Sockets, drain: asyncio.Event) -> None:
     gauges = Gauges(services.health.look, services.upstreams.count_open_circuits)
     ops = create_ops("gateway", lambda: _is_ready(services, drain), gauges.refresh)
     ops.add_subapp("/admin/", create_admin(services))
@@ -90,7 +77,7 @@ async def _serve(settings: Settings, services: Services, doors: Sockets, drain: 
             settings.http.port,
             fd=doors.http,
             farewell_s=_FAREWELL_S,
-            is_leaving=drain.begun.is_set,
+            is_leaving=drain.is_set,
             caps=Caps(settings.http.max_connections, settings.http.max_connections_per_address),
             head_timeout_s=settings.http.head_timeout_s,
             keepalive_timeout=settings.http.keepalive_timeout_s,
@@ -103,7 +90,7 @@ async def _serve(settings: Settings, services: Services, doors: Sockets, drain: 
         notify.ready()
         settling = asyncio.create_task(_settle(services))
         watch = asyncio.create_task(services.promises.watch())
-        await drain.begun.wait()
+        await drain.wait()
         # Not ready yet still serving: the balancer needs a moment to look elsewhere.
         await asyncio.sleep(settings.http.drain_delay_s)
         watch.cancel()
@@ -132,5 +119,5 @@ async def _settle(services: Services) -> None:
             return
 
 
-async def _is_ready(services: Services, drain: Drain) -> bool:
-    return not drain.begun.is_set() and await services.store_answers()
+async def _is_ready(services: Services, drain: asyncio.Event) -> bool:
+    return not drain.is_set() and await services.store_answers()

@@ -8,7 +8,6 @@ from gateway.api.admin.gate import AdminGate
 from gateway.api.admin.instances import InstanceRoutes
 from gateway.api.admin.overview import OverviewRoutes
 from gateway.api.admin.tokens import TokenRoutes
-from gateway.api.admin.troubles import TroubleRoutes
 from gateway.api.admin.upstreams import list_upstreams
 from gateway.api.guards import Gate
 from gateway.api.middlewares import observe
@@ -28,7 +27,7 @@ def create_admin(services: Services, *, guesses_per_minute: int = _GUESSES_PER_M
     gate = AdminGate(services, clients, FailedKeyLimiter(services.redis, per_minute=guesses_per_minute))
     accounts, tokens = AccountRoutes(services), TokenRoutes(services)
     instances, overview = InstanceRoutes(services), OverviewRoutes(services)
-    chats, troubles = ChatRoutes(services), TroubleRoutes(services)
+    chats = ChatRoutes(services)
 
     app = web.Application(middlewares=[observe])
     route = app.router
@@ -53,7 +52,7 @@ def create_admin(services: Services, *, guesses_per_minute: int = _GUESSES_PER_M
     route.add_post("/instances/{instance}/chats/{chat}/pause", gate.for_instance(chats.pause))
     route.add_post("/chats/find", gate.for_caller(chats.find))
     route.add_get("/history", gate.for_caller(chats.history), allow_head=False)
-    route.add_get("/troubles", gate.for_caller(troubles.troubles), allow_head=False)
+    route.add_get("/troubles", gate.for_caller(overview.troubles), allow_head=False)
     route.add_get("/upstreams", gate.for_caller(list_upstreams), allow_head=False)
     route.add_get("/indicators", gate.for_caller(overview.indicators), allow_head=False)
     route.add_get("/usage", gate.for_caller(overview.usage), allow_head=False)

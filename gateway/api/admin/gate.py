@@ -18,6 +18,7 @@ from gateway.api.sender import key_of
 from gateway.presence.errors import (
     AccountNotFound,
     AdminOff,
+    GatewayError,
     InstanceNotFound,
     InvalidKey,
     InvalidToken,
@@ -82,7 +83,7 @@ class AdminGate:
         """Guard a route that operator and accounts may use."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            return await handler(request, await self._caller(request))
+            return await handler(request, await self._admit(request))
 
         return guarded
 
@@ -90,7 +91,7 @@ class AdminGate:
         """Guard a route that is the operator's alone."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            return await handler(request, await self._operator(request))
+            return await handler(request, await self._admit(request, operator_only=True))
 
         return guarded
 
@@ -100,7 +101,7 @@ class AdminGate:
         """Guard a route whose path names an account; what an account changes there counts in `limit_class`."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            caller = await (self._operator(request) if operator_only else self._caller(request, limit_class))
+            caller = await self._admit(request, operator_only=operator_only, limit_class=limit_class)
             account = await named_account(self._services.directory, caller, request.match_info["account"])
             return await handler(request, caller, account)
 
@@ -110,10 +111,9 @@ class AdminGate:
         """Guard a route whose path names a token by its id."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            caller = await self._caller(request)
-            token_id = _id(request, "token")
-            token = await self._services.directory.token(token_id) if token_id else None
-            if token is None or not caller.may_see(token.account_id):
+            caller = await self._admit(request)
+            token = await self._services.directory.token(_id(request, "token", TokenNotFound))
+            if not caller.may_see(token.account_id):
                 raise TokenNotFound
             return await handler(request, caller, token)
 
@@ -123,22 +123,23 @@ class AdminGate:
         """Guard a route whose path names an instance by its id."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            caller = await (self._operator(request) if operator_only else self._caller(request))
-            instance_id = _id(request, "instance")
-            instance = await self._services.directory.instance_by_id(instance_id) if instance_id else None
-            if instance is None or not caller.may_see(instance.account_id):
+            caller = await self._admit(request, operator_only=operator_only)
+            instance = await self._services.directory.instance_by_id(_id(request, "instance", InstanceNotFound))
+            if not caller.may_see(instance.account_id):
                 raise InstanceNotFound
             return await handler(request, caller, instance)
 
         return guarded
 
-    async def _operator(self, request: web.Request) -> AdminCaller:
-        caller = await self._caller(request)
-        if not caller.is_operator:
+    async def _admit(
+        self, request: web.Request, *, operator_only: bool = False, limit_class: LimitClass = "global"
+    ) -> AdminCaller:
+        caller = await self._caller(request, limit_class)
+        if operator_only and not caller.is_operator:
             raise OperatorOnly
         return caller
 
-    async def _caller(self, request: web.Request, limit_class: LimitClass = "global") -> AdminCaller:
+    async def _caller(self, request: web.Request, limit_class: LimitClass) -> AdminCaller:
         if self._key_hash is None:
             raise AdminOff
         given = key_of(request)
@@ -192,7 +193,9 @@ async def named_account(directory: RedisDirectory, caller: AdminCaller, given: s
     return own
 
 
-def _id(request: web.Request, name: str) -> str | None:
-    """Return an id of the path where it has the shape of one."""
+def _id(request: web.Request, name: str, unknown: type[GatewayError]) -> str:
+    """Return an id of the path; what has not the shape of one is `unknown`."""
     given = request.match_info[name]
-    return given if _ID.fullmatch(given) else None
+    if not _ID.fullmatch(given):
+        raise unknown
+    return given

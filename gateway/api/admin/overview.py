@@ -1,23 +1,29 @@
-"""What happens now: indicators showing, pauses owed, minutes used, the latest changes; and the keys' rotation."""
+"""What happens now: what shows and is owed, what fails, minutes used, the latest changes; and the keys' rotation."""
 
 import time
 
 from aiohttp import web
 
-from gateway.api.admin import bodies
+from gateway.api.admin import bodies, reasons
 from gateway.api.admin.accounts import chosen_accounts
 from gateway.api.admin.answers import Entries, Entry, Resealed, Usage, Used
 from gateway.api.admin.chat_answers import End as ToldEnd
 from gateway.api.admin.chat_answers import Indicator as Told
-from gateway.api.admin.chat_answers import Indicators
+from gateway.api.admin.chat_answers import Indicators, Troubles
+from gateway.api.admin.chat_answers import Trouble as ToldTrouble
 from gateway.api.admin.chat_names import ChatIds
 from gateway.api.admin.gate import AdminCaller
+from gateway.api.instances import told_target
 from gateway.presence.model import Instance
 from gateway.process import envelope
 from gateway.store.ends import End
+from gateway.store.problems import problems
 from gateway.store.showing import MOST, Indicator
+from gateway.store.troubles import Trouble
 from gateway.tenants.views import TokenView
 from gateway.wiring import Services
+
+_MOST_TROUBLES = 50
 
 
 class OverviewRoutes:
@@ -44,6 +50,15 @@ class OverviewRoutes:
         ]
         over = [ToldEnd(*self._named(one, instances[one.instance_id]), one.ended_s, one.by) for one in ended]
         return envelope.success(Indicators(owed, round(oldest_s, 3), listed, over))
+
+    async def troubles(self, request: web.Request, caller: AdminCaller) -> web.Response:
+        """Answer the instances whose calls failed lately, those that failed last first, and how much is owed."""
+        accounts = {account.id for account in await chosen_accounts(self._services, request, caller)}
+        failing = [one for one in await self._services.troubles.all() if one.account_id in accounts]
+        failing.sort(key=lambda one: one.last_s, reverse=True)
+        named = [(one, await self._instance(one.instance_id)) for one in failing[:_MOST_TROUBLES]]
+        listed = [_told_trouble(one, instance, caller) for one, instance in named if instance]
+        return envelope.success(Troubles(*await self._owed(request, caller, accounts), listed))
 
     async def usage(self, request: web.Request, caller: AdminCaller) -> web.Response:
         """Answer how much of this minute each token has used, `MOST` tokens at the most."""
@@ -78,6 +93,21 @@ class OverviewRoutes:
         done = await self._services.tenancy.reseal(by=caller.actor)
         return envelope.success(Resealed(done.count, done.unreadable))
 
+    async def _owed(
+        self, request: web.Request, caller: AdminCaller, accounts: set[str]
+    ) -> tuple[int, float, list[str]]:
+        """Say what is owed, how late, and what is wrong: of everything to the operator, else of some accounts."""
+        if not _is_everything(request, caller):
+            chats_ids = await self._services.directory.chats_ids(accounts)
+            owed, oldest_s = await self._services.showing.owed(chats_ids)
+            now_s = time.time()
+            # A pause that failed is owed again in the future: its own time stands with what shows.
+            overdue_s = [one.overdue_s(now_s) for one in await self._services.showing.of(chats_ids)]
+            return owed, round(max([oldest_s, *overdue_s]), 3), []
+        health, present = await self._services.health.look(), await self._services.processes.present()
+        wrong = list(problems(health, {process.role for process in present}))
+        return health.backlog.owed, round(health.backlog.oldest_overdue_s, 3), wrong
+
     async def _instance(self, instance_id: str) -> Instance | None:
         return await self._services.directory.find_by_id(instance_id)
 
@@ -87,3 +117,18 @@ class OverviewRoutes:
 
 def _is_everything(request: web.Request, caller: AdminCaller) -> bool:
     return caller.is_operator and not request.query.get("account")
+
+
+def _told_trouble(one: Trouble, instance: Instance, caller: AdminCaller) -> ToldTrouble:
+    return ToldTrouble(
+        one.account_id,
+        instance.name,
+        one.instance_id,
+        told_target(instance.target, to_operator=caller.is_operator),
+        reason=reasons.of_outcome(one.outcome),
+        failed=one.failed,
+        since=one.since_s,
+        last=one.last_s,
+        ok=one.ok_s,
+        open=one.is_open,
+    )
