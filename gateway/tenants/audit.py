@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from gateway.store import keys
 from gateway.store.redis import Script, command, store_errors
+from gateway.tenants.reading import as_text
 
 CLI = "cli"
 OPERATOR = "operator"
@@ -106,7 +107,7 @@ class RedisAudit:
 
 
 def _read(line: _Line) -> Entry:
-    stream_id, fields = line[0].decode(), {name.decode(): value.decode() for name, value in line[1].items()}
+    stream_id, fields = line[0].decode(), as_text(line[1])
     return Entry(
         stream_id,
         _ms(stream_id) / 1000,

@@ -12,9 +12,10 @@ from gateway.presence.model import Instance
 from gateway.store import keys
 from gateway.store.redis import Script, command
 from gateway.tenants import tokens
-from gateway.tenants.audit import CLI, entry
+from gateway.tenants.audit import CLI, RedisAudit, entry
 from gateway.tenants.cipher import CredentialUnreadable
 from gateway.tenants.directory import Created
+from gateway.tenants.reading import refuse
 from gateway.tenants.rows import Rows, Write
 from gateway.tenants.views import TokenView
 
@@ -50,7 +51,7 @@ class RedisTenancy:
         self._rotate = Script(redis, "tenants/rotate")
         self._expire = Script(redis, "tenants/expire")
         self._reseal = Script(redis, "tenants/reseal")
-        self._note = Script(redis, "tenants/note")
+        self._audit = RedisAudit(redis)
 
     async def set_status(self, account_id: str, status: Literal["active", "suspended"], *, by: str = CLI) -> None:
         """Suspend an account, or let it work again; every process sees it with its next request.
@@ -83,10 +84,7 @@ class RedisTenancy:
         told = entry(by, "token.rotate", old.id, old.account_id, f"grace {grace_s} s")
         where = (keys.token(self._rows.hash(token)), keys.NONE, keys.NONE, keys.account(old.account_id))
         verdict = await self._rotate(where, self._rotation(grace_s, old.id, writes, told))
-        if verdict == b"gone":
-            raise TokenNotFound
-        if verdict == b"quota":
-            raise TokenQuotaExceeded
+        refuse(verdict, gone=TokenNotFound, quota=TokenQuotaExceeded)
         return Created(self._rows.token_id(token), old.name, token)
 
     async def rotate_instance_token(self, instance: Instance, *, grace_s: int = 0, by: str = CLI) -> Created:
@@ -104,8 +102,7 @@ class RedisTenancy:
             keys.instance(instance.id),
             keys.account(instance.account_id),
         )
-        if await self._rotate(where, self._rotation(grace_s, "", writes, told)) == b"gone":
-            raise InstanceNotFound
+        refuse(await self._rotate(where, self._rotation(grace_s, "", writes, told)), gone=InstanceNotFound)
         return Created(self._rows.token_id(token), instance.name, token)
 
     def _rotation(self, grace_s: int, old_id: str, writes: list[Write], told: str) -> tuple[str | int, ...]:
@@ -126,7 +123,7 @@ class RedisTenancy:
                 except CredentialUnreadable:
                     unreadable.append(key.decode().removeprefix(what("")))
         # The change itself was every single one above; this is the line that tells of it.
-        await self._note((keys.CHANGES,), (entry(by, "keys.rotate", "", "", f"{resealed} credentials"),))
+        await self._audit.note(by, "keys.rotate", "", "", f"{resealed} credentials")
         return Resealed(resealed, tuple(sorted(unreadable)))
 
     async def _reseal_one(self, key: str) -> int:
@@ -142,8 +139,7 @@ class RedisTenancy:
         given = [part for name, value in fields.items() if value is not None for part in (name, value)]
         dropped = [name for name, value in fields.items() if value is None]
         words = (json.dumps(given), json.dumps(dropped), told)
-        if await self._change((keys.account(account_id),), words) == b"gone":
-            raise AccountNotFound
+        refuse(await self._change((keys.account(account_id),), words), gone=AccountNotFound)
 
     def _now(self) -> int | str:
         return "" if self._clock_us is None else self._clock_us()

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from gateway.store import keys
 from gateway.store.redis import Executor, command, store_errors
+from gateway.tenants.reading import read_row
 
 _STUCK_S = 1800.0
 """A deletion waits for its last pause, which is given up after ten minutes by default."""
@@ -31,17 +32,17 @@ class RedisChecker:
         Raises:
             StoreUnavailable: Redis did not answer.
         """
-        accounts = {key: row for key, row in (await self._rows("account")).items() if ":" not in key}
-        instances = {key: row for key, row in (await self._rows("instance")).items() if ":" not in key}
+        accounts, instances = await self._rows("account"), await self._rows("instance")
+        names, ids = await read_row(self._redis, keys.ACCOUNTS), await read_row(self._redis, keys.TOKEN_IDS)
         formers, held = await self._rows("former"), await self._rows("token")
         return [
             *_restoring(await command(self._redis, "EXISTS", keys.RESTORING)),
-            *_accounts(accounts, await self._read(keys.ACCOUNTS), await self._members(keys.LEAVING_ACCOUNTS)),
+            *_accounts(accounts, names, await self._members(keys.LEAVING_ACCOUNTS)),
             *_instances(instances, accounts, await self._members(keys.LEAVING)),
             *[problem async for problem in self._indexes(accounts, instances, held)],
             *_formers(formers, await self._members(keys.FORMERS)),
             *_sessions(await self._rows("session"), _places(instances) | formers),
-            *_tokens(held, accounts, instances, await self._read(keys.TOKEN_IDS)),
+            *_tokens(held, accounts, instances, ids),
             *_owed(await self._owing(), _places(instances) | formers),
         ]
 
@@ -50,7 +51,7 @@ class RedisChecker:
     ) -> AsyncIterator[str]:
         for key in [key async for key in self._redis.scan_iter(match=keys.account("*:*"), count=_AT_ONCE)]:
             account_id, what = key.decode().removeprefix(keys.account("")).split(":")
-            index = await self._read(key.decode())
+            index = await read_row(self._redis, key.decode())
             if account_id not in accounts:
                 yield f"the {what} of account {account_id} are listed, but there is no such account"
             known = instances if what == "instances" else held
@@ -63,16 +64,12 @@ class RedisChecker:
                 yield f"instance {instance_id} ({row['name']}) is not listed by its account"
 
     async def _rows(self, what: str) -> dict[str, Row]:
+        """Return the records of a kind by their ids; a key with one more part is an index of one of them."""
         prefix = f"{keys.NONE}{what}:"
         async with store_errors():
             found = [key.decode() async for key in self._redis.scan_iter(match=prefix + "*", count=_AT_ONCE)]
-        return {
-            key.removeprefix(prefix): {} if ":" in key.removeprefix(prefix) else await self._read(key) for key in found
-        }
-
-    async def _read(self, key: str) -> Row:
-        stored = await command(self._redis, "HGETALL", key)
-        return {name.decode(): value.decode() for name, value in stored.items()}
+        ids = [key.removeprefix(prefix) for key in found]
+        return {one: await read_row(self._redis, prefix + one) for one in ids if ":" not in one}
 
     async def _owing(self) -> set[str]:
         """Return under which ids chats are kept that owe something."""

@@ -25,6 +25,7 @@ from gateway.tenants.audit import CLI, entry
 from gateway.tenants.cipher import Cipher
 from gateway.tenants.lookups import Lookups
 from gateway.tenants.moves import TRIES
+from gateway.tenants.reading import refuse
 from gateway.tenants.rows import Rows, Write, limit_fields, now, write
 from gateway.tenants.sessions import Sessions
 from gateway.tenants.views import Limits
@@ -165,10 +166,7 @@ class RedisDirectory(Lookups):
         told = entry(by, "token.issue", token_id, account_id, name)
         where = (keys.token(self.rows.hash(token)), keys.account(account_id))
         verdict = await self._issue(where, (self._tokens_per_account, json.dumps(writes), told))
-        if verdict == b"gone":
-            raise AccountNotFound
-        if verdict == b"quota":
-            raise TokenQuotaExceeded
+        refuse(verdict, gone=AccountNotFound, quota=TokenQuotaExceeded)
         return Created(token_id, name, token)
 
     async def revoke_token(self, token_id: str, *, by: str = CLI) -> None:
@@ -179,8 +177,7 @@ class RedisDirectory(Lookups):
         """
         found = await self.token(token_id)
         told = entry(by, "token.revoke", token_id, found.account_id, found.name)
-        if await self._revoke((keys.TOKEN_IDS,), (token_id, told)) == b"gone":
-            raise TokenNotFound
+        refuse(await self._revoke((keys.TOKEN_IDS,), (token_id, told)), gone=TokenNotFound)
 
     async def _claim(
         self,
@@ -197,14 +194,12 @@ class RedisDirectory(Lookups):
         most = self._instances_per_account
         words = (name, new_id, most, json.dumps(taken), json.dumps(writes), told, *session)
         verdict = await self._create(where, words)
-        if verdict == b"gone":
-            raise AccountNotFound
-        if verdict == b"exists":
-            raise Conflict(exists)
-        if verdict == b"session":
-            raise Conflict
-        if verdict == b"taken":
-            raise Conflict("Token already in use")
-        if verdict == b"quota":
-            raise QuotaExceeded
+        refuse(
+            verdict,
+            gone=AccountNotFound,
+            exists=Conflict(exists),
+            session=Conflict,
+            taken=Conflict("Token already in use"),
+            quota=QuotaExceeded,
+        )
         return bool(verdict == b"ok")

@@ -1,14 +1,11 @@
 """Accounts, instances and tokens in Redis: found and listed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from cachetools import FIFOCache
 from redis.asyncio import Redis
 
-from gateway.presence.errors import (
-    AccountNotFound,
-    InstanceNotFound,
-    TokenNotFound,
-)
+from gateway.presence.errors import AccountNotFound, InstanceNotFound, TokenNotFound
 from gateway.presence.model import Instance, Principal
 from gateway.store import keys
 from gateway.store.redis import Executor, command, store_errors
@@ -28,9 +25,9 @@ class Lookups:
         self._redis = redis
         self._executor = executor or redis
         self.rows = rows
-        self._decoded: dict[tuple[str, str], Instance] = {}
-        self._keepers: dict[str, tuple[str | None, Instance]] = {}
-        self._accounts: dict[str, str] = {}
+        self._decoded: FIFOCache[tuple[str, str], Instance] = FIFOCache(_CACHED)
+        self._keepers: FIFOCache[str, tuple[str | None, Instance]] = FIFOCache(_CACHED)
+        self._accounts: FIFOCache[str, str] = FIFOCache(_ACCOUNTS)
 
     async def instance(self, instance_id: str, version: str) -> Instance | None:
         """Return the instance as of `version` (see `ports.Directory.instance`); decrypted once for each version."""
@@ -43,8 +40,6 @@ class Lookups:
         if not row:
             return None
         instance = self.rows.read_instance(keys.instance_of(instance_id), row, await self._account_of(row))
-        while len(self._decoded) >= _CACHED:
-            self._decoded.pop(next(iter(self._decoded)))
         self._decoded[instance_id, row["version"]] = instance
         return instance
 
@@ -96,7 +91,7 @@ class Lookups:
         """List an account's instances, by name."""
         ids = (await self._read(keys.instances(account_id))).values()
         account = await self._read(keys.account(account_id))
-        rows = await self._read_all([keys.instance(instance_id) for instance_id in ids])
+        rows = await read_rows(self._redis, [keys.instance(instance_id) for instance_id in ids])
         found = [
             self.rows.read_instance(instance_id, row, account)
             for instance_id, row in zip(ids, rows, strict=True)
@@ -141,8 +136,6 @@ class Lookups:
             return known[1]
         instance = await self.instance(chats_id, await self._version_of(chats_id))
         if instance is not None:
-            if len(self._keepers) >= _CACHED:
-                self._keepers.pop(next(iter(self._keepers)))
             self._keepers[chats_id] = change, instance
         return instance
 
@@ -165,15 +158,13 @@ class Lookups:
             found = await command(self._executor, "HGET", keys.instance(instance_id), "account")
             known = found.decode() if found else ""
             if known:
-                if len(self._accounts) >= _ACCOUNTS:
-                    self._accounts.clear()
                 self._accounts[instance_id] = known
         return known
 
     async def tokens(self, account_id: str) -> list[TokenView]:
         """List an account's tokens, those of its instances too, the oldest first."""
         hashes = list((await self._read(keys.account_tokens(account_id))).values())
-        rows = await self._read_all([keys.token(token_hash) for token_hash in hashes])
+        rows = await read_rows(self._redis, [keys.token(token_hash) for token_hash in hashes])
         found = [self.rows.read_token(token_hash, row) for token_hash, row in zip(hashes, rows, strict=True) if row]
         return sorted(found, key=lambda token: (token.created_s, token.id))
 
@@ -215,9 +206,6 @@ class Lookups:
     async def _read(self, key: str) -> dict[str, str]:
         # Not by the pool, of which each connection finds out by itself that its primary is away.
         return await read_row(self._executor, key)
-
-    async def _read_all(self, wanted: Sequence[str]) -> list[dict[str, str]]:
-        return await read_rows(self._redis, wanted)
 
     async def _now_ms(self) -> int:
         seconds, micros = await command(self._redis, "TIME")

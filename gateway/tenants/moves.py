@@ -16,7 +16,7 @@ from gateway.presence.model import Target
 from gateway.store import keys
 from gateway.store.redis import Script
 from gateway.tenants.audit import CLI, entry
-from gateway.tenants.reading import read_row, read_rows
+from gateway.tenants.reading import read_row, read_rows, refuse
 from gateway.tenants.removal import RedisRemoval
 from gateway.tenants.rows import UPSTREAM_FIELDS, Row, Rows, flat
 from gateway.tenants.sessions import Sessions
@@ -201,8 +201,5 @@ class RedisMoves:
             "1" if may_share else "",
         )
         verdict = await self._script((keys.account(account_id), keys.instances(account_id)), words)
-        if verdict == b"gone":
-            raise AccountNotFound
-        if verdict == b"taken":
-            raise Conflict
+        refuse(verdict, gone=AccountNotFound, taken=Conflict)
         return bool(verdict == b"ok")

@@ -1,4 +1,4 @@
-"""Records of Redis read as text: one, or many in one round trip."""
+"""What Redis says, read: records as text, one or many in one round trip, and the verdicts of our scripts."""
 
 from collections.abc import Sequence
 
@@ -32,3 +32,10 @@ async def read_rows(redis: Redis, wanted: Sequence[str]) -> list[dict[str, str]]
 def as_text(row: dict[bytes, bytes]) -> dict[str, str]:
     """Read a record's names and values."""
     return {name.decode(): value.decode() for name, value in row.items()}
+
+
+def refuse(verdict: bytes, **errors: Exception | type[Exception]) -> None:
+    """Raise the error by the name of a script's verdict; any other verdict is none."""
+    error = errors.get(verdict.decode())
+    if error is not None:
+        raise error

@@ -12,6 +12,7 @@ from gateway.presence.model import Instance
 from gateway.store import keys
 from gateway.store.redis import Executor, Script, command
 from gateway.tenants.audit import CLI, entry
+from gateway.tenants.reading import refuse
 from gateway.tenants.views import AccountView
 
 _CHATS_AT_ONCE = 500
@@ -51,8 +52,7 @@ class RedisRemoval:
             InstanceNotFound: it is gone.
         """
         told = entry(by, "instance.delete", instance.id, instance.account_id, instance.name)
-        if await self._leave((keys.LEAVING,), (self._now(), instance.id, told)) == b"gone":
-            raise InstanceNotFound
+        refuse(await self._leave((keys.LEAVING,), (self._now(), instance.id, told)), gone=InstanceNotFound)
         # Dying here is safe: `clean_up` expedites whatever is leaving.
         await self._make_one_due(instance.chats_id)
 
@@ -63,8 +63,7 @@ class RedisRemoval:
             AccountNotFound: it is gone.
         """
         told = entry(by, "account.delete", account.id, account.id, account.name)
-        if await self._leave_account((keys.LEAVING,), (self._now(), account.id, told)) == b"gone":
-            raise AccountNotFound
+        refuse(await self._leave_account((keys.LEAVING,), (self._now(), account.id, told)), gone=AccountNotFound)
         await self.expedite()
 
     async def clean_up(self) -> int:
