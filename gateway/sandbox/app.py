@@ -10,7 +10,9 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 from aiohttp import web
 
+from gateway.presence.errors import GatewayError
 from gateway.presence.model import State
+from gateway.process import envelope
 from gateway.process.pages import SHARED_SHEET, page
 from gateway.sandbox.faults import Fault, Faults, Kind
 from gateway.sandbox.keys import FAULTS, PHONE, WEBHOOKS
@@ -159,6 +161,8 @@ async def clear_faults(request: web.Request) -> web.Response:
 async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
         return await handler(request)
+    except GatewayError as error:
+        return envelope.refusal(error)
     except web.HTTPException as error:
         return refuse(error.status, error.reason)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

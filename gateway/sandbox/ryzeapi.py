@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from gateway.presence.errors import GatewayError, InvalidNumber, InvalidState
+from gateway.presence.errors import GatewayError, InvalidState
 from gateway.presence.model import STATE_OF_WORD, Chat
 from gateway.process import envelope
 from gateway.sandbox.keys import FAULTS, PHONE, WEBHOOKS
@@ -42,11 +42,8 @@ async def send_text(request: web.Request) -> web.Response:
     sent = _TEXT.decode(await request.read())
     text = sent.message or sent.text
     if not text:
-        return envelope.refusal(_NothingToSend())
-    try:
-        chat = Chat.parse(sent.number)
-    except InvalidNumber as error:
-        return envelope.refusal(error)
+        raise _NothingToSend
+    chat = Chat.parse(sent.number)
     message = request.app[PHONE].deliver(request.match_info["instance"], chat.jid, text)
     request.app[WEBHOOKS].report(message)
     told = {"id": message.id, "chat_jid": message.chat, "timestamp": message.at}
@@ -58,11 +55,8 @@ async def send_presence(request: web.Request) -> web.Response:
     asked = _PRESENCE.decode(await request.read())
     state = STATE_OF_WORD.get(asked.state.lower())
     if state is None:
-        return envelope.refusal(InvalidState())
-    try:
-        chat = Chat.parse(asked.number)
-    except InvalidNumber as error:
-        return envelope.refusal(error)
+        raise InvalidState
+    chat = Chat.parse(asked.number)
     request.app[PHONE].tell(request.match_info["instance"], chat.jid, state)
     message = f"Presence '{asked.state.lower()}' sent successfully"
     return envelope.success({"message": message, "chat_jid": chat.jid, "state": asked.state.lower(), "duration": 0})
