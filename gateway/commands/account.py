@@ -66,7 +66,7 @@ def create(
             tokens_quota=tokens_quota,
         ),
     )
-    print_created("Account", created, {}, as_json=as_json)
+    print_created("Account", created, as_json=as_json)
 
 
 @app.command("list", epilog=examples("presence-gateway account list", "presence-gateway account list --json"))

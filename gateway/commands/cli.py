@@ -9,8 +9,7 @@ import typer
 from gateway import SERVICE, VERSION
 from gateway.commands import account, audit, config, data, doctor, instance, keys, roles, send, status, token
 from gateway.commands.advice import advised
-from gateway.commands.dev.errors import DevError
-from gateway.commands.installation import CommandFailed
+from gateway.commands.errors import CommandFailed
 from gateway.commands.manual import examples, manual
 from gateway.presence.errors import GatewayError
 from gateway.process.embedded import EmbeddedError
@@ -141,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments, prog_name=SERVICE)
     except SettingsError as error:
         _fail("the settings are wrong\n" + "\n".join(f"  {problem}" for problem in error.problems))
-    except (GatewayError, CommandFailed, DevError, EmbeddedError) as error:
+    except (GatewayError, CommandFailed, EmbeddedError) as error:
         _fail(advised(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.installation import CommandFailed, with_services
+from gateway.commands.errors import CommandFailed
+from gateway.commands.installation import with_services
 from gateway.commands.printing import Json, print_done, print_json
 from gateway.process.keyfile import write_private
 from gateway.store.redis import open_redis

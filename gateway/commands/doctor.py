@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.installation import CommandFailed, with_services
+from gateway.commands.errors import CommandFailed
+from gateway.commands.installation import with_services
 from gateway.commands.printing import Json, print_json, print_table
 from gateway.presence.errors import InstanceNotFound
 from gateway.presence.model import Instance

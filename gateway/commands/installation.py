@@ -9,16 +9,13 @@ import typer
 import uvloop
 
 from gateway import settings
+from gateway.commands.errors import CommandFailed
 from gateway.commands.masking import masked_url
 from gateway.presence.errors import StoreUnavailable
 from gateway.process.embedded import Valkey
 from gateway.wiring import Services, open_services
 
 T = TypeVar("T")
-
-
-class CommandFailed(Exception):
-    """A command could not do what it was told; the message is for the operator."""
 
 
 def with_services(context: typer.Context, work: Callable[[Services], Awaitable[T]]) -> T:

@@ -111,7 +111,7 @@ def create(
         given = "" if upstream else upstream_session
         return await services.directory.create_instance(account_id, name, upstream=upstream, session=given, token=token)
 
-    print_created("Instance", with_account(context, account, make), {"account": account}, as_json=as_json)
+    print_created("Instance", with_account(context, account, make), as_json=as_json, account=account)
 
 
 @app.command(

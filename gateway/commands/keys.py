@@ -2,7 +2,8 @@
 
 import typer
 
-from gateway.commands.installation import CommandFailed, with_services
+from gateway.commands.errors import CommandFailed
+from gateway.commands.installation import with_services
 from gateway.commands.manual import examples
 from gateway.commands.printing import Json, print_done, print_json
 from gateway.process.keyfile import as_toml, generate

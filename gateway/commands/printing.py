@@ -61,8 +61,8 @@ def print_list(
     print_table(columns, rows, empty=empty)
 
 
-def print_created(what: str, created: Created, more: Mapping[str, str], *, as_json: bool) -> None:
-    """Print something new and its token."""
+def print_created(what: str, created: Created, *, as_json: bool, **more: str) -> None:
+    """Print something new and its token; `more` of it as JSON."""
     if as_json:
         print_json({"id": created.id, "name": created.name, "token": created.token, **more})
         return

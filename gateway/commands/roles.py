@@ -10,7 +10,7 @@ import uvloop
 
 from gateway import settings
 from gateway.commands.dev.ports import url_of
-from gateway.commands.installation import CommandFailed
+from gateway.commands.errors import CommandFailed
 from gateway.telemetry import logs
 
 

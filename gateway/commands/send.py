@@ -9,7 +9,7 @@ import msgspec
 import typer
 import uvloop
 
-from gateway.commands.installation import CommandFailed
+from gateway.commands.errors import CommandFailed
 from gateway.commands.printing import Json, print_json
 
 _TIMEOUT_S = 15.0

@@ -4,14 +4,16 @@ import asyncio
 import time
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from math import isnan
 from typing import Any
 
 import aiohttp
 import typer
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from gateway.commands.installation import with_services
 from gateway.commands.printing import Json, print_json, print_table
-from gateway.commands.scrape import Samples, read
 from gateway.store.problems import problems
 from gateway.store.process_registry import Process
 from gateway.telemetry.gauges import Health
@@ -25,12 +27,18 @@ class Seen:
     """A process of the processes, and what its operator's port says; no samples where it does not answer."""
 
     member: Process
-    is_ready: bool
-    samples: Samples | None
+    is_ready: bool = False
+    samples: tuple[Sample, ...] = ()
 
     def total(self, name: str, **labels: str) -> int:
-        """Sum a counter over the labels that are not given."""
-        return round(self.samples.total(name, **labels)) if self.samples else 0
+        """Sum the samples of this name that carry these labels; 0 where there is none, or none is a number."""
+        return round(
+            sum(
+                sample.value
+                for sample in self.samples
+                if sample.name == name and not isnan(sample.value) and labels.items() <= sample.labels.items()
+            )
+        )
 
 
 def status(context: typer.Context, *, as_json: Json = False) -> None:
@@ -68,10 +76,11 @@ async def _visit(session: aiohttp.ClientSession, member: Process) -> Seen:
             session.get(f"{member.url}/metrics", allow_redirects=False) as metrics,
             session.get(f"{member.url}/readyz", allow_redirects=False) as ready,
         ):
-            is_told = metrics.status == HTTPStatus.OK
-            return Seen(member, ready.status == HTTPStatus.OK, read(await metrics.text()) if is_told else None)
+            told = await metrics.text() if metrics.status == HTTPStatus.OK else ""
+            samples = tuple(sample for family in text_string_to_metric_families(told) for sample in family.samples)
+            return Seen(member, ready.status == HTTPStatus.OK, samples)
     except (aiohttp.ClientError, TimeoutError, ValueError):
-        return Seen(member, is_ready=False, samples=None)
+        return Seen(member)
 
 
 def _problems(health: Health, seen: list[Seen]) -> list[str]:

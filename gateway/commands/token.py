@@ -38,7 +38,7 @@ def issue(
 ) -> None:
     """Issue one more account token, with a minute of its own; it is shown this once."""
     created = with_account(context, account, lambda services, owner: services.directory.issue_token(owner, name=name))
-    print_created("Token", created, {}, as_json=as_json)
+    print_created("Token", created, as_json=as_json)
 
 
 @app.command("list", epilog=examples("presence-gateway token list acme"))
@@ -69,7 +69,7 @@ def rotate(
             return await services.tenancy.rotate_instance_token(instance, grace_s=grace)
         return await services.tenancy.rotate_token(old, grace_s=grace)
 
-    print_created("Token", with_services(context, work), {}, as_json=as_json)
+    print_created("Token", with_services(context, work), as_json=as_json)
 
 
 @app.command(epilog=examples("presence-gateway token revoke t0123456789ab"))

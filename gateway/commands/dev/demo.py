@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 
-from gateway.commands.dev.errors import DevError
+from gateway.commands.errors import CommandFailed
 from gateway.presence.errors import Conflict
 from gateway.presence.model import Target
 from gateway.process.keyfile import write_private
@@ -34,7 +34,7 @@ async def ensure_demo(services: Services, file: Path, sandbox_url: str) -> Demo:
 
     Raises:
         StoreUnavailable: Redis does not answer.
-        DevError: the file cannot be read.
+        CommandFailed: the file cannot be read.
     """
     demo = _read(file) or Demo(_NAME, "", "")
     account_token, account_id = await _account(services, demo.account_token)
@@ -86,7 +86,7 @@ def _read(file: Path) -> Demo | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        raise DevError(f"{file} cannot be read; remove it, and the demo gets new tokens") from error
+        raise CommandFailed(f"{file} cannot be read; remove it, and the demo gets new tokens") from error
 
 
 def _write(file: Path, demo: Demo) -> None:

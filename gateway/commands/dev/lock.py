@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.commands.dev.errors import DevError
+from gateway.commands.errors import CommandFailed
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def locked(folder: Path) -> Iterator[bool]:
     The file holds the runner's pid while it runs, and nothing after a clean end.
 
     Raises:
-        DevError: another runner holds it.
+        CommandFailed: another runner holds it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("a+", encoding="ascii") as file:
@@ -24,7 +24,7 @@ def locked(folder: Path) -> Iterator[bool]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DevError(
+            raise CommandFailed(
                 f"the data folder {folder} is in use by another presence-gateway (pid {file.read().strip()}); "
                 "stop that one, or choose another folder with --data"
             ) from error

@@ -30,7 +30,7 @@ def survey(plan: Plan, *, was_killed: bool) -> Site:
 
     Raises:
         SettingsError: a setting of the user's is wrong.
-        DevError: a port is in use.
+        CommandFailed: a port is in use.
         EmbeddedError: the embedded Valkey has no place to listen.
     """
     environ = dict(os.environ)

@@ -5,7 +5,7 @@ import random
 import socket
 import time
 
-from gateway.commands.dev.errors import DevError
+from gateway.commands.errors import CommandFailed
 
 _LOOK_EVERY_S = 0.05
 
@@ -24,7 +24,7 @@ def choose(host: str, port: int, *, option: str, wait_s: float = 0.0) -> int:
         wait_s: how long the port may still be held by what a killed runner left.
 
     Raises:
-        DevError: nothing can listen there.
+        CommandFailed: nothing can listen there.
     """
     deadline = time.monotonic() + wait_s
     while True:
@@ -32,11 +32,11 @@ def choose(host: str, port: int, *, option: str, wait_s: float = 0.0) -> int:
             return _bind(host, port) if port else free_port(host)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise DevError(
+                raise CommandFailed(
                     f"cannot listen on {host} port {port}: {error.strerror}; choose with {option}"
                 ) from error
             if time.monotonic() >= deadline:
-                raise DevError(f"port {port} on {host} is in use; choose another with {option}") from error
+                raise CommandFailed(f"port {port} on {host} is in use; choose another with {option}") from error
         time.sleep(_LOOK_EVERY_S)
 
 

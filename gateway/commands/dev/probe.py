@@ -8,8 +8,8 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway.commands.dev.errors import DevError
 from gateway.commands.dev.site import Site
+from gateway.commands.errors import CommandFailed
 from gateway.process.child import Child
 
 _START_S = 60.0
@@ -20,7 +20,7 @@ async def wait_until_serving(site: Site, children: Mapping[str, Child]) -> None:
     """Return when the gateway and the worker take work.
 
     Raises:
-        DevError: a process ended with an error, or they take too long.
+        CommandFailed: a process ended with an error, or they take too long.
     """
     addresses = (f"{site.url}/health", f"{site.admin_url}/readyz", f"{site.worker_url}/readyz")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
@@ -37,15 +37,15 @@ async def wait_until(
     """Ask until the answer is yes.
 
     Raises:
-        DevError: a process ended with an error, or the answer is still no.
+        CommandFailed: a process ended with an error, or the answer is still no.
     """
     deadline = asyncio.get_running_loop().time() + within_s
     while not await probe():
         for child in children.values():
             if child.has_failed:
-                raise DevError(f"the {child.name} process ended while starting; its own words are above")
+                raise CommandFailed(f"the {child.name} process ended while starting; its own words are above")
         if asyncio.get_running_loop().time() > deadline:
-            raise DevError(f"{complaint} within {within_s:.0f} s")
+            raise CommandFailed(f"{complaint} within {within_s:.0f} s")
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

@@ -42,7 +42,7 @@ def run(plan: Plan) -> int:
     """Run everything until Ctrl-C or SIGTERM; return the exit code.
 
     Raises:
-        DevError: something cannot be started.
+        CommandFailed: something cannot be started.
         SettingsError: a setting is wrong.
         EmbeddedError: there is no embedded Valkey here.
         StoreUnavailable: Redis went away while starting.
