@@ -41,15 +41,8 @@ def create_app(services: Services, *, message_sent: MessageSent | None = None) -
         max_in_flight=http.max_in_flight,
         max_in_flight_per_account=http.max_in_flight_per_account,
     )
-    events = EventRoutes(
-        services.presence,
-        max_bytes=http.max_event_bytes,
-        body_timeout_s=http.body_timeout_s,
-        max_in_flight=http.max_in_flight,
-        max_in_flight_per_account=http.max_in_flight_per_account,
-    )
-    indicators = IndicatorRoutes(services.showing)
-    instances = InstanceRoutes(services, body_timeout_s=http.body_timeout_s)
+    events = EventRoutes(services.presence, http)
+    indicators, instances = IndicatorRoutes(services.showing), InstanceRoutes(services)
 
     app = web.Application(middlewares=[observe], client_max_size=http.max_body_bytes)
     app.router.add_get("/health", probes.health)

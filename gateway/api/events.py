@@ -15,6 +15,7 @@ from gateway.presence.errors import InvalidBody
 from gateway.presence.model import Chat, Instance
 from gateway.presence.service import Presence
 from gateway.process import envelope
+from gateway.settings import Http
 from gateway.upstreams.reading import event
 from gateway.upstreams.registry import ADAPTERS
 
@@ -32,20 +33,13 @@ _MOST_CHATS = 4
 class EventRoutes:
     """Reads a webhook, which carries its upstream's secrets: nothing of it is logged but how many chats it named."""
 
-    def __init__(
-        self,
-        presence: Presence,
-        *,
-        max_bytes: int,
-        body_timeout_s: float,
-        max_in_flight: int,
-        max_in_flight_per_account: int,
-    ) -> None:
-        """Bound a body in size and in time, and how many events are under way beside that many commands."""
+    def __init__(self, presence: Presence, limits: Http) -> None:
+        """Bound a body in size and in time, and how many events are under way beside so many commands."""
         self._presence = presence
-        self._max_bytes = max_bytes
-        self._body_timeout_s = body_timeout_s
-        self._events = ConcurrencyLimit(max(1, max_in_flight // _SHARE), max(1, max_in_flight_per_account // _SHARE))
+        self._max_bytes = limits.max_event_bytes
+        self._body_timeout_s = limits.body_timeout_s
+        most, most_of_account = limits.max_in_flight // _SHARE, limits.max_in_flight_per_account // _SHARE
+        self._events = ConcurrencyLimit(max(1, most), max(1, most_of_account))
 
     async def take(self, request: web.Request, _: Caller, instance: Instance) -> web.Response:
         """End the indicator of the chat to which the event says that a message was sent (contract section 8)."""

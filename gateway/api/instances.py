@@ -31,23 +31,18 @@ ACTIVE = "active"
 class InstanceRoutes:
     """Reads bodies, asks the directory, words answers."""
 
-    def __init__(self, services: Services, *, body_timeout_s: float) -> None:
+    def __init__(self, services: Services) -> None:
         """Bound the bodies' arrival in time; their size is bounded by the server."""
         self._services = services
-        self._body_timeout_s = body_timeout_s
+        self._body_timeout_s = services.settings.http.body_timeout_s
 
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         """Make an instance; its token is in the answer this once, at both places where clients look for it."""
         wanted = instance_bodies.new_instance(await bodies.read(request, self._body_timeout_s), trusted=False)
         account_id = caller.principal.account_id
-        if wanted.upstream is not None:
-            await self._services.policy.check(wanted.upstream, account_id)
-        created = await self._services.directory.create_instance(
-            account_id, wanted.name, upstream=wanted.upstream, token=wanted.token, by=account_id
-        )
-        instance = await self._services.directory.instance_by_id(created.id)
-        made = NewInstance(instance.id, instance.name, ACTIVE, created.token, told_target(instance.target))
-        return secret(InstanceCreated("Instance created", made, NewToken(created.token)), status=201)
+        instance, token = await make_instance(self._services, account_id, wanted, by=account_id)
+        made = NewInstance(instance.id, instance.name, ACTIVE, token, told_target(instance.target))
+        return secret(InstanceCreated("Instance created", made, NewToken(token)), status=201)
 
     async def list_instances(self, request: web.Request, caller: Caller) -> web.Response:
         """List the caller's instances with their connection; an instance's token sees only its own."""
@@ -78,6 +73,18 @@ class InstanceRoutes:
         )
         told = InstanceWithToken(instance.id, instance.name, ACTIVE, created.token)
         return secret(TokenRotated("Instance token rotated", told, NewToken(created.token), grace_s))
+
+
+async def make_instance(
+    services: Services, account_id: str, wanted: instance_bodies.NewInstance, *, by: str
+) -> tuple[Instance, str]:
+    """Make an instance, if the operator's rules allow its upstream; returns it and its token."""
+    if wanted.upstream is not None:
+        await services.policy.check(wanted.upstream, account_id)
+    created = await services.directory.create_instance(
+        account_id, wanted.name, upstream=wanted.upstream, session=wanted.session, token=wanted.token, by=by
+    )
+    return await services.directory.instance_by_id(created.id), created.token
 
 
 def told_target(target: Target, *, to_operator: bool = False) -> ToldUpstream:

@@ -6,11 +6,12 @@ A header may hold any bytes. What comes out of here can be hashed, can be part o
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from aiohttp import web
 
 from gateway.presence import ids
+from gateway.process.caps import client_of
 from gateway.telemetry import trace
 
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
@@ -26,8 +27,6 @@ _GIVES_AWAY = 8
 
 _WITH_PORT = re.compile(r"\[(.+)\](?::\d+)?|([^:]+):\d+")
 _LONGEST = 64
-_SUBSCRIBER = 64
-"""Bits of an IPv6 address that one subscriber cannot choose; the others they choose for every request anew."""
 
 
 def token_of(request: web.Request) -> str | None:
@@ -84,12 +83,9 @@ def _counted_as(text: str) -> str:
     with_port = _WITH_PORT.fullmatch(text)
     host = (with_port[1] or with_port[2]) if with_port else text
     try:
-        address = ip_address(host.partition("%")[0])
+        return client_of(str(ip_address(host.partition("%")[0])))
     except ValueError:
         return ""
-    if address.version == 4:  # noqa: PLR2004 - IPv4
-        return str(address)
-    return str(address.ipv4_mapped or ip_network((address, _SUBSCRIBER), strict=False))
 
 
 def _holds_a_token(request: web.Request, text: str) -> bool:

@@ -19,16 +19,16 @@ class Caps:
 
     def take(self, address: str) -> bool:
         """Count a connection from here, unless it is one too many."""
-        client = _client(address)
+        client = client_of(address)
         return self._shares.held.get(client, 0) < self._per_address and self._shares.take(client)
 
     def give_back(self, address: str) -> None:
         """Count down what was taken."""
-        self._shares.give_back(_client(address))
+        self._shares.give_back(client_of(address))
 
 
-def _client(address: str) -> str:
-    """Name whoever stands behind an address."""
+def client_of(address: str) -> str:
+    """Name whoever stands behind an address: of an IPv6 address their network, of any other it itself."""
     if ":" not in address:
         return address
     ip = ipaddress.IPv6Address(address.partition("%")[0])

@@ -18,7 +18,7 @@ from gateway.api.admin.answers import Instance as ToldInstance
 from gateway.api.admin.gate import AdminCaller
 from gateway.api.admin.tokens import told_token
 from gateway.api.answers import ToldConnection, ToldUpstream
-from gateway.api.instances import ACTIVE, secret, told_target
+from gateway.api.instances import ACTIVE, make_instance, secret, told_target
 from gateway.presence.model import Instance
 from gateway.process import envelope
 from gateway.tenants.views import AccountView
@@ -47,19 +47,8 @@ class InstanceRoutes:
         """Make an instance; the upstream that an operator names is trusted, a tenant's is held to the rules."""
         body = await bodies.read(request, self._body_timeout_s)
         wanted = instance_bodies.new_instance(body, trusted=caller.is_operator)
-        if wanted.upstream is not None:
-            await self._services.policy.check(wanted.upstream, account.id)
-        created = await self._services.directory.create_instance(
-            account.id,
-            wanted.name,
-            upstream=wanted.upstream,
-            session=wanted.session,
-            token=wanted.token,
-            by=caller.actor,
-        )
-        instance = await self._services.directory.instance_by_id(created.id)
-        made = NewInstance(*_told(instance, caller), created.token)
-        return secret(InstanceCreated(made, created.token), status=201)
+        instance, token = await make_instance(self._services, account.id, wanted, by=caller.actor)
+        return secret(InstanceCreated(NewInstance(*_told(instance, caller), token), token), status=201)
 
     async def move(self, request: web.Request, caller: AdminCaller, instance: Instance) -> web.Response:
         """Give an instance an upstream of its own; what it owes where it was is paused there."""
