@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -43,18 +44,14 @@ class _Span:
         self._span.set_attribute(name, value)
 
 
-class OtelExporter:
-    """`trace.Exporter` on one of OpenTelemetry's tracers."""
-
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
-
-    @contextmanager
-    def span(self, name: str, kind: Kind, parent: Trace | None, attributes: dict[str, Attribute]) -> Iterator[_Span]:
-        """Time a block as a span (see `trace.Exporter.span`)."""
-        context = Context() if parent is None else set_span_in_context(NonRecordingSpan(_remote(parent)))
-        with self._tracer.start_as_current_span(name, context, _KINDS[kind], attributes) as span:
-            yield _Span(span)
+@contextmanager
+def _span(
+    tracer: Tracer, name: str, kind: Kind, parent: Trace | None, attributes: dict[str, Attribute]
+) -> Iterator[_Span]:
+    """`trace.Exporter` by one of OpenTelemetry's tracers."""
+    context = Context() if parent is None else set_span_in_context(NonRecordingSpan(_remote(parent)))
+    with tracer.start_as_current_span(name, context, _KINDS[kind], attributes) as span:
+        yield _Span(span)
 
 
 def _remote(parent: Trace) -> SpanContext:
@@ -84,7 +81,7 @@ async def exporting(
         BatchSpanProcessor(exporter or OTLPSpanExporter(endpoint or None), schedule_delay_millis=every_s * 1000)
     )
     try:
-        with trace.exporting(OtelExporter(provider.get_tracer(SERVICE, VERSION))):
+        with trace.exporting(partial(_span, provider.get_tracer(SERVICE, VERSION))):
             yield
     finally:
         await asyncio.to_thread(provider.shutdown)

@@ -5,7 +5,7 @@ exporter behind it.
 """
 
 import re
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -66,14 +66,8 @@ class Span(Protocol):
         ...
 
 
-class Exporter(Protocol):
-    """Keeps spans."""
-
-    def span(
-        self, name: str, kind: Kind, parent: Trace | None, attributes: dict[str, Attribute]
-    ) -> AbstractContextManager[Span]:
-        """Time a block as a span; an exception that leaves it marks it as failed."""
-        ...
+Exporter = Callable[[str, Kind, Trace | None, dict[str, Attribute]], AbstractContextManager[Span]]
+"""Times a block as a span, which it keeps; an exception that leaves it marks it as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +120,7 @@ def arrived(header: str, name: str, kind: Kind, **attributes: Attribute) -> Abst
     if not header and not _exporters:
         return _NOWHERE
     parent = Trace.parse(header) if header else None
-    return _inside(_exporters[-1].span(name, kind, parent, attributes) if _exporters else _Unkept(parent))
+    return _inside(_exporters[-1](name, kind, parent, attributes) if _exporters else _Unkept(parent))
 
 
 def step(name: str, **attributes: Attribute) -> AbstractContextManager[Span]:
@@ -134,7 +128,7 @@ def step(name: str, **attributes: Attribute) -> AbstractContextManager[Span]:
     if not _exporters:
         return _NOWHERE
     here = _here.get()
-    return _Unkept(here) if here is None else _inside(_exporters[-1].span(name, "client", here, attributes))
+    return _Unkept(here) if here is None else _inside(_exporters[-1](name, "client", here, attributes))
 
 
 def is_kept() -> bool:
