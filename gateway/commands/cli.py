@@ -12,6 +12,7 @@ from gateway.commands.advice import advised
 from gateway.commands.errors import CommandFailed
 from gateway.commands.manual import examples, manual
 from gateway.presence.errors import GatewayError
+from gateway.process.child import StartFailed
 from gateway.process.embedded import EmbeddedError
 from gateway.settings import SettingsError
 
@@ -140,7 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments, prog_name=SERVICE)
     except SettingsError as error:
         _fail("the settings are wrong\n" + "\n".join(f"  {problem}" for problem in error.problems))
-    except (GatewayError, CommandFailed, EmbeddedError) as error:
+    except (GatewayError, CommandFailed, EmbeddedError, StartFailed) as error:
         _fail(advised(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))

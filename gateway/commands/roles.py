@@ -68,7 +68,7 @@ def serve(
     """
     from gateway.api.serve import Sockets
     from gateway.api.serve import serve as serve_api
-    from gateway.process.prefork import Manager, StartFailed
+    from gateway.process.prefork import Manager
 
     loaded = settings.load_to_join()
     logs.set_up(level=loaded.log.level, fmt=loaded.log.format)
@@ -77,8 +77,6 @@ def serve(
     work = Manager(loaded, processes).run() if processes > 1 else serve_api(loaded, Sockets(listen_fd, admin_fd))
     try:
         uvloop.run(work)
-    except StartFailed as failed:
-        raise CommandFailed(str(failed)) from failed
     except OSError as error:
         raise CommandFailed(f"{error}; set another with PRESENCE_HTTP__PORT or PRESENCE_ADMIN__PORT") from error
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -16,10 +16,17 @@ _LONGEST_BACK_OFF_S = 5.0
 _CALM_S = 10.0
 """Who lived this long is started again as soon as the first time."""
 
+_START_S = 60.0
+_LOOK_EVERY_S = 0.05
+
 _PR_SET_PDEATHSIG = 1
 
 _log = structlog.get_logger()
 _libc = ctypes.CDLL(None)
+
+
+class StartFailed(Exception):
+    """A process did not get as far as it should; the message says why and what to do."""
 
 
 class Child:
@@ -133,6 +140,24 @@ class Child:
             _log.warning("process_killed", process=self.name, asked_to_stop_s_ago=self._stop_within_s)
             self._kill()
             await self._process.wait()
+
+
+async def wait_until(
+    probe: Callable[[], Awaitable[bool]], children: Collection[Child], complaint: str, *, within_s: float = _START_S
+) -> None:
+    """Ask until the answer is yes.
+
+    Raises:
+        StartFailed: a process ended with an error, or the answer is still no.
+    """
+    deadline = time.monotonic() + within_s
+    while not await probe():
+        for child in children:
+            if child.has_failed:
+                raise StartFailed(f"the {child.name} process ended while starting; its own words are above")
+        if time.monotonic() > deadline:
+            raise StartFailed(f"{complaint} within {within_s:.0f} s")
+        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 def _die_with(parent: int) -> Callable[[], None]:

@@ -12,27 +12,21 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from gateway.process import notify
-from gateway.process.child import Child
+from gateway.process.child import Child, StartFailed, wait_until
 from gateway.process.server import BACKLOG
 from gateway.settings import Settings
 
-_START_S = 60.0
-_LOOK_EVERY_S = 0.02
 _SLACK_S = 3.0
 
 _log = structlog.get_logger()
-
-
-class StartFailed(Exception):
-    """A gateway did not get as far as serving; its own words say why."""
 
 
 @dataclass(slots=True)
@@ -106,7 +100,7 @@ class Manager:
         """Start a gateway and return when it serves, or not at all."""
         fds = (self._http, self._admin[slot])
         http = self._settings.http
-        with _readiness() as (address, told):
+        with _readiness() as (address, is_told):
             gateway = _Gateway(
                 Child(
                     f"gateway-{slot}",
@@ -118,7 +112,7 @@ class Manager:
             )
             try:
                 await gateway.stack.enter_async_context(gateway.child.running())
-                await _wait_until_told(told, gateway.child)
+                await wait_until(is_told, [gateway.child], f"the process {gateway.child.name} does not serve")
             except BaseException:
                 await gateway.stack.aclose()
                 raise
@@ -129,25 +123,9 @@ class Manager:
         return [gateway.child.pid for _, gateway in sorted(self._gateways.items())]
 
 
-async def _wait_until_told(told: socket.socket, child: Child) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _START_S
-    while True:
-        try:
-            if told.recv(64) == b"READY=1":
-                return
-        except BlockingIOError:
-            pass
-        if child.has_failed:
-            raise StartFailed(f"the process {child.name} ended while starting; its own words are above")
-        if loop.time() > deadline:
-            raise StartFailed(f"the process {child.name} does not serve within {_START_S:.0f} s")
-        await asyncio.sleep(_LOOK_EVERY_S)
-
-
 @contextmanager
-def _readiness() -> Iterator[tuple[str, socket.socket]]:
-    """Listen, inside the block, for one process to say that it serves."""
+def _readiness() -> Iterator[tuple[str, Callable[[], Awaitable[bool]]]]:
+    """Listen, inside the block, for one process to say that it serves; yields where, and what tells whether it did."""
     with (
         tempfile.TemporaryDirectory(prefix="presence-") as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
@@ -155,7 +133,13 @@ def _readiness() -> Iterator[tuple[str, socket.socket]]:
         address = str(Path(folder) / "ready")
         told.bind(address)
         told.setblocking(False)
-        yield address, told
+
+        async def is_told() -> bool:
+            with suppress(BlockingIOError):
+                return told.recv(64) == b"READY=1"
+            return False
+
+        yield address, is_told
 
 
 @contextmanager

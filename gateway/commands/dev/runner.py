@@ -14,11 +14,11 @@ from gateway.commands.dev import banner
 from gateway.commands.dev.demo import Demo, ensure_demo
 from gateway.commands.dev.lock import locked
 from gateway.commands.dev.plan import Plan, survey
-from gateway.commands.dev.probe import redis_answers, wait_until, wait_until_serving
+from gateway.commands.dev.probe import redis_answers, wait_until_serving
 from gateway.commands.dev.ready import ReadyFile
 from gateway.commands.dev.site import LOOPBACK, Site
 from gateway.commands.masking import masked_url
-from gateway.process.child import Child
+from gateway.process.child import Child, wait_until
 from gateway.process.embedded import Valkey
 from gateway.process.server import listening
 from gateway.sandbox.app import create_sandbox
@@ -42,7 +42,7 @@ def run(plan: Plan) -> int:
     """Run everything until Ctrl-C or SIGTERM; return the exit code.
 
     Raises:
-        CommandFailed: something cannot be started.
+        CommandFailed, StartFailed: something cannot be started.
         SettingsError: a setting is wrong.
         EmbeddedError: there is no embedded Valkey here.
         StoreUnavailable: Redis went away while starting.
@@ -102,13 +102,13 @@ class _Runner:
     async def _start_redis(self, stack: AsyncExitStack) -> None:
         url = self._site.settings.redis.url
         if not self._site.embeds_redis:
-            await wait_until(partial(redis_answers, url), {}, f"Redis does not answer at {masked_url(url)}", within_s=5)
+            await wait_until(partial(redis_answers, url), (), f"Redis does not answer at {masked_url(url)}", within_s=5)
             return
         valkey = Valkey.of(self._plan.data)
         child = await self._start(stack, "redis", valkey.command, stop_within_s=_VALKEY_STOP_S, prepare=valkey.recover)
         await wait_until(
             partial(asyncio.to_thread, valkey.answers),
-            self._children,
+            self._children.values(),
             f"the embedded Valkey does not answer ({valkey.log} says why)",
         )
         child.is_settled = True
