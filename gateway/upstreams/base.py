@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
 
-from gateway.presence.model import Chat, ChatKind, Outcome, State, Target
+from gateway.presence.model import MAX_DURATION_S, Chat, ChatKind, Outcome, State, Target
 from gateway.upstreams.reading import at, decode, instant
 
 
@@ -60,6 +60,9 @@ class Rule:
         """Whether this rule reads the reply."""
         return reply.status == self.status and self.text in reply.text
 
+
+SECOND_NET_MS = (MAX_DURATION_S + 5) * 1000
+"""For an upstream's own timer, only in case we never come back: longer than we leave it alone, so it ends none early."""
 
 EVERY_CHAT = frozenset(ChatKind)
 PEOPLE_AND_GROUPS = frozenset({ChatKind.PHONE, ChatKind.GROUP, ChatKind.LID})
@@ -114,6 +117,18 @@ class Connection(StrEnum):
         """Any word we do not know is not known."""
         return cls.UNKNOWN
 
+    @classmethod
+    def of(cls, is_connected: Any, is_logged_in: Any) -> "Connection":
+        """Read what whatsmeow says of its socket and its login."""
+        match is_connected, is_logged_in:
+            case True, True:
+                return cls.CONNECTED
+            case True, False:
+                return cls.LOGGEDOUT
+            case False, _:
+                return cls.DISCONNECTED
+        return cls.UNKNOWN
+
 
 class Adapter(ABC):
     """One WhatsApp HTTP API. Stateless: one object serves every instance of its kind.
@@ -123,6 +138,7 @@ class Adapter(ABC):
         name: what people call the product.
         capabilities: what it can do.
         rules: how its answers read, the first match wins.
+        credential_header: which header of every call carries the credential; '' for none, or for one of another form.
         names_sessions: whether a session is named beside its credential; else the credential is the session.
         sent_at_paths: where an event that `sent_to` reads says when its message was sent; the first that does counts.
     """
@@ -131,12 +147,25 @@ class Adapter(ABC):
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
     rules: ClassVar[tuple[Rule, ...]] = ()
+    credential_header: ClassVar[str] = ""
     names_sessions: ClassVar[bool] = True
     sent_at_paths: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
     @abstractmethod
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Build the call that shows `state` on `chat`; never asked for what the capabilities exclude."""
+
+    def headers(self, target: Target) -> Mapping[str, str]:
+        """Return what this upstream knows us by."""
+        return {self.credential_header: target.credential} if self.credential_header else {}
+
+    def post(self, target: Target, path: str, json: Mapping[str, Any] | None = None) -> Call:
+        """Build a call of this upstream that does something."""
+        return Call(path, json, self.headers(target))
+
+    def get(self, target: Target, path: str) -> Call:
+        """Build a call of this upstream that asks for something."""
+        return Call(path, None, self.headers(target), "GET")
 
     def available(self, target: Target) -> Call | None:  # noqa: ARG002
         """Build the call that marks the account available, where `capabilities.available_first` says so."""

@@ -19,6 +19,7 @@ class Evolution(Adapter):
 
     kind = "evolution"
     name = "Evolution API v2"
+    credential_header = "apikey"
     # A call shows once, for `delay`, then pauses (whatsapp.baileys.service.ts, sendPresence). The next one starts just
     # after that, since two at once undo each other; above 20 s an old loop shows again after a stop (seen live). Of a
     # newsletter it keeps the digits, which are a group's then, or a phone's (createJid.ts).
@@ -42,29 +43,23 @@ class Evolution(Adapter):
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Show for one slice; all three fields are required, at the root, `delay` in milliseconds (chat.schema.ts)."""
         slice_s = 0.0 if state is State.PAUSED else self.capabilities.slice_s
-        return Call(
+        return self.post(
+            target,
             f"/chat/sendPresence/{target.session_path}",
             {
                 "number": chat.user if chat.is_phone else chat.jid,
                 "presence": _PRESENCE[state],
                 "delay": round(slice_s * 1000),
             },
-            {"apikey": target.credential},
         )
 
     def unavailable(self, target: Target) -> Call:
         """Mark the whole account (whatsapp.baileys.service.ts, setPresence)."""
-        return Call(
-            f"/instance/setPresence/{target.session_path}",
-            {"presence": "unavailable"},
-            {"apikey": target.credential},
-        )
+        return self.post(target, f"/instance/setPresence/{target.session_path}", {"presence": "unavailable"})
 
     def probe(self, target: Target) -> Call:
         """Ask for the instance's socket."""
-        return Call(
-            f"/instance/connectionState/{target.session_path}", None, {"apikey": target.credential}, method="GET"
-        )
+        return self.get(target, f"/instance/connectionState/{target.session_path}")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `instance.state`; it is missing where the instance is in the database but not loaded (seen live)."""

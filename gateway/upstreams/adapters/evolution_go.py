@@ -12,6 +12,7 @@ class EvolutionGo(Adapter):
 
     kind = "evolution_go"
     name = "evolution-go"
+    credential_header = "apikey"
     names_sessions = False
     # A client that is down is started first, and the call sleeps 2 s for it (message_service.go). A JID of any of the
     # five servers passes untouched (utils.go, CreateJID).
@@ -28,7 +29,8 @@ class EvolutionGo(Adapter):
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Send the full JID and nothing but two states."""
-        return Call(
+        return self.post(
+            target,
             "/message/presence",
             {
                 # Bare digits get a `+` and go nowhere, with a 200 all the same (issue #63).
@@ -37,21 +39,18 @@ class EvolutionGo(Adapter):
                 "state": "paused" if state is State.PAUSED else "composing",
                 "isAudio": state is State.RECORDING,
             },
-            {"apikey": target.credential},
         )
 
     def probe(self, target: Target) -> Call:
         """Ask for the client's socket and login."""
-        return Call("/instance/status", None, {"apikey": target.credential}, "GET")
+        return self.get(target, "/instance/status")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `data.Connected` and `data.LoggedIn`; a client that is down answers 400 (instance_service.go)."""
-        match reply.status, reply.at("data", "connected"), reply.at("data", "loggedin"):
-            case 200, True, True:
-                return Connection.CONNECTED
-            case 200, True, False:
-                return Connection.LOGGEDOUT
-            case (200, False, _) | (400, _, _):
+        match reply.status:
+            case 200:
+                return Connection.of(reply.at("data", "connected"), reply.at("data", "loggedin"))
+            case 400:
                 return Connection.DISCONNECTED
         return Connection.UNKNOWN
 

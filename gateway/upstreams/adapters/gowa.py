@@ -30,45 +30,37 @@ class Gowa(Adapter):
     )
     sent_at_paths = (("payload", "timestamp"),)
 
+    def headers(self, target: Target) -> dict[str, str]:
+        """Both are optional on its side; the device's name is URL-decoded there (middleware/device.go)."""
+        device = {"X-Device-Id": target.session_path} if target.session else {}
+        basic = b64encode(target.credential.encode()).decode()
+        return device | ({"Authorization": f"Basic {basic}"} if target.credential else {})
+
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Start or stop typing."""
         action = "stop" if state is State.PAUSED else "start"
-        return Call("/send/chat-presence", {"phone": chat.jid, "action": action}, _headers(target))
+        return self.post(target, "/send/chat-presence", {"phone": chat.jid, "action": action})
 
     def available(self, target: Target) -> Call:
         """Mark the account available, as its own Chatwoot bridge does (commit a5d485e)."""
-        return Call("/send/presence", {"type": "available"}, _headers(target))
+        return self.post(target, "/send/presence", {"type": "available"})
 
     def unavailable(self, target: Target) -> Call:
         """Undo `available`."""
-        return Call("/send/presence", {"type": "unavailable"}, _headers(target))
+        return self.post(target, "/send/presence", {"type": "unavailable"})
 
     def probe(self, target: Target) -> Call:
         """Ask for the device's socket and login."""
-        return Call("/app/status", None, _headers(target), "GET")
+        return self.get(target, "/app/status")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `results.is_connected` and `results.is_logged_in`."""
         if self.outcome(reply) is Outcome.NOT_CONNECTED:
             return Connection.DISCONNECTED
-        match reply.at("results", "is_connected"), reply.at("results", "is_logged_in"):
-            case True, True:
-                return Connection.CONNECTED
-            case True, False:
-                return Connection.LOGGEDOUT
-            case False, _:
-                return Connection.DISCONNECTED
-        return Connection.UNKNOWN
+        return Connection.of(reply.at("results", "is_connected"), reply.at("results", "is_logged_in"))
 
     def sent_to(self, event: Any) -> tuple[Chat, ...]:
         """Read `message`; reactions, edits and revocations are events of other names (event_message.go)."""
         if at(event, "event") != "message" or at(event, "payload", "is_from_me") is not True:
             return ()
         return chats(at(event, "payload", "chat_id"), at(event, "payload", "chat_lid"))
-
-
-def _headers(target: Target) -> dict[str, str]:
-    """Both are optional on its side; the device's name is URL-decoded there (middleware/device.go)."""
-    device = {"X-Device-Id": target.session_path} if target.session else {}
-    basic = b64encode(target.credential.encode()).decode()
-    return device | ({"Authorization": f"Basic {basic}"} if target.credential else {})

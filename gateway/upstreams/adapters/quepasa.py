@@ -2,13 +2,20 @@
 
 from typing import Any
 
-from gateway.presence.model import MAX_DURATION_S, Chat, Outcome, State, Target
-from gateway.upstreams.base import PEOPLE_AND_GROUPS, Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.presence.model import Chat, Outcome, State, Target
+from gateway.upstreams.base import (
+    PEOPLE_AND_GROUPS,
+    SECOND_NET_MS,
+    Adapter,
+    Call,
+    Capabilities,
+    Connection,
+    Reply,
+    Rule,
+)
 from gateway.upstreams.reading import at, chats, lid
 
 _TYPE = {State.TYPING: "text", State.RECORDING: "audio", State.PAUSED: "paused"}
-_SECOND_NET_MS = (MAX_DURATION_S + 5) * 1000
-"""Its own timer, only in case we never come back: longer than any promise of ours, so that it never ends one early."""
 
 _CONNECTION = {
     "ready": Connection.CONNECTED,
@@ -38,6 +45,7 @@ class QuePasa(Adapter):
 
     kind = "quepasa"
     name = "QuePasa"
+    credential_header = "X-QUEPASA-TOKEN"
     names_sessions = False
     # Any other suffix is an invalid chat (whatsapp_defaults.go, AllowedSuffix).
     capabilities = Capabilities(chats=PEOPLE_AND_GROUPS, own_timer=True)
@@ -56,12 +64,12 @@ class QuePasa(Adapter):
         """Show until the second net, or pause at once."""
         body = {"chatid": chat.jid, "type": _TYPE[state]}
         # Without a duration it pauses at once (chat_presence_requests_controller.go).
-        duration = {} if state is State.PAUSED else {"duration": _SECOND_NET_MS}
-        return Call("/chat/presence", body | duration, {"X-QUEPASA-TOKEN": target.credential})
+        duration = {} if state is State.PAUSED else {"duration": SECOND_NET_MS}
+        return self.post(target, "/chat/presence", body | duration)
 
     def probe(self, target: Target) -> Call:
         """Ask for the bot's state."""
-        return Call("/health", None, {"X-QUEPASA-TOKEN": target.credential}, "GET")
+        return self.get(target, "/health")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `state`; the HTTP status is 200 always (api_handlers+HealthController.go)."""

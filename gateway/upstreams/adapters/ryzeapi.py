@@ -16,6 +16,7 @@ class RyzeApi(Adapter):
 
     kind = "ryzeapi"
     name = "RyzeAPI"
+    credential_header = "token"
     capabilities = Capabilities(chats=EVERY_CHAT)  # contract section 4.2
     rules = (
         Rule(400, Outcome.UNKNOWN_NUMBER, "invalid number"),
@@ -31,19 +32,15 @@ class RyzeApi(Adapter):
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Send the same documented request that our own callers send."""
         word = "pause" if state is State.PAUSED else state.value
-        return Call(
-            f"/api/chat/presence/{target.session_path}",
-            {"number": chat.jid, "state": word},
-            {"token": target.credential},
-        )
+        return self.post(target, f"/api/chat/presence/{target.session_path}", {"number": chat.jid, "state": word})
 
     def pass_headers(self, target: Target) -> Mapping[str, str]:
         """Send the credential in the header, to the WebSocket too: a query would stand in its access log."""
-        return {"token": target.credential}
+        return self.headers(target)
 
     def probe(self, target: Target) -> Call:
         """List the one instance."""
-        return Call(f"/api/instance/list?instanceName={target.session_path}", None, {"token": target.credential}, "GET")
+        return self.get(target, f"/api/instance/list?instanceName={target.session_path}")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `instances[0].connection.state`; an instance that it does not know is not connected."""

@@ -22,11 +22,11 @@ class Sandbox(Adapter):
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Tell the phone."""
-        return Call(f"/instances/{target.session_path}/presence", {"chat": chat.jid, "state": state.value})
+        return self.post(target, f"/instances/{target.session_path}/presence", {"chat": chat.jid, "state": state.value})
 
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
-        return Call(f"/instances/{target.session_path}", method="GET")
+        return self.get(target, f"/instances/{target.session_path}")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `state`."""

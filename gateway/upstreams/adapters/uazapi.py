@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from gateway.presence.model import MAX_DURATION_S, Chat, ChatKind, Outcome, State, Target
-from gateway.upstreams.base import Adapter, Call, Capabilities, Connection, Reply, Rule
+from gateway.presence.model import Chat, ChatKind, Outcome, State, Target
+from gateway.upstreams.base import SECOND_NET_MS, Adapter, Call, Capabilities, Connection, Reply, Rule
 from gateway.upstreams.reading import NO_CONTENT, at, chats
 
 _PRESENCE = {State.TYPING: "composing", State.RECORDING: "recording", State.PAUSED: "paused"}
-_SECOND_NET_MS = (MAX_DURATION_S + 5) * 1000
-"""Its own timer, only in case we never come back: longer than any promise of ours, so that it never ends one early."""
 
 _NOT_SENT = ("failed", "deleted")
 
@@ -18,6 +16,7 @@ class Uazapi(Adapter):
 
     kind = "uazapi"
     name = "uazapi"
+    credential_header = "token"
     names_sessions = False
     # For "a contact or a group", says its document; what becomes of other JIDs is not written anywhere
     # (uazapi-openapi-spec.yaml l.4038).
@@ -33,16 +32,16 @@ class Uazapi(Adapter):
         """Show until the second net, or pause at once."""
         body = {"number": chat.user if chat.is_phone else chat.jid, "presence": _PRESENCE[state]}
         # Without a delay it would go on for five minutes (uazapi-openapi-spec.yaml l.4038).
-        delay = {} if state is State.PAUSED else {"delay": _SECOND_NET_MS}
-        return Call("/message/presence", body | delay, {"token": target.credential})
+        delay = {} if state is State.PAUSED else {"delay": SECOND_NET_MS}
+        return self.post(target, "/message/presence", body | delay)
 
     def unavailable(self, target: Target) -> Call:
         """Mark the account (uazapi-openapi-spec.yaml, /instance/presence)."""
-        return Call("/instance/presence", {"presence": "unavailable"}, {"token": target.credential})
+        return self.post(target, "/instance/presence", {"presence": "unavailable"})
 
     def probe(self, target: Target) -> Call:
         """Ask for the instance."""
-        return Call("/instance/status", None, {"token": target.credential}, "GET")
+        return self.get(target, "/instance/status")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `instance.status`, whose words are ours (uazapi-openapi-spec.yaml, /instance/status)."""

@@ -22,6 +22,7 @@ class Waha(Adapter):
 
     kind = "waha"
     name = "WAHA"
+    credential_header = "X-Api-Key"
     # It waits up to 5 s for a running session and 10 s for a working one before it says 422 (manager.abc.ts). Any JID
     # passes by NOWEB and GOWS (utils/jids.ts, toJID), but WEBJS asks a chat for a method that newsletters lack
     # (session.webjs.core.ts, setPresence; whatsapp-web.js Channel), and whether the page finds a chat for status no
@@ -39,14 +40,14 @@ class Waha(Adapter):
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Send our own words, which are its words too."""
-        return Call(
+        return self.post(
+            target,
             f"/api/{target.session_path}/presence",
             {
                 # Only some of its engines add the suffix to bare digits; WEBJS does not (setPresence).
                 "chatId": f"{chat.user}@c.us" if chat.is_phone else chat.jid,
                 "presence": state.value,
             },
-            {"X-Api-Key": target.credential},
         )
 
     def is_success(self, reply: Reply) -> bool:
@@ -55,11 +56,11 @@ class Waha(Adapter):
 
     def unavailable(self, target: Target) -> Call:
         """Say `offline`, which takes no chat."""
-        return Call(f"/api/{target.session_path}/presence", {"presence": "offline"}, {"X-Api-Key": target.credential})
+        return self.post(target, f"/api/{target.session_path}/presence", {"presence": "offline"})
 
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
-        return Call(f"/api/sessions/{target.session_path}", None, {"X-Api-Key": target.credential}, "GET")
+        return self.get(target, f"/api/sessions/{target.session_path}")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `status`."""

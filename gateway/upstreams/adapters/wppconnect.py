@@ -26,33 +26,25 @@ class WppConnect(Adapter):
     )
     sent_at_paths = (("timestamp",), ("t",))
 
+    def headers(self, target: Target) -> dict[str, str]:
+        """Send the token that the server made for the session."""
+        return {"Authorization": f"Bearer {target.credential}"}
+
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Turn one indicator on, or whichever there is off."""
         # One stop is enough: stopTyping and stopRecording are the same WPP.chat.markIsPaused (wppconnect
         # sender.layer.ts). `duration` stays out: with it /recording blocks (deviceController.ts l.1778).
         path = "recording" if state is State.RECORDING else "typing"
-        return Call(
-            f"/api/{target.session_path}/{path}",
-            {"phone": chat.user, "isGroup": chat.is_group, "value": state is not State.PAUSED},
-            {"Authorization": f"Bearer {target.credential}"},
-        )
+        shown = {"phone": chat.user, "isGroup": chat.is_group, "value": state is not State.PAUSED}
+        return self.post(target, f"/api/{target.session_path}/{path}", shown)
 
     def unavailable(self, target: Target) -> Call:
         """Mark the account (sessionController.ts, setOnlinePresence)."""
-        return Call(
-            f"/api/{target.session_path}/set-online-presence",
-            {"isOnline": False},
-            {"Authorization": f"Bearer {target.credential}"},
-        )
+        return self.post(target, f"/api/{target.session_path}/set-online-presence", {"isOnline": False})
 
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
-        return Call(
-            f"/api/{target.session_path}/check-connection-session",
-            None,
-            {"Authorization": f"Bearer {target.credential}"},
-            "GET",
-        )
+        return self.get(target, f"/api/{target.session_path}/check-connection-session")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `status`, a bool: the HTTP status is 200 always (seen live, 2.10.4)."""

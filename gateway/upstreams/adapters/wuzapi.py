@@ -12,6 +12,7 @@ class Wuzapi(Adapter):
 
     kind = "wuzapi"
     name = "wuzapi"
+    credential_header = "token"
     names_sessions = False
     # whatsmeow is handed any JID as it is (wmiau.go, parseJID).
     capabilities = Capabilities(chats=EVERY_CHAT)
@@ -25,7 +26,8 @@ class Wuzapi(Adapter):
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Send the phone without a plus, or another chat's JID."""
-        return Call(
+        return self.post(
+            target,
             "/chat/presence",
             {
                 "Phone": chat.user if chat.is_phone else chat.jid,
@@ -33,29 +35,21 @@ class Wuzapi(Adapter):
                 # Recording is composing with this medium; there is no such state (handlers.go l.2310).
                 "Media": "audio" if state is State.RECORDING else "",
             },
-            {"token": target.credential},
         )
 
     def unavailable(self, target: Target) -> Call:
         """Mark the account (handlers.go, SendPresence)."""
-        return Call("/user/presence", {"type": "unavailable"}, {"token": target.credential})
+        return self.post(target, "/user/presence", {"type": "unavailable"})
 
     def probe(self, target: Target) -> Call:
         """Ask for the session's socket and login."""
-        return Call("/session/status", None, {"token": target.credential}, "GET")
+        return self.get(target, "/session/status")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `data`; `Connected`/`LoggedIn` of older builds are `connected`/`loggedIn` now (handlers.go)."""
         if self.outcome(reply) is Outcome.NOT_CONNECTED:
             return Connection.DISCONNECTED
-        match reply.at("data", "connected"), reply.at("data", "loggedin"):
-            case True, True:
-                return Connection.CONNECTED
-            case True, False:
-                return Connection.LOGGEDOUT
-            case False, _:
-                return Connection.DISCONNECTED
-        return Connection.UNKNOWN
+        return Connection.of(reply.at("data", "connected"), reply.at("data", "loggedin"))
 
     def sent_to(self, event: Any) -> tuple[Chat, ...]:
         """Read `Message`: whatsmeow's event, which comes only of messages that another device of the number sent."""

@@ -22,6 +22,7 @@ class WwebJs(Adapter):
     # The older one answers {"success": true, "sendStateTyping": true}: we look for no key but read any object.
     kind = "wwebjs"
     name = "wwebjs-api"
+    credential_header = "x-api-key"
     # A newsletter is no chat with states (whatsapp-web.js Channel), and whether the page finds one for status no source
     # says.
     capabilities = Capabilities(chats=PEOPLE_AND_GROUPS)
@@ -40,19 +41,16 @@ class WwebJs(Adapter):
 
     def presence(self, target: Target, chat: Chat, state: State) -> Call:
         """Call the method of whatsapp-web.js that shows the state."""
-        return Call(
-            f"/chat/{_PATH[state]}/{target.session_path}",
-            {"chatId": f"{chat.user}@c.us" if chat.is_phone else chat.jid},
-            {"x-api-key": target.credential},
-        )
+        chat_id = f"{chat.user}@c.us" if chat.is_phone else chat.jid
+        return self.post(target, f"/chat/{_PATH[state]}/{target.session_path}", {"chatId": chat_id})
 
     def unavailable(self, target: Target) -> Call:
         """Mark the account (clientController.js)."""
-        return Call(f"/client/sendPresenceUnavailable/{target.session_path}", None, {"x-api-key": target.credential})
+        return self.post(target, f"/client/sendPresenceUnavailable/{target.session_path}")
 
     def probe(self, target: Target) -> Call:
         """Ask for the session."""
-        return Call(f"/session/status/{target.session_path}", None, {"x-api-key": target.credential}, "GET")
+        return self.get(target, f"/session/status/{target.session_path}")
 
     def connection(self, reply: Reply) -> Connection:
         """Read `message`: the HTTP status is 200 even for an unknown session (seen live)."""
