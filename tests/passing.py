@@ -3,8 +3,8 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import aiohttp
 import msgspec
@@ -15,6 +15,7 @@ from world import Tenant
 
 from gateway.api.app import create_app
 from gateway.presence.model import Chat, Instance, Target
+from gateway.presence.service import CommandResult, Presence
 from gateway.process.server import listening
 from gateway.settings import Pass, Redis, Secrets, Settings
 from gateway.telemetry.metrics import REGISTRY
@@ -37,11 +38,12 @@ class Door:
     ended: list[str] = field(default_factory=list)
     end: Callable[[Instance, Chat], Awaitable[None]] | None = None
 
-    async def message_sent(self, instance: Instance, chat: Chat) -> None:
+    async def message_sent(self, instance: Instance, chat: Chat) -> CommandResult:
         assert instance == self.tenant.instance
         if self.end is not None:
             await self.end(instance, chat)
         self.ended.append(chat.jid)
+        return CommandResult("nothing")
 
     async def call(
         self, method: str, path: str, *, token: str | None = None, headers: dict[str, str] | None = None, **more: Any
@@ -63,6 +65,17 @@ class Door:
         return RyzeapiClient(self.fake.url, "shop", self.fake.CREDENTIAL, self.http)
 
 
+class _TellsTheDoor:
+    """The services' presence, but for messages that were sent."""
+
+    def __init__(self, door: Door) -> None:
+        self.message_sent = door.message_sent
+        self._presence = door.services.presence
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._presence, name)
+
+
 @asynccontextmanager
 async def opened(
     redis_url: str,
@@ -80,9 +93,8 @@ async def opened(
     settings = Settings(redis=Redis(url=redis_url), secrets=_KEYS, pass_=msgspec.structs.replace(Pass(), **limits))
     async with open_services(settings) as services, aiohttp.ClientSession() as http:
         door = Door("", services, fake, tenant or await _tenant(services, target), http)
-        async with listening(
-            create_app(services, message_sent=None if ends else door.message_sent), "127.0.0.1", 0
-        ) as port:
+        told = services if ends else replace(services, presence=cast("Presence", _TellsTheDoor(door)))
+        async with listening(create_app(told), "127.0.0.1", 0) as port:
             door.url = f"http://127.0.0.1:{port}"
             yield door
 

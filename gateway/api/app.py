@@ -1,17 +1,13 @@
 """All routes and middlewares of the public API, on one screen."""
 
-from functools import partial
-
 from aiohttp import web
 
 from gateway.api.events import EventRoutes
 from gateway.api.guards import Gate
 from gateway.api.indicators import IndicatorRoutes
 from gateway.api.instances import InstanceRoutes
-from gateway.api.message_end import end_by_message
 from gateway.api.middlewares import observe
 from gateway.api.openapi import public
-from gateway.api.passing import MessageSent
 from gateway.api.passthrough import PassThrough
 from gateway.api.presence import PresenceRoutes
 from gateway.api.viewer.routes import add_reference
@@ -19,13 +15,8 @@ from gateway.telemetry import probes
 from gateway.wiring import Services
 
 
-def create_app(services: Services, *, message_sent: MessageSent | None = None) -> web.Application:
-    """Build the public API. Every route but `/health` and the reference is guarded by the gate.
-
-    Args:
-        services: what it is built on.
-        message_sent: what is done when a message of ours passed, in place of ending its chat's indicator.
-    """
+def create_app(services: Services) -> web.Application:
+    """Build the public API. Every route but `/health` and the reference is guarded by the gate."""
     http = services.settings.http
     gate = Gate(
         services.hasher,
@@ -53,6 +44,6 @@ def create_app(services: Services, *, message_sent: MessageSent | None = None) -
     app.router.add_get("/api/instance/list", gate.for_token(instances.list_instances), allow_head=False)
     app.router.add_delete("/api/instance/delete/{instance:[^/]+}", gate.for_instance_of_account(instances.delete))
     app.router.add_post("/api/instance/token/{instance:[^/]+}", gate.for_instance_of_account(instances.rotate_token))
-    PassThrough(services, message_sent or partial(end_by_message, services.presence)).add_routes(app, gate)
+    PassThrough(services).add_routes(app, gate)
     add_reference(app, public.describe)
     return app

@@ -1,6 +1,6 @@
 """One request on its way to the upstream: its body counted and looked at as it streams, its answer given on."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -18,14 +18,11 @@ from gateway.presence.errors import (
     StoreUnavailable,
     UpstreamCredentialSealed,
 )
-from gateway.presence.model import Chat, Instance
+from gateway.presence.model import Instance
 from gateway.upstreams.end_to_end import is_decoded
 from gateway.upstreams.exchange import Answer
 from gateway.upstreams.progress import Progress
 from gateway.upstreams.registry import ADAPTERS
-
-MessageSent = Callable[[Instance, Chat], Awaitable[None]]
-"""Ends what a chat shows, since its message was sent. It is given a second, then cancelled."""
 
 
 class Upload:

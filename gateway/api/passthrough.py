@@ -16,8 +16,9 @@ from aiohttp import web
 from gateway.api.concurrency import ConcurrencyLimit
 from gateway.api.context import CONTEXT
 from gateway.api.guards import Caller, Gate
+from gateway.api.message_end import count
 from gateway.api.passed_websockets import SWITCHING, PassedWebSockets
-from gateway.api.passing import MessageSent, Upload, cut_off, give_on, is_gone, pass_headers, response_to
+from gateway.api.passing import Upload, cut_off, give_on, is_gone, pass_headers, response_to
 from gateway.presence.errors import GatewayError
 from gateway.presence.model import Chat, Instance
 from gateway.telemetry.metrics import PASSED_DURATION, PASSED_REQUESTS
@@ -45,11 +46,11 @@ _log = structlog.get_logger()
 class PassThrough:
     """Hands requests on to the instance's upstream, so many at a time. One object for the process."""
 
-    def __init__(self, services: Services, message_sent: MessageSent) -> None:
-        """Say to `message_sent` what message was sent, before the answer to it is given on."""
+    def __init__(self, services: Services) -> None:
+        """Begin with nothing under way."""
         self._forwarding = services.forwarding
+        self._presence = services.presence
         self._limits = services.settings.pass_
-        self._message_sent = message_sent
         self._concurrency = ConcurrencyLimit(self._limits.max_in_flight, self._limits.max_in_flight_per_account)
         self._websockets = PassedWebSockets(services)
         self._endings: set[asyncio.Task[str]] = set()
@@ -116,7 +117,7 @@ class PassThrough:
 
     async def _say(self, instance: Instance, chat: Chat) -> str:
         try:
-            await self._message_sent(instance, chat)
+            count(await self._presence.message_sent(instance, chat))
         except GatewayError as error:
             return type(error).__name__
         except Exception:  # noqa: BLE001 - logged whole; the message was sent, whatever became of its indicator

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 
@@ -29,30 +28,28 @@ _AGAIN_S = 1.0
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Sockets:
-    """Listening sockets that a process manager opened for us (their descriptors), None to open our own."""
-
-    http: int | None = None
-    admin: int | None = None
-
-
-async def serve(settings: Settings, doors: Sockets | None = None) -> None:
+async def serve(settings: Settings, http_fd: int | None = None, admin_fd: int | None = None) -> None:
     """Run the front door until SIGTERM or SIGINT, then drain it.
+
+    Args:
+        settings: with which.
+        http_fd: the descriptor of a listening socket that a process manager opened for us, None to open our own.
+        admin_fd: likewise, for the operator's port.
 
     Raises:
         OSError: a port is in use.
     """
-    doors = doors or Sockets()
     drain = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, drain.set)
     with logs.buffering():
         async with open_services(settings) as services:
-            await _serve(settings, services, doors, drain)
+            await _serve(settings, services, http_fd, admin_fd, drain)
 
 
-async def _serve(settings: Settings, services: Services, doors: Sockets, drain: asyncio.Event) -> None:
+async def _serve(
+    settings: Settings, services: Services, http_fd: int | None, admin_fd: int | None, drain: asyncio.Event
+) -> None:
     gauges = Gauges(services.health.look, services.upstreams.count_open_circuits)
     ops = create_ops("gateway", lambda: _is_ready(services, drain), gauges.refresh)
     ops.add_subapp("/admin/", create_admin(services))
@@ -65,7 +62,7 @@ async def _serve(settings: Settings, services: Services, doors: Sockets, drain: 
             ops,
             settings.admin.host,
             settings.admin.port,
-            fd=doors.admin,
+            fd=admin_fd,
             caps=Caps(MOST_OPERATORS),
             head_timeout_s=settings.http.head_timeout_s,
             keepalive_timeout=settings.http.keepalive_timeout_s,
@@ -75,7 +72,7 @@ async def _serve(settings: Settings, services: Services, doors: Sockets, drain: 
             app,
             settings.http.host,
             settings.http.port,
-            fd=doors.http,
+            fd=http_fd,
             farewell_s=_FAREWELL_S,
             is_leaving=drain.is_set,
             caps=Caps(settings.http.max_connections, settings.http.max_connections_per_address),

@@ -66,7 +66,6 @@ def serve(
     --processes, SIGHUP replaces the processes one by one, without a refused
     request.
     """
-    from gateway.api.serve import Sockets
     from gateway.api.serve import serve as serve_api
     from gateway.process.prefork import Manager
 
@@ -74,7 +73,7 @@ def serve(
     logs.set_up(level=loaded.log.level, fmt=loaded.log.format)
     if processes > 1 and (listen_fd, admin_fd) != (None, None):
         raise CommandFailed("--processes opens its own sockets; use it without --listen-fd")
-    work = Manager(loaded, processes).run() if processes > 1 else serve_api(loaded, Sockets(listen_fd, admin_fd))
+    work = Manager(loaded, processes).run() if processes > 1 else serve_api(loaded, listen_fd, admin_fd)
     try:
         uvloop.run(work)
     except OSError as error:

@@ -46,8 +46,10 @@ class Cipher:
         """
         if not sealed:
             return ""
+        if self._fernet is None:
+            raise CredentialUnreadable
         try:
-            return self._open(sealed)
+            return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken as error:
             raise CredentialUnreadable from error
 
@@ -66,8 +68,3 @@ class Cipher:
             return self._newest is not None and bool(self._newest.decrypt(sealed.encode()))
         except InvalidToken:
             return False
-
-    def _open(self, sealed: str) -> str:
-        if self._fernet is None:
-            raise CredentialUnreadable
-        return self._fernet.decrypt(sealed.encode()).decode()

@@ -56,8 +56,10 @@ class Lookups:
         row = await self._read(keys.token(token_hash))
         if not row or (await self._read(keys.account(row["account"]))).get("status") != "active":
             return None
-        if "expires" in row and int(row["expires"]) <= await self._now_ms():
-            return None
+        if "expires" in row:
+            seconds, micros = await command(self._redis, "TIME")
+            if int(row["expires"]) <= int(seconds) * 1000 + int(micros) // 1000:
+                return None
         kind = "account" if row["kind"] == "account" else "instance"
         return Principal(kind, row["account"], row.get("instance"))  # type: ignore[arg-type]
 
@@ -206,7 +208,3 @@ class Lookups:
     async def _read(self, key: str) -> dict[str, str]:
         # Not by the pool, of which each connection finds out by itself that its primary is away.
         return await read_row(self._executor, key)
-
-    async def _now_ms(self) -> int:
-        seconds, micros = await command(self._redis, "TIME")
-        return int(seconds) * 1000 + int(micros) // 1000

@@ -62,7 +62,7 @@ class Rule:
 
 
 SECOND_NET_MS = (MAX_DURATION_S + 5) * 1000
-"""For an upstream's own timer, only in case we never come back: longer than we leave it alone, so it ends none early."""
+"""An upstream's own timer, only in case we never come back: longer than any promise of ours, so it ends none early."""
 
 EVERY_CHAT = frozenset(ChatKind)
 PEOPLE_AND_GROUPS = frozenset({ChatKind.PHONE, ChatKind.GROUP, ChatKind.LID})
