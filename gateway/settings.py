@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct, field
 
+from gateway.presence.model import is_base_url
+
 ENV_PREFIX = "PRESENCE_"
 
 _CLUSTER = "cluster://"
@@ -379,18 +381,6 @@ def _upstream_rules(upstream: Upstream) -> Iterator[tuple[bool, str]]:
 def is_origin(url: str) -> bool:
     """Whether this is a scheme, a host and perhaps a port, and nothing else."""
     return is_base_url(url) and not urlsplit(url).path.strip("/")
-
-
-def is_base_url(url: str) -> bool:
-    """Whether paths may be put behind this: an origin with perhaps a path (as the domain's own `is_base_url` says)."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return (
-        parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not set(url) & set("?#@\\ \t\r\n")
-    )
 
 
 def is_cluster_url(url: str) -> bool:

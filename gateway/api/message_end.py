@@ -1,4 +1,4 @@
-"""What a message that was sent ends, and how that is counted, whether it passed through us or was reported."""
+"""How what ended an indicator is counted, whoever ended it: a command, or a message that passed or was reported."""
 
 from gateway.presence.service import CommandResult
 from gateway.telemetry.metrics import ENDS
