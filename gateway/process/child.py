@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -65,27 +65,28 @@ class Child:
         self._prepare = prepare
         self._on_start = on_start
         self._process: asyncio.subprocess.Process | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
         """The process of the moment."""
         return self._process.pid if self._process else 0
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Keep it running inside the block.
+    async def start(self) -> None:
+        """Start it, and keep it running until `stop`.
 
         Until `is_settled` is set, an end with an error code sets `has_failed` and is not mended: a wrong setting or a
         full disk would end the next one too.
         """
         await self._start()
-        watch = asyncio.create_task(self._watch())
-        try:
-            yield
-        finally:
-            watch.cancel()
-            await asyncio.wait({watch})
-            await self._stop()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """End it, asked first and then killed; where it never started, nothing is to do."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+        await self._stop()
 
     def abandon(self) -> None:
         """End it at once and for good."""

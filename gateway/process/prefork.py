@@ -13,8 +13,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -29,14 +28,6 @@ _SLACK_S = 3.0
 _log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class _Gateway:
-    """One process, and what ends it."""
-
-    child: Child
-    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-
-
 class Manager:
     """Keeps `count` gateways serving."""
 
@@ -45,7 +36,7 @@ class Manager:
         self._count = count
         self._http = -1
         self._admin: list[int] = []
-        self._gateways: dict[int, _Gateway] = {}
+        self._gateways: dict[int, Child] = {}
         self._renew = asyncio.Event()
         self._stop = asyncio.Event()
 
@@ -71,7 +62,7 @@ class Manager:
                 stopping.cancel()
                 work.cancel()
                 await asyncio.wait({work})
-                await asyncio.gather(*(gateway.stack.aclose() for gateway in self._gateways.values()))
+                await asyncio.gather(*(gateway.stop() for gateway in self._gateways.values()))
 
     async def _work(self) -> None:
         await asyncio.gather(*(self._fill(slot) for slot in range(self._count)))
@@ -90,37 +81,35 @@ class Manager:
             try:
                 new = await self._start(slot)
             except StartFailed:
-                _log.exception("renewal_failed", slot=slot, kept_pid=old.child.pid)
+                _log.exception("renewal_failed", slot=slot, kept_pid=old.pid)
                 return
             self._gateways[slot] = new
-            await old.stack.aclose()
+            await old.stop()
         _log.info("gateways_renewed", pids=self._pids())
 
-    async def _start(self, slot: int) -> _Gateway:
+    async def _start(self, slot: int) -> Child:
         """Start a gateway and return when it serves, or not at all."""
         fds = (self._http, self._admin[slot])
         http = self._settings.http
         with _readiness() as (address, is_told):
-            gateway = _Gateway(
-                Child(
-                    f"gateway-{slot}",
-                    [sys.executable, "-P", "-m", "gateway", "serve", f"--listen-fd={fds[0]}", f"--admin-fd={fds[1]}"],
-                    os.environ | {"NOTIFY_SOCKET": address},
-                    stop_within_s=http.drain_delay_s + http.drain_timeout_s + _SLACK_S,
-                    pass_fds=fds,
-                )
+            gateway = Child(
+                f"gateway-{slot}",
+                [sys.executable, "-P", "-m", "gateway", "serve", f"--listen-fd={fds[0]}", f"--admin-fd={fds[1]}"],
+                os.environ | {"NOTIFY_SOCKET": address},
+                stop_within_s=http.drain_delay_s + http.drain_timeout_s + _SLACK_S,
+                pass_fds=fds,
             )
             try:
-                await gateway.stack.enter_async_context(gateway.child.running())
-                await wait_until(is_told, [gateway.child], f"the process {gateway.child.name} does not serve")
+                await gateway.start()
+                await wait_until(is_told, [gateway], f"the process {gateway.name} does not serve")
             except BaseException:
-                await gateway.stack.aclose()
+                await gateway.stop()
                 raise
-        gateway.child.is_settled = True
+        gateway.is_settled = True
         return gateway
 
     def _pids(self) -> list[int]:
-        return [gateway.child.pid for _, gateway in sorted(self._gateways.items())]
+        return [gateway.pid for _, gateway in sorted(self._gateways.items())]
 
 
 @contextmanager

@@ -152,5 +152,6 @@ class _Runner:
             on_start=self._ready.refresh,
         )
         self._children[name] = child
-        await stack.enter_async_context(child.running())
+        await child.start()
+        stack.push_async_callback(child.stop)
         return child
