@@ -63,11 +63,7 @@ def rotate(
     """Put a new token in the place of one; the new one is shown this once."""
 
     async def work(services: Services) -> Created:
-        old = await services.directory.token(token_id)
-        if old.kind == "instance":
-            instance = await services.directory.instance_by_id(old.instance_id)
-            return await services.tenancy.rotate_instance_token(instance, grace_s=grace)
-        return await services.tenancy.rotate_token(old, grace_s=grace)
+        return await services.tenancy.rotate_token(await services.directory.token(token_id), grace_s=grace)
 
     print_created("Token", with_services(context, work), as_json=as_json)
 

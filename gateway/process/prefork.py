@@ -65,7 +65,7 @@ class Manager:
                 await asyncio.gather(*(gateway.stop() for gateway in self._gateways.values()))
 
     async def _work(self) -> None:
-        await asyncio.gather(*(self._fill(slot) for slot in range(self._count)))
+        await asyncio.gather(*(self._start(slot) for slot in range(self._count)))
         notify.ready()
         _log.info("gateways_started", pids=self._pids())
         while True:
@@ -73,22 +73,18 @@ class Manager:
             self._renew.clear()
             await self._renew_all()
 
-    async def _fill(self, slot: int) -> None:
-        self._gateways[slot] = await self._start(slot)
-
     async def _renew_all(self) -> None:
         for slot, old in list(self._gateways.items()):
             try:
-                new = await self._start(slot)
+                await self._start(slot)
             except StartFailed:
                 _log.exception("renewal_failed", slot=slot, kept_pid=old.pid)
                 return
-            self._gateways[slot] = new
             await old.stop()
         _log.info("gateways_renewed", pids=self._pids())
 
-    async def _start(self, slot: int) -> Child:
-        """Start a gateway and return when it serves, or not at all."""
+    async def _start(self, slot: int) -> None:
+        """Start a gateway, and have it in the slot once it serves, or not at all."""
         fds = (self._http, self._admin[slot])
         http = self._settings.http
         with _readiness() as (address, is_told):
@@ -106,7 +102,7 @@ class Manager:
                 await gateway.stop()
                 raise
         gateway.is_settled = True
-        return gateway
+        self._gateways[slot] = gateway
 
     def _pids(self) -> list[int]:
         return [gateway.pid for _, gateway in sorted(self._gateways.items())]

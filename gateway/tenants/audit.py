@@ -38,11 +38,6 @@ class Entry:
     detail: str
     number: int
 
-    @property
-    def at_ms(self) -> int:
-        """When it was written, in Unix milliseconds."""
-        return _ms(self.id)
-
 
 def entry(actor: str, action: str, subject: str, account: str, detail: str = "", *, for_operator: str = "") -> str:
     """Word one change for the scripts; nothing in it may be a secret.
@@ -82,7 +77,7 @@ class RedisAudit:
         by_last_change = list(zip(accounts[::2], accounts[1::2], strict=True))
         for start in range(0, len(by_last_change), _AT_ONCE):
             some = by_last_change[start : start + _AT_ONCE]
-            least_ms = found[-1].at_ms if len(found) >= count else 0
+            least_ms = _ms(found[-1].id) if len(found) >= count else 0
             if float(some[0][1]) < least_ms:
                 break
             found = await self._merge(found, [account.decode() for account, _ in some], count, least_ms)

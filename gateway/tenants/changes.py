@@ -73,12 +73,15 @@ class RedisTenancy:
         await self._change_account(account_id, fields, entry(by, "account.limits", account_id, account_id, detail))
 
     async def rotate_token(self, old: TokenView, *, grace_s: int = 0, by: str = CLI) -> Created:
-        """Replace one token of an account; the old one stays valid for the grace time.
+        """Replace one token; the old one stays valid for the grace time. One of an instance's replaces all of them.
 
         Raises:
             TokenNotFound: it is gone, or was replaced already.
+            InstanceNotFound: it was an instance's, which is gone, or going.
             TokenQuotaExceeded: there is no room for both; without a grace time there always is.
         """
+        if old.kind == "instance":
+            return await self._rotate_all_of(old.instance_id, old.account_id, old.name, grace_s, by)
         token = tokens.make("account")
         writes = self._rows.token(token, "account", old.account_id, "", old.name)
         told = entry(by, "token.rotate", old.id, old.account_id, f"grace {grace_s} s")
@@ -93,17 +96,20 @@ class RedisTenancy:
         Raises:
             InstanceNotFound: it is gone, or going.
         """
+        return await self._rotate_all_of(instance.id, instance.account_id, instance.name, grace_s, by)
+
+    async def _rotate_all_of(self, instance_id: str, account_id: str, name: str, grace_s: int, by: str) -> Created:
         token = tokens.make("instance")
-        writes = self._rows.token(token, "instance", instance.account_id, instance.id, instance.name)
-        told = entry(by, "instance.token", instance.id, instance.account_id, f"grace {grace_s} s")
+        writes = self._rows.token(token, "instance", account_id, instance_id, name)
+        told = entry(by, "instance.token", instance_id, account_id, f"grace {grace_s} s")
         where = (
             keys.token(self._rows.hash(token)),
-            keys.instance_tokens(instance.id),
-            keys.instance(instance.id),
-            keys.account(instance.account_id),
+            keys.instance_tokens(instance_id),
+            keys.instance(instance_id),
+            keys.account(account_id),
         )
         refuse(await self._rotate(where, self._rotation(grace_s, "", writes, told)), gone=InstanceNotFound)
-        return Created(self._rows.token_id(token), instance.name, token)
+        return Created(self._rows.token_id(token), name, token)
 
     def _rotation(self, grace_s: int, old_id: str, writes: list[Write], told: str) -> tuple[str | int, ...]:
         limits = (MOST_LIVE_TOKENS, self._tokens_per_account)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,7 +34,7 @@ async def examine(redis: Redis, upstreams: UpstreamClient, target: Target) -> li
         StoreUnavailable: Redis did not answer.
     """
     clock, examination = await asyncio.gather(_clock(redis), upstreams.examine(target))
-    return [clock, *(look(examination) for look in _LOOKS)]
+    return [clock, _reached(examination), _accepted(examination), _connected(examination)]
 
 
 async def _clock(redis: Redis) -> Finding:
@@ -78,6 +77,3 @@ def _connected(examination: Examination) -> Finding:
     if examination.connection in {Connection.CONNECTED, Connection.UNKNOWN}:
         verdict = "ok" if examination.connection is Connection.CONNECTED else "unknown"
     return Finding("session connected", verdict, examination.connection.value)
-
-
-_LOOKS: tuple[Callable[[Examination], Finding], ...] = (_reached, _accepted, _connected)

@@ -35,12 +35,7 @@ class TokenRoutes:
     async def rotate(self, request: web.Request, caller: AdminCaller, token: TokenView) -> web.Response:
         """Put a new token in the place of one; the old one lives for the grace time."""
         grace_s = instance_bodies.grace_s(await bodies.read(request, self._body_timeout_s))
-        if token.kind == "instance":
-            instance = await self._services.directory.instance_by_id(token.instance_id)
-            created = await self._services.tenancy.rotate_instance_token(instance, grace_s=grace_s, by=caller.actor)
-        else:
-            created = await self._services.tenancy.rotate_token(token, grace_s=grace_s, by=caller.actor)
-        return await self._made(created)
+        return await self._made(await self._services.tenancy.rotate_token(token, grace_s=grace_s, by=caller.actor))
 
     async def revoke(self, request: web.Request, caller: AdminCaller, token: TokenView) -> web.Response:  # noqa: ARG002
         """Make a token invalid from its next request on."""
