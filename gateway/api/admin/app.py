@@ -9,7 +9,6 @@ from gateway.api.admin.instances import InstanceRoutes
 from gateway.api.admin.overview import OverviewRoutes
 from gateway.api.admin.tokens import TokenRoutes
 from gateway.api.admin.upstreams import list_upstreams
-from gateway.api.guards import Gate
 from gateway.api.middlewares import observe
 from gateway.api.openapi import admin
 from gateway.api.viewer.routes import add_reference
@@ -22,9 +21,7 @@ _GUESSES_PER_MINUTE = 30
 
 def create_admin(services: Services, *, guesses_per_minute: int = _GUESSES_PER_MINUTE) -> web.Application:
     """Build what is mounted at `/admin`. Every route but the reference is guarded by the gate."""
-    trusted_proxies = services.settings.admin.trusted_proxies
-    clients = Gate(services.hasher, services.admission, services.directory, trusted_proxies=trusted_proxies)
-    gate = AdminGate(services, clients, FailedKeyLimiter(services.redis, per_minute=guesses_per_minute))
+    gate = AdminGate(services, FailedKeyLimiter(services.redis, per_minute=guesses_per_minute))
     accounts, tokens = AccountRoutes(services), TokenRoutes(services)
     instances, overview = InstanceRoutes(services), OverviewRoutes(services)
     chats = ChatRoutes(services)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.api.context import CONTEXT
-from gateway.api.guards import NAME, Gate
-from gateway.api.sender import key_of
+from gateway.api.guards import NAME
+from gateway.api.sender import address_of, key_of
 from gateway.presence.errors import (
     AccountNotFound,
     AdminOff,
@@ -71,10 +71,9 @@ InstanceHandler = Callable[[web.Request, AdminCaller, Instance], Answer]
 class AdminGate:
     """Admits visitors. Wrong keys are limited for each address, since one key opens everything."""
 
-    def __init__(self, services: Services, gate: Gate, guesses: FailedKeyLimiter) -> None:
-        """Compare with the key of the services's settings; `gate` knows a client's address."""
+    def __init__(self, services: Services, guesses: FailedKeyLimiter) -> None:
+        """Compare with the key of the services's settings."""
         self._services = services
-        self._gate = gate
         self._guesses = guesses
         key = services.settings.secrets.admin_key
         self._key_hash = services.hasher(key) if key else None
@@ -153,7 +152,8 @@ class AdminGate:
             return AdminCaller()
         principal = await self._principal(given, given_hash)
         if principal is None:
-            await self._guesses.count(self._gate.address(request))
+            trusted_proxies = self._services.settings.admin.trusted_proxies
+            await self._guesses.count(address_of(request, trusted_proxies=trusted_proxies))
             raise InvalidKey
         request[CONTEXT].account = principal.account_id
         # Looks count apart, since pages poll; every change counts like any request.
