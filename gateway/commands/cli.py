@@ -8,8 +8,7 @@ import typer
 
 from gateway import SERVICE, VERSION
 from gateway.commands import account, audit, config, data, doctor, instance, keys, roles, send, status, token
-from gateway.commands.advice import advised
-from gateway.commands.errors import CommandFailed
+from gateway.commands.errors import CommandFailed, advised
 from gateway.commands.manual import examples, manual
 from gateway.presence.errors import GatewayError
 from gateway.process.child import StartFailed

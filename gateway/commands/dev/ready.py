@@ -1,8 +1,7 @@
 """The ready file: for scripts, everything about a running installation; there only while it serves."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.commands.dev.demo import Demo
@@ -20,9 +19,8 @@ class ReadyFile:
         self._children = children
         self._facts: dict[str, object] | None = None
 
-    @contextmanager
-    def published(self, site: Site, demo: Demo) -> Iterator[None]:
-        """Have it in place inside the block."""
+    def publish(self, site: Site, demo: Demo) -> None:
+        """Put it in place."""
         self._facts = {
             "url": site.url,
             "admin_url": site.admin_url,
@@ -35,11 +33,6 @@ class ReadyFile:
             "env": site.joining,
         }
         self.refresh()
-        try:
-            yield
-        finally:
-            self._facts = None
-            self.remove()
 
     def refresh(self) -> None:
         """Write the pids of the moment, where it is in place."""
@@ -55,5 +48,6 @@ class ReadyFile:
 
     def remove(self) -> None:
         """Take it away, also where a killed runner left it."""
+        self._facts = None
         if self._path is not None:
             self._path.unlink(missing_ok=True)

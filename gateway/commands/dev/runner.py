@@ -90,7 +90,8 @@ class _Runner:
             await self._start_redis(stack)
             demo = await self._ensure_demo()
             await self._start_ours(stack)
-            stack.enter_context(self._ready.published(self._site, demo))
+            self._ready.publish(self._site, demo)
+            stack.callback(self._ready.remove)
             banner.show(self._site, demo, self._plan.data)
             await asyncio.Event().wait()
 
