@@ -18,7 +18,7 @@ from rig import LOOPBACK, ROOT, wait_for
 from gateway.commands.dev.ports import free_port
 
 RULES = ROOT / "deploy/prometheus/rules.yml"
-WINDOW = "20s"
+WINDOW = "8s"
 """What every window of the rules becomes in a test."""
 
 
