@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+# Most of the tests wait for something, so there are more processes than cores; a file is one process's.
+AT_ONCE := --dist loadfile --no-loadscope-reorder --numprocesses
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-plain test-fast lint format bench chaos fuzz model replay soak docs pictures dist old-data panels viewer site lock clean
@@ -25,10 +27,10 @@ run: $(STAMP) ## Run everything on this machine: gateway, worker, embedded Valke
 	@exec $(BIN)/presence-gateway dev $(ARGS)
 
 test: $(STAMP) ## Run every test but the release's (CI runs test-plain and dist too)
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/release $(ARGS)
+	@$(BIN)/python -m pytest $(AT_ONCE) 4 --ignore tests/release $(ARGS)
 
 test-plain: $(STAMP) ## Run the acceptance tests that meet the fast ways, with all of them off ([fast] in config/gateway.toml)
-	@PLAIN_WAYS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/acceptance/test_contract.py tests/acceptance/test_indicators.py tests/acceptance/test_crash.py $(ARGS)
+	@PLAIN_WAYS=1 $(BIN)/python -m pytest $(AT_ONCE) 2 tests/acceptance/test_contract.py tests/acceptance/test_indicators.py tests/acceptance/test_crash.py $(ARGS)
 
 test-fast: $(STAMP) ## Run the tests that need no process but Valkey, and no browser
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration $(ARGS)

@@ -8,6 +8,7 @@ import pytest
 from clusters import start_cluster
 from everywhere import forget_everything, forget_everything_sync, open_everywhere, open_everywhere_sync
 from hypothesis import HealthCheck, settings
+from order import longest_first
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from terminal import Ran, Run
@@ -21,6 +22,10 @@ from gateway.store.redis import Executor, open_redis
 # A busy machine is slow, not wrong.
 settings.register_profile("services", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("services")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = longest_first(items)
 
 
 @pytest.fixture
