@@ -2,19 +2,18 @@
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from operated import Operated
 
 from gateway.settings import Fast
 
@@ -23,17 +22,6 @@ ROOT = Path(__file__).resolve().parents[1]
 POLL_S = 0.05
 START_WITHIN_S = 45.0
 STOP_WITHIN_S = 20.0
-PLENTY = 100_000  # requests a minute: a limit that no test meets by accident
-
-
-@dataclass(frozen=True)
-class Tenant:
-    """An account of the operator's making, with one instance."""
-
-    account: str
-    account_token: str
-    instance: str
-    instance_token: str
 
 
 def is_alive(pid: int) -> bool:
@@ -61,14 +49,13 @@ def dev_command(data: Path, ready_file: Path, port: str = "0", program: Sequence
 
 
 @dataclass
-class Installation:
+class Installation(Operated):
     """Everything that `gateway dev` starts, and what it says of itself in the ready file."""
 
     folder: Path
     program: Sequence[str] = FROM_SOURCE
     cwd: Path = ROOT
     settings: Mapping[str, str] = field(default_factory=dict)  # of the environment
-    secrets: set[str] = field(default_factory=set)  # everything that no log may hold
     demo: set[str] = field(default_factory=set)  # those of them that the banner and the ready file show
     _process: "subprocess.Popen[bytes] | None" = None
     _sandbox_names: dict[str, str] = field(default_factory=dict)
@@ -205,39 +192,6 @@ class Installation:
         parsed = json.loads(done.stdout)
         assert isinstance(parsed, dict)
         return parsed
-
-    def create_account(self, *, per_minute: int | None = PLENTY) -> tuple[str, str]:
-        """Make an account; its name and its first token."""
-        name = f"account-{secrets.token_hex(4)}"
-        limit = () if per_minute is None else ("--per-minute", str(per_minute))
-        token = str(self.command("account", "create", name, *limit)["token"])
-        self.secrets.add(token)
-        return name, token
-
-    def create_instance(self, account: str, *options: str, name: str | None = None) -> tuple[str, str]:
-        """Make an instance; its name and its token."""
-        name = name or f"instance-{secrets.token_hex(4)}"
-        token = str(self.command("instance", "create", account, name, *options)["token"])
-        self.secrets.add(token)
-        return name, token
-
-    def create_tenant(self, *options: str, per_minute: int | None = PLENTY, instance: str | None = None) -> Tenant:
-        account, account_token = self.create_account(per_minute=per_minute)
-        name, instance_token = self.create_instance(account, *options, name=instance)
-        return Tenant(account, account_token, name, instance_token)
-
-    def create_tenants(self, count: int) -> list[Tenant]:
-        """Several instances of one new account."""
-        account, account_token = self.create_account()
-        with ThreadPoolExecutor(3) as pool:
-            made = list(pool.map(lambda _: self.create_instance(account), range(count)))
-        return [Tenant(account, account_token, name, token) for name, token in made]
-
-    def issue_token(self, account: str) -> tuple[str, str]:
-        """Issue one more account token, with a fresh quota; its id and itself."""
-        issued = self.command("token", "issue", account)
-        self.secrets.add(str(issued["token"]))
-        return str(issued["id"]), str(issued["token"])
 
 
 @contextmanager

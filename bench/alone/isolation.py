@@ -80,5 +80,5 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, installed(Path(folder)) as ours, sandbox() as hanging_url:
         account, token = ours.create_account(per_minute=1_000_000)
         ours.create_instance(account, name="bench")
-        ours.create_instance(account, "--upstream-kind", "sandbox", "--upstream-url", hanging_url, name="hanging")
+        ours.create_instance(account, name="hanging", upstream={"kind": "sandbox", "url": hanging_url})
         asyncio.run(measure(ours, token, hanging_url, options.rate, options.seconds))

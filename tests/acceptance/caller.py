@@ -13,7 +13,8 @@ from typing import Self, TypeVar
 import aiohttp
 import pytest
 from acceptance.answers import Answer
-from installation import POLL_S, Installation, Tenant
+from installation import POLL_S, Installation
+from operated import Tenant
 from yarl import URL
 
 NOISE_S = 1.5  # what two busy cores may add to any lateness

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from acceptance.caller import Client, new_number
 from acceptance.volley import callers, early_callers, other_urls
-from installation import Installation, Tenant, installed
+from installation import Installation, installed
+from operated import Tenant
 
 __all__ = ["callers", "early_callers", "other_urls"]
 

@@ -19,8 +19,9 @@ from acceptance.answers import Answer, assert_enveloped, assert_error, assert_qu
 from acceptance.caller import CLOCK_S, NOISE_S, Client, jid
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from installation import Installation, Tenant
+from installation import Installation
 from multidict import CIMultiDict
+from operated import Tenant
 
 INVALID_BODY = "Invalid request body"
 MESSAGES_OF_400 = {

@@ -17,7 +17,8 @@ import pytest
 import requests
 from acceptance.answers import Answer, assert_enveloped, assert_error, assert_quota
 from acceptance.caller import NOISE_S, UPSTREAM_TIMEOUT_S, Client, jid, new_number
-from installation import PLENTY, Installation, Tenant
+from installation import Installation
+from operated import PLENTY, Tenant
 
 MISSING = "Missing token in header, Authorization header, or query parameter"
 INVALID_TOKEN = "Invalid token"
@@ -295,16 +296,11 @@ async def test_an_upstream_that_refuses_connections_is_a_503_with_a_time_to_retr
     """4. 503 `Service temporarily unavailable`, with `Retry-After`."""
     with socket.socket() as nobody:  # bound, not listening: connections are refused
         nobody.bind(("127.0.0.1", 0))
-        options: tuple[str, ...] = (
-            "--upstream-kind",
-            "ryzeapi",
-            "--upstream-url",
-            f"http://127.0.0.1:{nobody.getsockname()[1]}",
-        )
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         credential = f"credential-{secrets.token_hex(16)}"
         installation.secrets.add(credential)
-        options += ("--upstream-session", "gone", "--upstream-credential", credential)
-        tenant = await asyncio.to_thread(installation.create_tenant, *options)
+        upstream = {"kind": "ryzeapi", "url": url, "session": "gone", "credential": credential}
+        tenant = await asyncio.to_thread(installation.create_tenant, upstream=upstream)
 
         answer = await client.show(tenant, number, "typing", 2)
 
@@ -929,15 +925,18 @@ def test_the_requests_of_the_documented_clients_work(installation: Installation,
     )
 
 
-def test_the_operators_send_command_sends(installation: Installation, tenant: Tenant, number: str) -> None:
+def test_the_operators_commands_make_a_tenant_and_send_as_it(installation: Installation, number: str) -> None:
     """The operator's `send` is a caller like any other."""
+    account = f"typed-{secrets.token_hex(4)}"
+    token = str(installation.command("account", "create", account)["token"])
+    installation.secrets |= {token, str(installation.command("instance", "create", account, "sales")["token"])}
     told = installation.command(
         "send",
         "--url",
         installation.url,
         "--token",
-        tenant.account_token,
-        tenant.instance,
+        token,
+        "sales",
         number,
         "typing",
         "--duration",

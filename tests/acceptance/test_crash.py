@@ -26,12 +26,12 @@ from installation import (
     START_WITHIN_S,
     STOP_WITHIN_S,
     Installation,
-    Tenant,
     dev_command,
     installed,
     is_alive,
     outside_environment,
 )
+from operated import Tenant
 from redis import Redis, RedisError
 
 DOCUMENTED_NUMBER = "5511999999999"  # the banner's curl line may show it
@@ -435,8 +435,8 @@ async def test_a_token_in_the_query_and_a_credential_stay_out_of_the_logs(
     """`?token=` in an access log included; so are bad tokens, which may be good ones mistyped."""
     credential, mistyped = (f"secret{secrets.token_hex(16)}" for _ in range(2))
     installation.secrets |= {credential, mistyped}
-    options = ("--upstream-kind", "ryzeapi", "--upstream-url", installation.url, "--upstream-session", "nobody")
-    tenant = await asyncio.to_thread(installation.create_tenant, *options, "--upstream-credential", credential)
+    upstream = {"kind": "ryzeapi", "url": installation.url, "session": "nobody", "credential": credential}
+    tenant = await asyncio.to_thread(installation.create_tenant, upstream=upstream)
     body = {"number": number, "state": "typing"}
     async with Client(installation) as client:
         for query, headers in (

@@ -4,7 +4,8 @@ import asyncio
 
 from acceptance.answers import assert_enveloped, assert_error
 from acceptance.caller import Client, jid
-from installation import Installation, Tenant
+from installation import Installation
+from operated import Tenant
 
 
 async def test_a_message_ends_its_indicator_and_nothing_is_shown_after_it(

@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 from acceptance.answers import Answer
 from acceptance.caller import CLOCK_S, NOISE_S, UPSTREAM_TIMEOUT_S, Call, Client, jid, new_number
-from installation import Installation, Tenant
+from installation import Installation
+from operated import Tenant
 
 END_S = 20.0  # every story is over by then, echoes of an unknown outcome included
 ECHO_S = 10.0

@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 from acceptance.caller import NOISE_S, Client, eventually, jid, new_number
 from fakes.ryzeapi import FakeRyzeapi
-from installation import PLENTY, Installation, Tenant
+from installation import Installation
+from operated import PLENTY, Tenant
 from ryzeapi_client import RyzeapiClient
 from world import until
 from yarl import URL

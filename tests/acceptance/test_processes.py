@@ -17,7 +17,8 @@ from typing import Any, Self
 import aiohttp
 import pytest
 from acceptance.caller import Client, eventually, jid, new_number
-from installation import ROOT, Installation, Tenant
+from installation import ROOT, Installation
+from operated import Tenant
 
 CALLERS = 6
 GATEWAYS = 2

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from acceptance.answers import Answer, assert_enveloped
 from acceptance.caller import Client, jid, new_number
-from installation import Installation, Tenant
+from installation import Installation
 from multidict import CIMultiDict
+from operated import Tenant
 
 NAME, TOKEN = "raw", secrets.token_hex(16)
 SMUGGLED = new_number()
@@ -194,7 +195,7 @@ def exchange(url: str, sent: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def tenant(installation: Installation) -> Tenant:
     """One whose token has a length that the probes can count."""
-    return installation.create_tenant("--token", TOKEN, instance=NAME)
+    return installation.create_tenant(token=TOKEN, instance=NAME)
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)

@@ -115,8 +115,8 @@ async def test_a_ryzeapi_client_changes_its_base_url_and_its_token(
     installation: Installation, client: Client, number: str
 ) -> None:
     """On an instance of the kind `ryzeapi`, for which the sandbox stands in."""
-    upstream = ("--upstream-kind", "ryzeapi", "--upstream-url", installation.sandbox_url, "--upstream-session", "ryze")
-    tenant = await asyncio.to_thread(installation.create_tenant, *upstream, "--upstream-credential", "a-credential")
+    upstream = {"kind": "ryzeapi", "url": installation.sandbox_url, "session": "ryze", "credential": "a-credential"}
+    tenant = await asyncio.to_thread(installation.create_tenant, upstream=upstream)
     (script,) = codes("A RyzeAPI client, by its base URL", "python")
     names = {"INSTANCE": tenant.instance, "GATEWAY_TOKEN": tenant.instance_token}
     done = await asyncio.to_thread(run, PYTHON, script, installation, number, **names)

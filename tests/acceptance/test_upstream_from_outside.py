@@ -104,8 +104,7 @@ async def test_the_console_and_openapi_offer_it_and_an_instance_on_it_is_served(
         body = described["paths"]["/api/instance/new"]["post"]["requestBody"]["content"]["application/json"]["schema"]
         assert "pigeon" in body["properties"]["upstream"]["anyOf"][0]["properties"]["kind"]["enum"]
 
-        upstream = ("--upstream-kind", "pigeon", "--upstream-url", services.sandbox_url)
-        tenant = services.create_tenant(*upstream, instance="loft")
+        tenant = services.create_tenant(upstream={"kind": "pigeon", "url": services.sandbox_url}, instance="loft")
         number = new_number()
         assert (await client.show(tenant, number, "recording", 5)).status == 501
         assert (await client.show(tenant, number, "typing", 1)).status == 200

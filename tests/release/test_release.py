@@ -12,7 +12,8 @@ from zipfile import ZipFile
 import pytest
 from acceptance.caller import NOISE_S, Client, jid, new_number
 from aiohttp import web
-from installation import ROOT, Installation, Tenant, outside_environment
+from installation import ROOT, Installation, outside_environment
+from operated import Tenant
 
 from gateway import VERSION
 from release.packages import Packages, build, install
