@@ -1,17 +1,39 @@
-"""A real browser, driven by Playwright; a page that complains fails its test."""
+"""A real browser, driven by Playwright; a page that complains fails its test.
+
+All tests here share the browser, and so its event loop: each has pages of its own, that know nothing of the others'.
+"""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import chromium
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from e2e.loop import fixture
+from everywhere import forget_everything, open_everywhere
+from playwright.async_api import Browser, Page, async_playwright, expect
+from redis.asyncio import Redis
 
 NewPage: TypeAlias = Callable[..., Awaitable[Page]]
+StartServer: TypeAlias = Callable[..., Awaitable[TestServer]]
+
+# A busy machine is slow, not wrong; what has to come soon says how soon.
+expect.set_options(timeout=20_000)
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run every test of this folder in the loop that the browser is in."""
+    in_its_loop = pytest.mark.asyncio(loop_scope="session")
+    for item in items:
+        if item.path.parent == Path(__file__).parent and pytest_asyncio.is_async_test(item):
+            item.add_marker(in_its_loop, append=False)
+
+
+@pytest.fixture(scope="session")
 def chromium_program() -> str:
     """The path of a Chromium."""
     program = chromium.find_chromium()
@@ -21,9 +43,9 @@ def chromium_program() -> str:
     return program
 
 
-@pytest.fixture
+@fixture(scope="session")
 async def browser(chromium_program: str) -> AsyncIterator[Browser]:
-    """A headless Chromium of this test's own."""
+    """A headless Chromium."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium_program, args=chromium.ARGUMENTS)
         yield browser
@@ -36,8 +58,27 @@ def complaints() -> list[str]:
     return []
 
 
-@pytest.fixture
-async def new_page(browser: Browser, complaints: list[str]) -> AsyncIterator[NewPage]:
+@fixture()
+async def start_server() -> AsyncIterator[StartServer]:
+    """Starts servers of applications, and ends them with the test."""
+    started: list[TestServer] = []
+
+    async def start(app: web.Application, *, port: int | None = None) -> TestServer:
+        started.append(TestServer(app, port=port))
+        await started[-1].start_server()
+        return started[-1]
+
+    yield start
+    for server in started:
+        await server.close()
+
+
+@fixture()
+async def new_page(
+    browser: Browser,
+    complaints: list[str],
+    start_server: StartServer,  # whose servers end after the pages, which would complain of it
+) -> AsyncIterator[NewPage]:
     """Opens empty pages; errors, warnings and policy violations on any of them fail the test."""
 
     async def open_page(**context: Any) -> Page:
@@ -52,7 +93,15 @@ async def new_page(browser: Browser, complaints: list[str]) -> AsyncIterator[New
     assert complaints == []
 
 
-@pytest.fixture
+@fixture()
 async def page(new_page: NewPage) -> Page:
     """One empty page as Chromium opens it by default."""
     return await new_page()
+
+
+@fixture()
+async def redis(one_server: str) -> AsyncIterator[Redis]:
+    """An empty Valkey."""
+    async with open_everywhere(one_server) as client:
+        await forget_everything(client)
+        yield client

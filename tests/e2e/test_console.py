@@ -3,15 +3,15 @@
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from e2e.conftest import NewPage, StartServer
+from e2e.loop import fixture
 from e2e.office import OPERATOR_KEY, Office, Opened
 from playwright.async_api import Locator, Page, Route, expect
-from pytest_aiohttp import AiohttpServer
 from redis.asyncio import Redis as AsyncRedis
 
 from gateway.api.admin.app import create_admin
@@ -24,21 +24,19 @@ from gateway.telemetry.probes import create_ops
 from gateway.upstreams.registry import ADAPTERS
 from gateway.wiring import Services, open_services
 
-NewPage: TypeAlias = Callable[..., Awaitable[Page]]
-
 CHAT = "5511999999999@s.whatsapp.net"
 MARKUP = "<img src=x onerror=alert(1)>"
 
 
-@pytest.fixture
-async def services(redis: AsyncRedis, redis_url: str) -> AsyncIterator[Services]:
+@fixture()
+async def services(redis: AsyncRedis, one_server: str) -> AsyncIterator[Services]:
     secrets = Secrets(pepper="p", admin_key=OPERATOR_KEY)
-    async with open_services(Settings(redis=Redis(url=redis_url), secrets=secrets)) as services:
+    async with open_services(Settings(redis=Redis(url=one_server), secrets=secrets)) as services:
         yield services
 
 
-@pytest.fixture
-async def office(aiohttp_server: AiohttpServer, services: Services) -> Office:
+@fixture()
+async def office(start_server: StartServer, services: Services) -> Office:
     states: dict[str, str] = {}
 
     told: list[dict[str, str]] = []
@@ -53,19 +51,19 @@ async def office(aiohttp_server: AiohttpServer, services: Services) -> Office:
     upstream = web.Application()
     upstream.router.add_get("/instances/{instance}", say)
     upstream.router.add_post("/instances/{instance}/presence", tell)
-    return Office(services, str((await aiohttp_server(upstream)).make_url("")).rstrip("/"), states, told)
+    return Office(services, str((await start_server(upstream)).make_url("")).rstrip("/"), states, told)
 
 
-@pytest.fixture
-async def server(aiohttp_server: AiohttpServer, services: Services) -> TestServer:
+@fixture()
+async def server(start_server: StartServer, services: Services) -> TestServer:
     gauges = Gauges(services.health.look, services.upstreams.count_open_circuits)
     app = create_ops("gateway", services.store_answers, gauges.refresh)
     app.add_subapp("/admin/", create_admin(services))
     add_console(app)
-    return await aiohttp_server(app)
+    return await start_server(app)
 
 
-@pytest.fixture
+@fixture()
 async def acme(office: Office) -> Opened:
     return await office.open_account("acme")
 

@@ -5,19 +5,19 @@ nothing serious or critical that axe finds. A page is one line of `PAGES`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import aiohttp
 import pytest
+from e2e.conftest import NewPage
+from e2e.loop import fixture
 from installation import Installation, installed
 from playwright.async_api import Page, expect
 
 pytestmark = pytest.mark.timeout(180)
-
-NewPage: TypeAlias = Callable[..., Awaitable[Page]]
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
 LARGEST_SHIFT = 0.1
@@ -133,7 +133,7 @@ async def live_on(site: Installation) -> None:
         assert await command("442071234567", "typing", 30) == 502
 
 
-@pytest.fixture
+@fixture()
 async def account(site: Installation) -> AsyncIterator[str]:
     async with (
         aiohttp.ClientSession(headers={"token": site.ready["account_token"]}) as http,

@@ -1,21 +1,18 @@
 """The sandbox's phone in a real browser: what a recipient sees follows what was told."""
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from e2e.conftest import NewPage, StartServer
+from e2e.loop import fixture
 from playwright.async_api import Locator, Page, expect
-from pytest_aiohttp import AiohttpServer
 
 from gateway.presence.model import State
 from gateway.sandbox.app import create_sandbox
 from gateway.sandbox.keys import PHONE
 from gateway.sandbox.phone import Phone
-
-NewPage: TypeAlias = Callable[..., Awaitable[Page]]
 
 CHAT = "5511999999999@s.whatsapp.net"
 
@@ -30,9 +27,9 @@ def phone(sandbox: web.Application) -> Phone:
     return sandbox[PHONE]
 
 
-@pytest.fixture
-async def server(aiohttp_server: AiohttpServer, sandbox: web.Application) -> TestServer:
-    return await aiohttp_server(sandbox)
+@fixture()
+async def server(start_server: StartServer, sandbox: web.Application) -> TestServer:
+    return await start_server(sandbox)
 
 
 async def open_page(page: Page, server: TestServer, path: str = "/") -> None:
@@ -187,7 +184,7 @@ async def test_an_unasked_empty_phone_becomes_whoever_speaks_first(
 async def test_the_page_comes_back_after_the_server_restarts(
     page: Page,
     server: TestServer,
-    aiohttp_server: AiohttpServer,
+    start_server: StartServer,
     complaints: list[str],
 ) -> None:
     await open_page(page, server)
@@ -196,7 +193,7 @@ async def test_the_page_comes_back_after_the_server_restarts(
     await expect(page.locator("[data-stream]")).to_have_attribute("data-stream", "lost")
     restarted = create_sandbox()
     restarted[PHONE].tell("demo", CHAT, State.TYPING)
-    await aiohttp_server(restarted, port=port)
+    await start_server(restarted, port=port)
     await expect(page.locator("[data-stream]")).to_have_attribute("data-stream", "live", timeout=15_000)
     await expect(indicator(page)).to_have_attribute("data-state", "typing")
     # The browser reports that nobody listened while the server was away; that is what this test is about.
