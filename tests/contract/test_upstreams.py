@@ -76,6 +76,12 @@ async def within(seconds: float) -> AsyncIterator[None]:
     assert time.monotonic() - start < seconds
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is: who blocks while all is well is not taken to show before the refusal has come."""
+    monkeypatch.setattr("gateway.upstreams.client._EARLY_S", SLACK_S)
+
+
 def states_of(fake: FakeUpstream) -> list[State]:
     return [told.state for told in fake.shown]
 
@@ -179,6 +185,7 @@ async def test_an_indicator_reaches_its_very_chat_or_is_refused_without_a_call(
         assert {told.chat for told in fake.shown} <= {chat.jid}
 
 
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize(("fake_of", "row", "state"), ERRORS)
 async def test_an_error_is_read_as_its_outcome(
     upstreams: UpstreamClient, fake_of: Fake, row: ErrorRow, state: State
@@ -192,6 +199,7 @@ async def test_an_error_is_read_as_its_outcome(
         assert bool(fake.shown) == row.acts
 
 
+@pytest.mark.usefixtures("patience")
 @every_fake
 @either_state
 async def test_a_wrong_credential_is_the_operators_fault(
@@ -213,6 +221,7 @@ async def test_an_upstream_that_recovers_is_used_again(upstreams: UpstreamClient
         assert set(states_of(fake)) <= {State.PAUSED}
 
 
+@pytest.mark.usefixtures("patience")
 @every_fake
 @either_state
 @pytest.mark.parametrize("name", LOUD)
@@ -227,6 +236,7 @@ async def test_nonsense_is_an_outcome_and_never_an_exception(
         assert outcome is not Outcome.OK or READS_AS_SUCCESS(name)
 
 
+@pytest.mark.usefixtures("patience")
 @every_fake
 @either_state
 @pytest.mark.parametrize("name", ["reset", "close", "cut", "not-http", "page", "page-as-json", "invalid-json"])
@@ -281,6 +291,7 @@ async def test_silence_ends_in_time_and_is_unknown(
         assert outcome.settled == "unknown" or (fake.BLOCKS and state is not State.PAUSED)
 
 
+@pytest.mark.usefixtures("patience")
 @every_fake
 async def test_an_upstream_that_is_not_there_was_told_nothing(upstreams: UpstreamClient, fake_of: Fake) -> None:
     async with fake_of() as fake:
