@@ -23,6 +23,8 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
+from gateway.fast.write_batching import WriteBatch
+
 _MOST_ORIGINS = 4096
 _SWITCHING = 101
 _LEAVES_ITS_LINE = re.compile(r"[\r\n\0]")
@@ -72,6 +74,7 @@ class FastTransport:
         self._headers = headers
         self._most_bytes = most_bytes
         self._loop = asyncio.get_running_loop()
+        self._outbox = WriteBatch(self._loop)
         self._origins: dict[str, Origin] = {}
 
     async def exchange(
@@ -113,7 +116,7 @@ class FastTransport:
         try:
             if protocol._parser is None:  # noqa: SLF001 - its first request; one parser reads all of a connection
                 protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=self._most_bytes)
-            transport.write(message)
+            self._outbox.write(transport, message)
             head, content = await protocol.read()
             while head.code // 100 == 1 and head.code != _SWITCHING:
                 head, content = await protocol.read()
