@@ -7,11 +7,13 @@ from comparison import owed
 from redis.asyncio import Redis
 from world import Tenant
 
+from gateway.presence.model import Chat, State
+from gateway.store import keys
 from gateway.wiring import Services
 
 pytestmark = pytest.mark.one_server("a benchmark's way to fill the socket of one server")
 
-MODEL, FIRST = "5511900000000", "5511800000007"
+MODEL, FIRST = "5511600000000", "5511800000007"
 
 
 async def kept_of(redis: Redis, phone: str) -> list[tuple[str, str, int]]:
@@ -30,6 +32,8 @@ async def test_a_pause_owed_in_bulk_is_kept_like_one_that_a_command_promised(
     began_s = time.time()
     due = dict(owing.owe(7, 1203, lambda number: 60_000 + number))
     assert len(due) == 1203
+    await services.presence.show(tenant.instance, Chat.parse(MODEL), State.TYPING, 60)
+    await services.presence.drain()
     model = await kept_of(redis, MODEL)
     assert model
     for phone in (FIRST, "5511800001209"):
@@ -38,3 +42,8 @@ async def test_a_pause_owed_in_bulk_is_kept_like_one_that_a_command_promised(
         # The allocator rounds up, and not always alike.
         assert all(abs(one[2] - other[2]) <= 32 for one, other in zip(bulk, model, strict=True))
     assert began_s + 59 < due[FIRST] < time.time() + 61
+
+
+async def test_learning_how_leaves_nothing_owed(services: Services, tenant: Tenant) -> None:
+    await owed.learn(services.settings, [tenant.instance.id])
+    assert not await services.indicators.in_use(range(keys.PARTITIONS))
