@@ -157,7 +157,6 @@ class Fast(Struct, frozen=True):
     """The ways of `gateway/fast`, which lean on libraries' insides; off is the plain way, with the same promises."""
 
     pipeline: bool = True
-    write_batching: bool = True
     batch_claims: bool = True
     upstream_http: bool = True
 

@@ -75,7 +75,6 @@ async def _serve(
             fd=http_fd,
             farewell_s=_FAREWELL_S,
             is_leaving=drain.is_set,
-            batches_writes=settings.fast.write_batching,
             caps=Caps(settings.http.max_connections, settings.http.max_connections_per_address),
             head_timeout_s=settings.http.head_timeout_s,
             keepalive_timeout=settings.http.keepalive_timeout_s,

@@ -74,7 +74,7 @@ class FastTransport:
         self._headers = headers
         self._most_bytes = most_bytes
         self._loop = asyncio.get_running_loop()
-        self._outbox = WriteBatch(self._loop)
+        self._writes = WriteBatch(self._loop)
         self._origins: dict[str, Origin] = {}
 
     async def exchange(
@@ -116,7 +116,7 @@ class FastTransport:
         try:
             if protocol._parser is None:  # noqa: SLF001 - its first request; one parser reads all of a connection
                 protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=self._most_bytes)
-            self._outbox.write(transport, message)
+            self._writes.write(transport, message)
             head, content = await protocol.read()
             while head.code // 100 == 1 and head.code != _SWITCHING:
                 head, content = await protocol.read()

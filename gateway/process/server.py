@@ -1,7 +1,7 @@
 """Listening on a port, with what fails before there is a request answered in the envelope too.
 
 aiohttp's runner keeps the app's life, its server knows the connections, and each connection is a `web.RequestHandler`
-of ours: nothing here is private to aiohttp. Which of its transports' writes wait for company is `fast/write_batching`.
+of ours: nothing here is private to aiohttp.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from gateway.fast.write_batching import AtOnce, WriteBatch, Writes
 from gateway.presence import ids
 from gateway.process import envelope
 from gateway.process.caps import Caps
@@ -44,7 +43,6 @@ class _Door:
     caps: Caps
     head_timeout_s: float
     is_leaving: Callable[[], bool]
-    writes: Writes
 
 
 class _Connection(web.RequestHandler):
@@ -71,7 +69,7 @@ class _Connection(web.RequestHandler):
             client.abort()
             return
         self._address = address
-        super().connection_made(self._door.writes.of(client))
+        super().connection_made(transport)
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
@@ -110,11 +108,6 @@ class _Connection(web.RequestHandler):
         if self._head_expiry is not None:
             self._head_expiry.cancel()
         super().connection_lost(exc)
-
-    def eof_received(self) -> None:
-        """Let leave what was answered: the transport closes now, and the client may still read."""
-        self._door.writes.leave()
-        super().eof_received()
 
     def handle_error(
         self,
@@ -176,7 +169,6 @@ async def listening(
     caps: Caps | None = None,
     head_timeout_s: float = HEAD_TIMEOUT_S,
     is_leaving: Callable[[], bool] = lambda: False,
-    batches_writes: bool = False,
     **limits: Any,
 ) -> AsyncIterator[int]:
     """Serve `app` inside the block; yields the port, then lets requests under way finish.
@@ -191,7 +183,6 @@ async def listening(
         caps: how many connections are kept open; by default any number.
         head_timeout_s: how long a request's head may take to arrive, the first one's counted from the connection.
         is_leaving: whether clients are told to open their next connections elsewhere.
-        batches_writes: whether the answers of one turn leave together (`fast/write_batching`).
         limits: of aiohttp's runner and its connections.
 
     Raises:
@@ -203,7 +194,7 @@ async def listening(
     assert runner.server is not None
     try:
         runner.server.request_handler = _announcing(runner.server.request_handler)
-        door = _Door(caps or Caps(), head_timeout_s, is_leaving, WriteBatch(loop) if batches_writes else AtOnce())
+        door = _Door(caps or Caps(), head_timeout_s, is_leaving)
         accept = partial(_Connection, runner.server, door, loop=loop, access_log=None, **limits)
         listener = await _listen(accept, host, port, fd)
         try:

@@ -1,4 +1,4 @@
-"""What each connection is held to, over real sockets, whichever way its answers are written."""
+"""What each connection is held to, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,8 +11,6 @@ from gateway.process.caps import Caps
 from gateway.process.server import listening
 
 WITHIN_S = 5.0
-
-WAYS = pytest.mark.parametrize("batched", [True, False], ids=["batched", "plain"])
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -32,7 +30,6 @@ async def think(request: web.Request) -> web.Response:
 async def door(
     caps: Caps | None = None,
     *,
-    batched: bool,
     head_timeout_s: float = 5.0,
     is_leaving: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[int]:
@@ -46,7 +43,6 @@ async def door(
         caps=caps,
         head_timeout_s=head_timeout_s,
         is_leaving=is_leaving,
-        batches_writes=batched,
         keepalive_timeout=60,
         shutdown_timeout=0.1,
     ) as port:
@@ -91,9 +87,8 @@ async def is_cut_off(connection: Connection) -> bool:
         return True
 
 
-@WAYS
-async def test_one_connection_too_many_is_closed_and_gets_in_when_another_leaves(*, batched: bool) -> None:
-    async with door(Caps(total=3), batched=batched) as port:
+async def test_one_connection_too_many_is_closed_and_gets_in_when_another_leaves() -> None:
+    async with door(Caps(total=3)) as port:
         kept = [await connect(port, source) for source in ("127.0.0.1", "127.0.0.1", "127.0.0.2")]
         assert [await is_served(one) for one in kept] == [True, True, True]
         refused = await connect(port, "127.0.0.3")
@@ -103,9 +98,8 @@ async def test_one_connection_too_many_is_closed_and_gets_in_when_another_leaves
         close([*kept, refused])
 
 
-@WAYS
-async def test_one_address_alone_holds_half_and_leaves_the_rest_to_others(*, batched: bool) -> None:
-    async with door(Caps(total=8), batched=batched) as port:
+async def test_one_address_alone_holds_half_and_leaves_the_rest_to_others() -> None:
+    async with door(Caps(total=8)) as port:
         flood = [await connect(port, "127.0.0.9") for _ in range(20)]
         served = [await is_served(one) for one in flood]
         assert served == [True] * 4 + [False] * 16
@@ -114,9 +108,8 @@ async def test_one_address_alone_holds_half_and_leaves_the_rest_to_others(*, bat
         close([*flood, *others])
 
 
-@WAYS
-async def test_an_address_that_has_its_share_leaves_room_for_another(*, batched: bool) -> None:
-    async with door(Caps(per_address=2), batched=batched) as port:
+async def test_an_address_that_has_its_share_leaves_room_for_another() -> None:
+    async with door(Caps(per_address=2)) as port:
         kept = [await connect(port, "127.0.0.1") for _ in range(2)]
         assert [await is_served(one) for one in kept] == [True, True]
         refused = await connect(port, "127.0.0.1")
@@ -152,9 +145,8 @@ def test_who_is_one_client(one: str, other: str, are_one: bool) -> None:
     assert caps.take(other) is not are_one
 
 
-@WAYS
-async def test_a_malformed_head_is_answered_in_the_envelope(*, batched: bool) -> None:
-    async with door(Caps(), batched=batched) as port:
+async def test_a_malformed_head_is_answered_in_the_envelope() -> None:
+    async with door(Caps()) as port:
         reader, writer = await connect(port)
         writer.write(b"nonsense\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), WITHIN_S)
@@ -162,9 +154,8 @@ async def test_a_malformed_head_is_answered_in_the_envelope(*, batched: bool) ->
         writer.close()
 
 
-@WAYS
-async def test_who_is_answered_while_we_leave_is_told_that_the_connection_ends(*, batched: bool) -> None:
-    async with door(Caps(), batched=batched, is_leaving=lambda: True) as port:
+async def test_who_is_answered_while_we_leave_is_told_that_the_connection_ends() -> None:
+    async with door(Caps(), is_leaving=lambda: True) as port:
         reader, writer = await connect(port)
         writer.write(b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), WITHIN_S)
@@ -172,9 +163,8 @@ async def test_who_is_answered_while_we_leave_is_told_that_the_connection_ends(*
         writer.close()
 
 
-@WAYS
-async def test_a_head_that_never_ends_is_cut_off_however_it_trickles_in(*, batched: bool) -> None:
-    async with door(batched=batched, head_timeout_s=0.5) as port:
+async def test_a_head_that_never_ends_is_cut_off_however_it_trickles_in() -> None:
+    async with door(head_timeout_s=0.5) as port:
         silent, partial, trickling = [await connect(port) for _ in range(3)]
         partial[1].write(b"GET / HT")
         began = asyncio.get_running_loop().time()
@@ -188,9 +178,8 @@ async def test_a_head_that_never_ends_is_cut_off_however_it_trickles_in(*, batch
         close([silent, partial, trickling])
 
 
-@WAYS
-async def test_the_head_of_a_later_request_is_bounded_too(*, batched: bool) -> None:
-    async with door(batched=batched, head_timeout_s=0.3) as port:
+async def test_the_head_of_a_later_request_is_bounded_too() -> None:
+    async with door(head_timeout_s=0.3) as port:
         connection = await connect(port)
         assert await is_served(connection)
         connection[1].write(b"GET / HT")
@@ -198,9 +187,8 @@ async def test_the_head_of_a_later_request_is_bounded_too(*, batched: bool) -> N
         close([connection])
 
 
-@WAYS
-async def test_a_connection_that_idles_after_an_answer_and_a_slow_request_are_left_alone(*, batched: bool) -> None:
-    async with door(batched=batched, head_timeout_s=0.2) as port:
+async def test_a_connection_that_idles_after_an_answer_and_a_slow_request_are_left_alone() -> None:
+    async with door(head_timeout_s=0.2) as port:
         connection = await connect(port)
         assert await is_served(connection)
         await asyncio.sleep(0.4)
