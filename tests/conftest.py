@@ -8,7 +8,7 @@ import pytest
 from clusters import start_cluster
 from everywhere import forget_everything, forget_everything_sync, open_everywhere, open_everywhere_sync
 from hypothesis import HealthCheck, settings
-from order import longest_first
+from order import in_order
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from terminal import Ran, Run
@@ -25,7 +25,7 @@ settings.load_profile("services")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items[:] = longest_first(items)
+    items[:] = in_order(items)
 
 
 @pytest.fixture

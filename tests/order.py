@@ -1,4 +1,4 @@
-"""Which files several processes begin with: a run ends as evenly as its last file is short."""
+"""Which files several processes begin with, and which they end with: what looks at the clock comes last."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,21 +20,37 @@ Test = TypeVar("Test", bound=InFile)
 LONGEST = (
     "contract/test_upstreams.py",
     "deploy/test_deploy_image.py",
-    "acceptance/test_alerts.py",
     "e2e/test_console.py",
+    "acceptance/test_alerts.py",
     "integration/test_worker.py",
     "e2e/test_reference.py",
-    "integration/test_rounds.py",
-    "integration/test_cluster.py",
-    "model/test_model.py",
-    "chaos/test_chaos.py",
     "e2e/test_every_page.py",
+    "acceptance/test_completion.py",
+    "acceptance/test_dev.py",
+    "acceptance/test_doctor.py",
+    "model/test_model.py",
+    "model/test_mutants.py",
+    "model/test_crash_points.py",
     "e2e/test_the_promise.py",
 )
 """Each takes more than half a minute, the first of them two; all others are soon over, in whatever order."""
 
+BY_THE_CLOCK = (
+    "integration/test_rounds.py",
+    "acceptance/test_crash.py",
+    "chaos/test_bystander.py",
+    "chaos/test_chaos.py",
+    "integration/test_cluster.py",
+    "acceptance/test_upgrade.py",
+    "deploy/test_deploy_nginx.py",
+    "acceptance/test_processes.py",
+    "acceptance/test_indicators.py",
+)
+"""Real processes that are to be in time, and mostly wait: nothing that computes is left beside them then."""
 
-def longest_first(items: Iterable[Test]) -> list[Test]:
-    """Return the tests of the longest files first, and all others as they were."""
-    rank = {TESTS / name: number for number, name in enumerate(LONGEST)}
-    return sorted(items, key=lambda item: rank.get(item.path, len(rank)))
+
+def in_order(items: Iterable[Test]) -> list[Test]:
+    """Return the tests of the longest files first, those that look at the clock last, and all others as they were."""
+    rank = {TESTS / name: number - len(LONGEST) for number, name in enumerate(LONGEST)}
+    rank |= {TESTS / name: number for number, name in enumerate(BY_THE_CLOCK, 1)}
+    return sorted(items, key=lambda item: rank.get(item.path, 0))

@@ -4,8 +4,9 @@ Writing to a socket wakes whoever reads there. Between two requests lies the wor
 upstream to fall asleep again, so each would pay for a wake-up of its own. Written in a row they find it awake.
 
 Leans on: `fast/upstream_http`, whose requests these are.
-Gains: a twelfth of the gateway's CPU for a command in the closed loop, two fifths of the upstream's; `make bench ARGS="--only throughput
-  --stacks ours --rounds 1 --seconds 5"` with it and without, five turns: 279 us for 303, 16 us for 26 (docs/scaling.md).
+Gains: a twelfth of the gateway's CPU for a command in the closed loop, two fifths of the upstream's: 279 us for 303,
+  16 us for 26, five turns with it and without (docs/scaling.md);
+  `make bench ARGS="--only throughput --stacks ours --rounds 1 --seconds 5"`.
 Plain way: `[fast] upstream_http = false`; aiohttp's session writes each as it comes.
 """
 

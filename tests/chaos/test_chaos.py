@@ -9,7 +9,7 @@ from chaos.run import ROWS, run
 _SHORT = ("gateway: kill -9", "worker: kill -9")
 _CLUSTER = "Cluster: primary with {t} kill -9"
 
-BUSY_S = 1.0
+BUSY_S = 1.5
 """Other tests run on the same cores. Who waits for a failover waits for longer."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
+import aiohttp
 import pytest
 from fakes import FAKES
 from fakes.base import ONE_OF_EACH, PERSON, ConnectionRow, ErrorRow, FakeUpstream, scaled
@@ -78,8 +79,9 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is: who blocks while all is well is not taken to show before the refusal has come."""
+    """However busy the machine is: it connects, and who blocks is not taken to show before the refusal has come."""
     monkeypatch.setattr("gateway.upstreams.client._EARLY_S", SLACK_S)
+    monkeypatch.setattr("gateway.upstreams.http._limits", lambda timeout_s: aiohttp.ClientTimeout(total=timeout_s))
 
 
 def states_of(fake: FakeUpstream) -> list[State]:
