@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from acceptance.caller import Client, new_number
-from acceptance.volley import callers, early_callers, other_urls
+from acceptance.volley import callers, other_urls
 from installation import Installation, installed
 from operated import Tenant
 
-__all__ = ["callers", "early_callers", "other_urls"]
+__all__ = ["callers", "other_urls"]
 
 
 @pytest.fixture(scope="session")

@@ -105,10 +105,3 @@ def callers(installation: Installation, other_urls: list[str]) -> Iterator[list[
         for process in processes:
             process.kill()
             process.communicate()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def early_callers(request: pytest.FixtureRequest) -> None:
-    """Whoever will read what the callers saw, need not wait for them at the end."""
-    if any("callers" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("callers")

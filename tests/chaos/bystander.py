@@ -19,6 +19,7 @@ import aiohttp
 from rig import LOOPBACK, Caller, Rig, running_rig
 
 from chaos.hanging import HangingUpstream
+from chaos.load import CLOCK_S
 from chaos.names import ALIVE, DEAD, NameServer
 from gateway.commands.dev.ports import free_port
 from gateway.presence.model import Target
@@ -201,7 +202,7 @@ async def _measure(scene: Field, seconds: float) -> Measured:
     measured.promised = len(promised)
     for late_s in (await _lateness(scene, since, promised)).values():
         measured.late_s.append(late_s)
-        measured.early += late_s < 0
+        measured.early += late_s < -CLOCK_S
     return measured
 
 

@@ -304,6 +304,11 @@ class FakeUpstream(ABC):
     ) -> None:
         await self.stop()
         if self._runner is not None:
+            for site in [*self._runner.sites]:
+                await site.stop()
+            # What was accepted a moment ago reaches the server some turns later; nobody would close it after the end.
+            for _ in range(5):
+                await asyncio.sleep(0)
             await self._runner.cleanup()
 
     @web.middleware
