@@ -8,7 +8,7 @@ import pytest
 from clusters import start_cluster
 from everywhere import forget_everything, forget_everything_sync, open_everywhere, open_everywhere_sync
 from hypothesis import HealthCheck, settings
-from order import in_order
+from order import in_order, looks_at_the_clock
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from terminal import Ran, Run
@@ -25,6 +25,9 @@ settings.load_profile("services")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if looks_at_the_clock(item):
+            item.add_marker("by_the_clock")
     items[:] = in_order(items)
 
 

@@ -46,9 +46,16 @@ BY_THE_CLOCK = (
 )
 """What has to be in time, and mostly waits: nothing that computes is left beside it then. The longest first, too."""
 
+_CLOCKS = {TESTS / name for name in BY_THE_CLOCK}
+
 
 def in_order(items: Iterable[Test]) -> list[Test]:
     """Return the tests of the longest files first, those that look at the clock last, and all others as they were."""
     rank = {TESTS / name: number - len(LONGEST) for number, name in enumerate(LONGEST)}
     rank |= {TESTS / name: number for number, name in enumerate(BY_THE_CLOCK, 1)}
     return sorted(items, key=lambda item: rank.get(item.path, 0))
+
+
+def looks_at_the_clock(item: InFile) -> bool:
+    """Say whether a test is one of those that have to be in time."""
+    return item.path in _CLOCKS
