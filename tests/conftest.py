@@ -44,7 +44,9 @@ def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def three_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with start_cluster(tmp_path_factory.mktemp("cluster") / "nodes") as started:
+    # Nobody of these is killed, and on a busy machine each is silent for a while.
+    patient = start_cluster(tmp_path_factory.mktemp("cluster") / "nodes", cluster_node_timeout="10000")
+    with patient as started:
         yield started.url
 
 
