@@ -20,7 +20,6 @@ Test = TypeVar("Test", bound=InFile)
 LONGEST = (
     "deploy/test_deploy_image.py",
     "e2e/test_console.py",
-    "acceptance/test_alerts.py",
     "acceptance/test_limit.py",
     "e2e/test_reference.py",
     "model/test_model.py",
@@ -33,6 +32,7 @@ LONGEST = (
 
 BY_THE_CLOCK = (
     "contract/test_upstreams.py",
+    "acceptance/test_alerts.py",
     "integration/test_worker.py",
     "integration/test_rounds.py",
     "acceptance/test_crash.py",
