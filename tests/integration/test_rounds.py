@@ -45,7 +45,9 @@ async def test_what_is_due_at_once_is_told_at_once_and_not_at_the_next_look(
 ) -> None:
     async with working(services) as watch:
         await until(lambda: watch.is_polling, within_s=3)
-        for number in range(8):
+        await owe_a_pause_now(services, tenant.instance, 0)  # by then it is connected wherever it has to be
+        await until(lambda: len(phone.told) == 1, within_s=3)
+        for number in range(1, 9):
             await asyncio.sleep(LOOK_EVERY_S / 7)  # at every moment between two looks
             await owe_a_pause_now(services, tenant.instance, number)
             await until(lambda n=number: len(phone.told) == n + 1, within_s=0.3)  # type: ignore[misc]
