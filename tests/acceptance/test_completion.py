@@ -17,12 +17,17 @@ SHELLS = {"bash": "", "zsh": f"presence-gateway \t{CLEAR_LINE}", "fish": ""}
 """What is typed first: zsh loads the completion of a command at the first Tab, and uses it from the second on."""
 
 
+_TO_END_S = 0.5
+"""Given to a shell after each signal, before the next: a tenth of a second is little on a busy machine."""
+
+
 @contextmanager
 def opened(shell: str, home: Path) -> Iterator["pexpect.spawn[str]"]:
     """A shell in a terminal, as its user finds it."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environ = {"HOME": str(home), "PATH": programs, "TERM": "xterm", "LANG": "C.UTF-8"}
     terminal = pexpect.spawn(shell, ["-i"], env=environ, encoding="utf-8", timeout=PATIENCE_S, dimensions=(24, 400))
+    terminal.ptyproc.delayafterterminate = _TO_END_S
     try:
         terminal.expect_exact(READY)
         yield terminal
