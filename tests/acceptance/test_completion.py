@@ -27,12 +27,13 @@ def opened(shell: str, home: Path) -> Iterator["pexpect.spawn[str]"]:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environ = {"HOME": str(home), "PATH": programs, "TERM": "xterm", "LANG": "C.UTF-8"}
     terminal = pexpect.spawn(shell, ["-i"], env=environ, encoding="utf-8", timeout=PATIENCE_S, dimensions=(24, 400))
-    terminal.ptyproc.delayafterterminate = _TO_END_S
+    terminal.delayafterterminate = _TO_END_S
     try:
         terminal.expect_exact(READY)
         yield terminal
     finally:
-        terminal.close(force=True)
+        terminal.terminate(force=True)
+        terminal.close()
 
 
 def completed(terminal: "pexpect.spawn[str]", typed: str, expected: str) -> None:
